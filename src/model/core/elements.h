@@ -1,0 +1,272 @@
+/*
+ * model/core/elements.h - the elements a compiled model is made of.
+ *
+ * What:    one struct and one table of operations for each kind of model. A reader fills the struct
+ *          (in the model's arena, base first: element.ops = &model_<kind>_ops) and hangs it into
+ *          its parent or makes it weir_model.root.
+ * Life, threads, memory: as the model (form.h). Arrays are borrowed from the arena.
+ * Work:    an element that returns arrays of its own needs doubles in row->work: the reader takes
+ *          them with model_builder_work, as many as `Work` says at each struct.
+ */
+#ifndef WEIR_MODEL_CORE_ELEMENTS_H
+#define WEIR_MODEL_CORE_ELEMENTS_H
+
+#include "model/core/form.h"
+
+/* ---- TreeModel ------------------------------------------------------------------------------- */
+
+enum model_missing_strategy {
+    MODEL_STRATEGY_NONE,
+    MODEL_STRATEGY_NULL_PREDICTION,
+    MODEL_STRATEGY_LAST_PREDICTION,
+    MODEL_STRATEGY_DEFAULT_CHILD,
+};
+
+struct model_node {
+    struct model_predicate predicate;
+    const struct model_node *children; /* [child_count], in document order */
+    uint32_t child_count;
+    int32_t default_child; /* index, or -1 */
+    bool has_score;
+    double number;               /* regression */
+    uint32_t class_index;        /* classification */
+    const double *probabilities; /* [class_count] or NULL */
+    const double *confidences;   /* [class_count] or NULL */
+    struct weir_slice id;
+};
+
+struct model_tree {
+    struct model_element element;
+    struct model_node root;
+    enum model_missing_strategy missing_strategy;
+    bool return_last_prediction; /* noTrueChildStrategy */
+    double missing_penalty;      /* multiplies confidences once for each missing level */
+}; /* Work: class_count if missing_penalty != 1 (scaled confidences), else 0 */
+
+extern const struct model_element_ops model_tree_ops;
+
+/* ---- Segmentation (MiningModel) --------------------------------------------------------------- */
+
+enum model_method {
+    MODEL_METHOD_MAJORITY_VOTE,
+    MODEL_METHOD_WEIGHTED_MAJORITY_VOTE,
+    MODEL_METHOD_AVERAGE,
+    MODEL_METHOD_WEIGHTED_AVERAGE,
+    MODEL_METHOD_MEDIAN,
+    MODEL_METHOD_MAX,
+    MODEL_METHOD_SUM,
+    MODEL_METHOD_WEIGHTED_SUM,
+    MODEL_METHOD_SELECT_FIRST,
+    MODEL_METHOD_MODEL_CHAIN,
+};
+
+enum model_missing_prediction {
+    MODEL_PREDICTION_RETURN_MISSING,
+    MODEL_PREDICTION_SKIP_SEGMENT,
+    MODEL_PREDICTION_CONTINUE,
+};
+
+struct model_segment {
+    struct model_predicate predicate;
+    const struct model_element *element;
+    double weight;
+    struct weir_slice id;
+};
+
+struct model_segmentation {
+    struct model_element element;
+    enum model_method method;
+    enum model_missing_prediction missing_prediction;
+    double missing_threshold; /* share of weight that may be missing */
+    uint32_t segment_count;
+    const struct model_segment *segments;
+}; /* Work: max(class_count, 1) + segment_count */
+
+extern const struct model_element_ops model_segmentation_ops;
+
+/* ---- RegressionModel --------------------------------------------------------------------------- */
+
+/* Also what link functions undo: see model_link_inverse. */
+enum model_normalization {
+    MODEL_NORMALIZATION_NONE,
+    MODEL_NORMALIZATION_SIMPLEMAX,
+    MODEL_NORMALIZATION_SOFTMAX,
+    MODEL_NORMALIZATION_LOGIT,
+    MODEL_NORMALIZATION_PROBIT,
+    MODEL_NORMALIZATION_CLOGLOG,
+    MODEL_NORMALIZATION_EXP,
+    MODEL_NORMALIZATION_LOGLOG,
+    MODEL_NORMALIZATION_CAUCHIT,
+};
+
+struct model_numeric_predictor {
+    uint32_t slot;
+    double exponent, coefficient;
+};
+
+struct model_categorical_predictor {
+    uint32_t slot;
+    double value, coefficient;
+};
+
+struct model_predictor_term {
+    const uint32_t *slots; /* [slot_count] factors of the product */
+    uint32_t slot_count;
+    double coefficient;
+};
+
+struct model_regression_table {
+    double intercept;
+    uint32_t class_index;
+    uint32_t numeric_count, categorical_count, term_count;
+    const struct model_numeric_predictor *numeric;
+    const struct model_categorical_predictor *categorical;
+    const struct model_predictor_term *terms;
+};
+
+struct model_regression {
+    struct model_element element;
+    enum model_normalization normalization;
+    bool ordinal; /* the target's optype */
+    uint32_t table_count;
+    const struct model_regression_table *tables;
+}; /* Work: class_count + table_count */
+
+extern const struct model_element_ops model_regression_ops;
+
+/* Inverse link of one value: logit, probit, cloglog, loglog, cauchit, exp; others: the value. */
+double model_link_inverse(enum model_normalization normalization, double value);
+/* In place: p = exp(v - max) / sum; p = v / sum. */
+void model_softmax(double *values, uint32_t count);
+void model_simplemax(double *values, uint32_t count);
+/* Index of the largest, the first of equals; NaN is passed over. UINT32_MAX: nothing but NaN. */
+uint32_t model_argmax(const double *values, uint32_t count);
+
+/* ---- GeneralRegressionModel -------------------------------------------------------------------- */
+
+enum model_link {
+    MODEL_LINK_IDENTITY,
+    MODEL_LINK_LOG,
+    MODEL_LINK_LOGIT,
+    MODEL_LINK_PROBIT,
+    MODEL_LINK_CLOGLOG,
+    MODEL_LINK_LOGLOG,
+    MODEL_LINK_CAUCHIT,
+    MODEL_LINK_LOGC,
+    MODEL_LINK_NEGBIN,
+    MODEL_LINK_ODDSPOWER,
+    MODEL_LINK_POWER,
+};
+
+/* A PPCell: a covariate to a power, or a factor that must have a category. */
+struct model_ppcell {
+    uint32_t slot;
+    bool factor;
+    double value; /* exponent, or category */
+};
+
+/* A PCell with the cells of its parameter: beta x the product of its cells (1 without any). */
+struct model_pcell {
+    double beta;
+    uint32_t cell_count;
+    const struct model_ppcell *cells;
+};
+
+struct model_general_regression {
+    struct model_element element;
+    enum model_link link;
+    double link_parameter, dist_parameter;
+    bool has_offset_slot, has_trials_slot;
+    uint32_t offset_slot, trials_slot;
+    double offset, trials; /* 0 and 1 when not given */
+    uint32_t pcell_count;
+    const struct model_pcell *pcells; /* in the order of ParamMatrix */
+    uint32_t event_class, other_class; /* classification of two classes: p, 1 - p */
+}; /* Work: class_count */
+
+extern const struct model_element_ops model_general_regression_ops;
+
+/* ---- NeuralNetwork ----------------------------------------------------------------------------- */
+
+enum model_activation {
+    MODEL_ACTIVATION_IDENTITY,
+    MODEL_ACTIVATION_LOGISTIC,
+    MODEL_ACTIVATION_TANH,
+    MODEL_ACTIVATION_RECTIFIER,
+    MODEL_ACTIVATION_THRESHOLD,
+    MODEL_ACTIVATION_EXPONENTIAL,
+    MODEL_ACTIVATION_RECIPROCAL,
+    MODEL_ACTIVATION_SQUARE,
+    MODEL_ACTIVATION_GAUSS,
+    MODEL_ACTIVATION_SINE,
+    MODEL_ACTIVATION_COSINE,
+    MODEL_ACTIVATION_ELLIOTT,
+    MODEL_ACTIVATION_ARCTAN,
+    MODEL_ACTIVATION_RADIAL_BASIS,
+};
+
+struct model_connection {
+    uint32_t from; /* index of an activation: inputs first, then neurons in document order */
+    double weight;
+};
+
+struct model_neuron {
+    double bias, width, altitude;
+    const struct model_connection *connections;
+    uint32_t connection_count;
+};
+
+struct model_neural_layer {
+    const struct model_neuron *neurons;
+    uint32_t neuron_count;
+    enum model_activation activation;
+    enum model_normalization normalization; /* NONE, SIMPLEMAX, SOFTMAX */
+    double threshold;
+};
+
+struct model_neural_output {
+    uint32_t from;                 /* index of an activation */
+    uint32_t class_index;          /* classification */
+    const struct model_expr *expr; /* regression: NORM_CONTINUOUS to invert, or SLOT: as it is */
+};
+
+struct model_neural {
+    struct model_element element;
+    uint32_t input_count, layer_count, output_count, activation_count;
+    const struct model_expr *inputs; /* [input_count] */
+    const struct model_neural_layer *layers;
+    const struct model_neural_output *outputs;
+}; /* Work: activation_count + class_count */
+
+extern const struct model_element_ops model_neural_ops;
+
+double model_activate(enum model_activation activation, double threshold, double z);
+
+/* ---- dense network (graphs) -------------------------------------------------------------------- */
+
+/*
+ * y = activation(x W + b) in float32: each product and each sum is rounded to float, products are
+ * summed in the order of the inputs, from 0, the bias is added last. Activations: IDENTITY,
+ * LOGISTIC, TANH, RECTIFIER, softmax as normalization.
+ */
+struct model_dense_layer {
+    uint32_t inputs, outputs;
+    const float *weights; /* [inputs][outputs] */
+    const float *bias;    /* [outputs], or NULL */
+    enum model_activation activation;
+    enum model_normalization normalization; /* NONE or SOFTMAX */
+};
+
+/* A graph of dense layers. Classification: the class is the index of the largest output, the
+ * probabilities are the outputs. */
+struct model_dense {
+    struct model_element element;
+    uint32_t input_count;  /* inputs are the model's inputs 0 .. input_count - 1 */
+    uint32_t layer_count;
+    uint32_t width_max;    /* of inputs and of all layers */
+    const struct model_dense_layer *layers;
+}; /* Work: 2 * width_max + class_count */
+
+extern const struct model_element_ops model_dense_ops;
+
+#endif
