@@ -117,9 +117,9 @@ void weir_scorer_free(struct weir_scorer *scorer); /* NULL is allowed */
 /*
  * Scores rows[0 .. row_count) (ascending row numbers; NULL = all) of the block (same schema, at
  * most rows_max rows) whose status is OK; the others keep their status in the output. Row r of the
- * output belongs to row r of the block; rows not asked for are undefined there. Never allocates, locks or
- * parses, but for a string column whose dictionary has new strings; if there is no memory for one,
- * its rows get status NOMEM.
+ * output belongs to row r of the block; rows not asked for are undefined there. Never allocates,
+ * locks or parses, but for a string column whose dictionary has new strings; if there is no memory
+ * for one, its rows get status NOMEM.
  */
 void weir_scorer_score(struct weir_scorer *scorer, const struct weir_block *block,
                        const uint32_t *rows, uint32_t row_count);
