@@ -16,14 +16,14 @@
 #define weir_unlikely(condition) __builtin_expect(!!(condition), 0)
 
 /* Aborts unless condition holds. The condition is always evaluated. */
-#define weir_assert(condition) \
+#define weir_assert(condition)                                                                     \
     (weir_likely(condition) ? (void)0 : weir_assert_failed(__FILE__, __LINE__, #condition))
 
 /* Elements of an array; not for pointers. */
 #define WEIR_ARRAY_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /* The struct that holds `member`, from a pointer to the member. */
-#define WEIR_CONTAINER(pointer, type, member) \
+#define WEIR_CONTAINER(pointer, type, member)                                                      \
     ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
 /* Prints "file:line: assertion failed: expression" and aborts. Called by weir_assert only. */

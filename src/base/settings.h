@@ -75,7 +75,7 @@ enum weir_setting_origin {
     WEIR_ORIGIN_FLAG,
 };
 
-/* Checks the table (names, types, defaults; a fault is an INTERNAL error) and takes the defaults. */
+/* Checks the table (names, types, defaults; a fault is an INTERNAL error), takes the defaults. */
 WEIR_MUST_USE enum weir_err weir_settings_new(const struct weir_settings_options *options,
                                               struct weir_settings **out, struct weir_error *error);
 /* NULL is allowed. */
@@ -137,7 +137,7 @@ size_t weir_settings_extra_count(const struct weir_settings *settings);
 void weir_settings_extra(const struct weir_settings *settings, size_t index, const char **name_out,
                          const char **value_out);
 
-/* Appends the options of the command as help text: groups, flags, defaults, keys. width: columns. */
+/* Appends the options of the command as help text: groups, flags, defaults. width: columns. */
 WEIR_MUST_USE enum weir_err weir_settings_write_help(const struct weir_settings *settings,
                                                      int width, struct weir_buffer *into);
 /* Appends Markdown tables of the whole table, a heading a group. */
