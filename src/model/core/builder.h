@@ -30,6 +30,8 @@ struct model_builder {
 
 enum { MODEL_SLOTS_MAX = 1 << 20, MODEL_WORK_MAX = 1 << 24 };
 
+#define MODEL_BYTES_MAX ((size_t)4 << 30) /* of a compiled model */
+
 WEIR_MUST_USE enum weir_err model_builder_init(struct model_builder *b);
 void model_builder_release(struct model_builder *b);
 

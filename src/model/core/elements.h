@@ -80,7 +80,7 @@ struct model_segmentation {
     double missing_threshold; /* share of weight that may be missing */
     uint32_t segment_count;
     const struct model_segment *segments;
-}; /* Work: max(class_count, 1) + segment_count */
+}; /* Work: class_count (regression: 0); for MEDIAN also segment_count x max(class_count, 1) */
 
 extern const struct model_element_ops model_segmentation_ops;
 
@@ -168,6 +168,7 @@ struct model_ppcell {
 /* A PCell with the cells of its parameter: beta x the product of its cells (1 without any). */
 struct model_pcell {
     double beta;
+    uint32_t class_index; /* of targetCategory; UINT32_MAX = all */
     uint32_t cell_count;
     const struct model_ppcell *cells;
 };
@@ -181,7 +182,12 @@ struct model_general_regression {
     double offset, trials; /* 0 and 1 when not given */
     uint32_t pcell_count;
     const struct model_pcell *pcells; /* in the order of ParamMatrix */
-    uint32_t event_class, other_class; /* classification of two classes: p, 1 - p */
+    /*
+     * Classification. multinomial: softmax over the classes, the reference's sum being 0. Otherwise
+     * two classes: the inverse link is the probability of the other one than the reference.
+     */
+    bool multinomial;
+    uint32_t reference_class;
 }; /* Work: class_count */
 
 extern const struct model_element_ops model_general_regression_ops;

@@ -27,7 +27,7 @@
 
 #include "model/core/value.h"
 
-struct arena;
+struct weir_arena;
 struct model_row;
 
 /* ---- fields and slots ------------------------------------------------------------------------ */
@@ -52,12 +52,12 @@ enum model_outliers { MODEL_OUTLIERS_AS_IS, MODEL_OUTLIERS_AS_MISSING, MODEL_OUT
  */
 struct model_treatment {
     enum model_type type;
-    uint32_t valid_count, invalid_count, missing_count, interval_count;
+    uint32_t valid_count, invalid_count, missing_count, missing_text_count, interval_count;
     const double *valid_values;    /* any (or an interval) given: everything else is invalid */
     const double *invalid_values;
     const double *missing_values;
     const struct model_interval *intervals;
-    const struct weir_slice *missing_texts; /* [missing_count] as written: matched before parsing */
+    const struct weir_slice *missing_texts; /* as written: matched before a text is parsed */
     enum model_invalid invalid;
     double invalid_replacement;
     enum model_outliers outliers;
@@ -114,7 +114,10 @@ struct model_slot {
     const struct model_expr *expr; /* derived, computed when first read; NULL: set by the scorer
                                       (inputs) or by an element (its outputs) */
     bool named;                    /* has a DerivedField of its own: appears in details */
+    uint16_t depth;                /* of the derivation, set by the builder: it is recursive */
 };
+
+enum { MODEL_SLOT_DEPTH_MAX = 256 };
 
 struct model_input {
     uint32_t slot;
@@ -169,12 +172,14 @@ struct model_result {
     struct weir_slice entity_id; /* null if there is none */
 };
 
-/* PMML's Target: what is done to a regression's number, in this order. */
+/* PMML's Target: what is done to a regression's number, in this order; defaults. */
 struct model_target {
     double min, max; /* -inf, +inf when not given */
     double rescale_factor, rescale_constant;
     enum model_cast { MODEL_CAST_NONE, MODEL_CAST_ROUND, MODEL_CAST_CEILING, MODEL_CAST_FLOOR } cast;
     double default_value; /* for a missing result; missing = none */
+    uint32_t default_class;   /* classification: for a missing result; UINT32_MAX = none */
+    const double *priors;     /* [class_count] the probabilities that come with it */
 };
 
 double model_target_apply(const struct model_target *target, double number);
@@ -230,7 +235,7 @@ struct model_plan;
 
 struct weir_model {
     atomic_uint refs;
-    struct arena *arena;
+    struct weir_arena *arena;
     struct model_symbols symbols;
     struct weir_model_info info;
     uint32_t slot_count;

@@ -44,6 +44,14 @@ struct model_plan {
 };
 
 /*
+ * Finds NaNs: bit r of nan_rows[] (rows / 64 words, rounded up) is set if a column has one in row r.
+ * Gives a value other than 0 if there is any.
+ */
+typedef uint64_t model_scan(const double *const *columns, uint32_t column_count, uint32_t rows,
+                            uint64_t *nan_rows);
+model_scan *model_scan_for(enum model_isa isa);
+
+/*
  * Looks at a finished model and sets model->plan if one of the kernels fits it; else leaves NULL.
  * Errors: NOMEM.
  */

@@ -1,0 +1,84 @@
+/* What all elements have in common: target treatment and outputs. */
+#include "model/core/elements.h"
+
+/* PMML's order: clip, rescale, cast. */
+double model_target_apply(const struct model_target *t, double number)
+{
+    double value = number < t->min ? t->min : number > t->max ? t->max : number;
+    value = value * t->rescale_factor + t->rescale_constant;
+    switch (t->cast) {
+    case MODEL_CAST_ROUND:
+        return floor(value + 0.5);
+    case MODEL_CAST_CEILING:
+        return ceil(value);
+    case MODEL_CAST_FLOOR:
+        return floor(value);
+    case MODEL_CAST_NONE:
+        break;
+    }
+    return value;
+}
+
+static void treat_target(const struct model_element *element, struct model_result *result)
+{
+    const struct model_target *target = element->target;
+    if (target == NULL) {
+        return;
+    }
+    if (element->classes != NULL) {
+        if (result->missing && target->default_class != UINT32_MAX) {
+            result->missing = false;
+            result->class_index = target->default_class;
+            result->probabilities = target->priors;
+        }
+        return;
+    }
+    if (!result->missing) {
+        result->number = model_target_apply(target, result->number);
+    } else if (!model_is_missing(target->default_value)) {
+        result->missing = false;
+        result->number = target->default_value;
+    }
+}
+
+/* Value of one Output field; strings that are no class (entity ids) are left to the scorer. */
+static double output_value(const struct model_element *element, const struct model_output *output,
+                           struct model_row *row, const struct model_result *result)
+{
+    if (output->feature == MODEL_FEATURE_TRANSFORMED_VALUE) {
+        return model_expr_value(output->expr, row);
+    }
+    if (result->missing) {
+        return model_missing();
+    }
+    const double *of_class = NULL;
+    switch (output->feature) {
+    case MODEL_FEATURE_PREDICTED_VALUE:
+        return element->classes != NULL ? element->classes->values[result->class_index]
+                                        : result->number;
+    case MODEL_FEATURE_PROBABILITY:
+        of_class = result->probabilities;
+        break;
+    case MODEL_FEATURE_CONFIDENCE:
+        of_class = result->confidences;
+        break;
+    case MODEL_FEATURE_ENTITY_ID:
+    case MODEL_FEATURE_TRANSFORMED_VALUE:
+        break;
+    }
+    uint32_t index = output->class_index != UINT32_MAX ? output->class_index : result->class_index;
+    return of_class != NULL && !isnan(of_class[index]) ? of_class[index] : model_missing();
+}
+
+void model_element_score(const struct model_element *element, struct model_row *row,
+                         struct model_result *result)
+{
+    *result = (struct model_result){.missing = true, .class_index = UINT32_MAX};
+    element->ops->score(element, row, result);
+    treat_target(element, result);
+    for (uint32_t i = 0; i < element->output_count; i++) {
+        const struct model_output *output = &element->outputs[i];
+        row->values[output->slot] = output_value(element, output, row, result);
+        row->computed[output->slot] = row->epoch;
+    }
+}

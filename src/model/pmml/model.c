@@ -1,0 +1,506 @@
+/*
+ * PMML documents: the table of model elements, and what all of them have: function, target,
+ * classes, Output, Targets, scope.
+ */
+#include "model/pmml/pmml.h"
+
+#include <stdio.h>
+
+#include "model/pmml/reader.h"
+
+/* NULL: known to the standard, not supported yet. */
+static const struct {
+    const char *name;
+    pmml_model_reader *read;
+} models[] = {
+    {"TreeModel", pmml_read_tree},
+    {"MiningModel", pmml_read_mining},
+    {"RegressionModel", pmml_read_regression},
+    {"GeneralRegressionModel", pmml_read_general_regression},
+    {"NeuralNetwork", pmml_read_neural},
+    {"AnomalyDetectionModel", NULL},
+    {"AssociationModel", NULL},
+    {"BaselineModel", NULL},
+    {"BayesianNetworkModel", NULL},
+    {"ClusteringModel", NULL},
+    {"GaussianProcessModel", NULL},
+    {"NaiveBayesModel", NULL},
+    {"NearestNeighborModel", NULL},
+    {"RuleSetModel", NULL},
+    {"Scorecard", NULL},
+    {"SequenceModel", NULL},
+    {"SupportVectorMachineModel", NULL},
+    {"TextModel", NULL},
+    {"TimeSeriesModel", NULL},
+};
+
+enum { MODEL_KINDS = sizeof models / sizeof models[0] };
+
+static uint32_t kind_of(const struct pmml_element *element)
+{
+    uint32_t kind = 0;
+    while (kind < MODEL_KINDS && !pmml_is(element, models[kind].name)) {
+        kind++;
+    }
+    return kind;
+}
+
+bool pmml_is_model(const struct pmml_element *element)
+{
+    return kind_of(element) < MODEL_KINDS;
+}
+
+/* ---- classes --------------------------------------------------------------------------------- */
+
+/* Labels seen so far, as a list that grows in the document's arena. */
+struct labels {
+    struct weir_slice *items;
+    uint32_t count, capacity;
+};
+
+static void add_label(struct pmml_reader *r, const struct pmml_element *element,
+                      struct labels *labels, const char *text)
+{
+    if (text == NULL) {
+        return;
+    }
+    struct weir_slice label = pmml_slice(text);
+    for (uint32_t i = 0; i < labels->count; i++) {
+        if (weir_slice_equal(labels->items[i], label)) {
+            return;
+        }
+    }
+    if (labels->count == labels->capacity) {
+        uint32_t capacity = labels->capacity * 2 + 16;
+        struct weir_slice *items = pmml_scratch(r, capacity, sizeof *items);
+        if (items == NULL) {
+            return;
+        }
+        if (labels->count > 0) {
+            memcpy(items, labels->items, labels->count * sizeof *items);
+        }
+        labels->items = items;
+        labels->capacity = capacity;
+    }
+    if (labels->count == MODEL_CLASSES_MAX) {
+        pmml_fail(r, element, WEIR_LIMIT, "has more than %d classes", MODEL_CLASSES_MAX);
+        return;
+    }
+    labels->items[labels->count++] = label;
+}
+
+/* Attributes that name a class, wherever they stand below a classification model. A chain's
+ * segments may predict something else: their own targets, not ours. */
+static void collect_labels(struct pmml_reader *r, const struct pmml_element *element,
+                           struct labels *labels)
+{
+    if (pmml_is(element, "Node") || pmml_is(element, "ScoreDistribution")) {
+        bool is_node = pmml_is(element, "Node");
+        add_label(r, element, labels, pmml_attribute(element, is_node ? "score" : "value"));
+    } else if (pmml_is(element, "RegressionTable") || pmml_is(element, "PCell")) {
+        add_label(r, element, labels, pmml_attribute(element, "targetCategory"));
+    } else if (pmml_is(element, "GeneralRegressionModel")) {
+        add_label(r, element, labels, pmml_attribute(element, "targetReferenceCategory"));
+    } else if (pmml_is(element, "NeuralOutput")) {
+        const struct pmml_element *field = pmml_child(element, "DerivedField");
+        const struct pmml_element *norm =
+            field != NULL ? pmml_child(field, "NormDiscrete") : NULL;
+        add_label(r, element, labels, norm != NULL ? pmml_attribute(norm, "value") : NULL);
+    }
+    for (const struct pmml_element *e = element->first; e != NULL && r->err == WEIR_OK;
+         e = e->next) {
+        const char *function = pmml_is_model(e) ? pmml_attribute(e, "functionName") : NULL;
+        if (function == NULL || strcmp(function, "classification") == 0) {
+            collect_labels(r, e, labels);
+        }
+    }
+}
+
+/* Classes that no Value declares come behind those that one does, in the order of the document. */
+static const struct model_classes *read_classes(struct pmml_reader *r,
+                                                const struct pmml_element *element,
+                                                const struct pmml_target *target)
+{
+    struct labels labels = {NULL, 0, 0};
+    const struct pmml_field *field = pmml_find_field(r, target->name);
+    if (field != NULL) {
+        const struct weir_slice *declared;
+        uint32_t count = pmml_declared_labels(r, field->element, &declared);
+        for (uint32_t i = 0; i < count && r->err == WEIR_OK; i++) {
+            add_label(r, field->element, &labels, declared[i].data);
+        }
+    }
+    if (labels.count == 0) {
+        collect_labels(r, element, &labels);
+    }
+    if (labels.count == 0) {
+        pmml_fail(r, element, WEIR_INVALID, "is a classification without any class");
+        return NULL;
+    }
+    return model_builder_classes(&r->b, target->type, labels.items, labels.count);
+}
+
+uint32_t pmml_class(struct pmml_reader *r, const struct pmml_element *element, const char *label)
+{
+    uint32_t index = UINT32_MAX;
+    if (r->target->classes != NULL) {
+        index = model_classes_find(&r->b, r->target->classes, r->target->type, pmml_slice(label));
+    }
+    if (index == UINT32_MAX) {
+        pmml_fail(r, element, WEIR_INVALID, "names \"%.60s\", which is no class of the target",
+                  label);
+        return 0;
+    }
+    return index;
+}
+
+/* ---- target ---------------------------------------------------------------------------------- */
+
+/* A segment that names no target of its own predicts its parent's. */
+static void read_target(struct pmml_reader *r, const struct pmml_element *element,
+                        const struct pmml_element *schema, enum weir_model_function function,
+                        struct pmml_target *target)
+{
+    const struct pmml_target *outer = r->target;
+    const struct pmml_element *mining = pmml_find_target(schema);
+    *target = (struct pmml_target){.name = "", .type = MODEL_STRING};
+    if (mining == NULL && outer != NULL) {
+        *target = *outer;
+    } else if (mining != NULL) {
+        target->name = pmml_required(r, mining, "name");
+        const struct pmml_field *field = pmml_find_field(r, target->name);
+        if (field != NULL) {
+            target->type = field->type;
+            target->optype = field->optype;
+        }
+    }
+    target->classes = NULL;
+    if (function == WEIR_FUNCTION_CLASSIFICATION) {
+        bool same = outer != NULL && outer->classes != NULL &&
+                    strcmp(outer->name, target->name) == 0;
+        target->classes = same ? outer->classes : read_classes(r, element, target);
+    }
+}
+
+static void read_target_value(struct pmml_reader *r, const struct pmml_element *e,
+                              struct model_target *target, double *priors)
+{
+    target->default_value = pmml_number(r, e, "defaultValue", target->default_value);
+    double prior = pmml_number(r, e, "priorProbability", -1);
+    if (prior < 0 || priors == NULL) {
+        return;
+    }
+    uint32_t index = pmml_class(r, e, pmml_required(r, e, "value"));
+    if (r->err == WEIR_OK) {
+        priors[index] = prior;
+        if (target->default_class == UINT32_MAX || prior > priors[target->default_class]) {
+            target->default_class = index;
+        }
+    }
+}
+
+static const struct model_target *read_targets(struct pmml_reader *r,
+                                               const struct pmml_element *targets)
+{
+    static const char *const casts[] = {"", "round", "ceiling", "floor", NULL};
+    struct model_target *target = model_alloc(&r->b, 1, sizeof *target);
+    const struct model_classes *classes = r->target->classes;
+    uint32_t class_count = classes != NULL ? classes->count : 0;
+    double *priors = class_count > 0 ? model_alloc(&r->b, class_count, sizeof *priors) : NULL;
+    const struct pmml_element *e = targets->first;
+    if (!pmml_ok(r, targets) || e == NULL) {
+        return NULL;
+    }
+    if (!pmml_is(e, "Target") || e->next != NULL) {
+        pmml_unsupported(r, e->next != NULL ? e->next : e);
+        return NULL;
+    }
+    *target = (struct model_target){
+        .min = pmml_number(r, e, "min", -INFINITY),
+        .max = pmml_number(r, e, "max", INFINITY),
+        .rescale_factor = pmml_number(r, e, "rescaleFactor", 1),
+        .rescale_constant = pmml_number(r, e, "rescaleConstant", 0),
+        .cast = (enum model_cast)pmml_choice(r, e, "castInteger", casts, 0),
+        .default_value = model_missing(),
+        .default_class = UINT32_MAX,
+        .priors = priors,
+    };
+    for (const struct pmml_element *v = e->first; v != NULL && r->err == WEIR_OK; v = v->next) {
+        if (pmml_is(v, "TargetValue")) {
+            read_target_value(r, v, target, priors);
+        } else {
+            pmml_unsupported(r, v);
+        }
+    }
+    return target;
+}
+
+/* ---- output ---------------------------------------------------------------------------------- */
+
+static void read_output_field(struct pmml_reader *r, const struct pmml_element *e,
+                              struct model_output *output)
+{
+    static const char *const features[] = {"predictedValue", "probability",      "confidence",
+                                           "entityId",       "transformedValue", NULL};
+    static const char *const types[] = {"string", "integer", "float", "double", "boolean", NULL};
+    const struct model_classes *classes = r->target->classes;
+    output->feature = (enum model_feature)pmml_choice(r, e, "feature", features, 0);
+    output->name = pmml_required(r, e, "name");
+    output->class_index = UINT32_MAX;
+    enum model_type type = MODEL_DOUBLE;
+    if (output->feature == MODEL_FEATURE_ENTITY_ID) {
+        type = MODEL_STRING;
+    } else if (output->feature == MODEL_FEATURE_PREDICTED_VALUE && classes != NULL) {
+        type = r->target->type;
+    } else if (output->feature == MODEL_FEATURE_TRANSFORMED_VALUE) {
+        struct model_expr *expr = model_alloc(&r->b, 1, sizeof *expr);
+        if (pmml_ok(r, e)) {
+            pmml_read_derivation(r, e, expr);
+            output->expr = expr;
+            bool is_slot = expr->kind == MODEL_EXPR_SLOT;
+            type = is_slot && r->err == WEIR_OK ? pmml_slot_info(r, expr->slot)->type : type;
+        }
+    } else if (output->feature != MODEL_FEATURE_PREDICTED_VALUE) {
+        const char *value = pmml_attribute(e, "value");
+        output->class_index = value != NULL ? pmml_class(r, e, value) : UINT32_MAX;
+    }
+    if (type != MODEL_STRING) {
+        type = (enum model_type)pmml_choice(r, e, "dataType", types, type);
+    }
+    /* A class whose labels are numbers may be declared a string; its value stays a number. */
+    bool is_class = output->feature == MODEL_FEATURE_PREDICTED_VALUE && classes != NULL;
+    output->type = is_class ? r->target->type : type;
+    struct model_slot slot = {.name = output->name, .type = output->type};
+    slot.optype = output->type == MODEL_STRING ? MODEL_CATEGORICAL : MODEL_CONTINUOUS;
+    if (pmml_ok(r, e)) {
+        output->slot = model_builder_slot(&r->b, &slot);
+        pmml_scope_add(r, output->name, output->slot);
+    }
+}
+
+static void read_output(struct pmml_reader *r, const struct pmml_element *e,
+                        struct model_element *base)
+{
+    struct model_output *outputs = model_alloc(&r->b, e->child_count, sizeof *outputs);
+    uint32_t count = 0;
+    for (const struct pmml_element *f = e->first; f != NULL && pmml_ok(r, f); f = f->next) {
+        if (!pmml_is(f, "OutputField")) {
+            pmml_unsupported(r, f);
+        } else {
+            read_output_field(r, f, &outputs[count++]);
+        }
+    }
+    base->outputs = outputs;
+    base->output_count = count;
+}
+
+/* ---- model elements -------------------------------------------------------------------------- */
+
+void pmml_read_base(struct pmml_reader *r, const struct pmml_element *element,
+                    const struct model_element_ops *ops, struct model_element *base)
+{
+    (void)element;
+    base->ops = ops;
+    base->classes = r->target->classes;
+    base->function =
+        base->classes != NULL ? WEIR_FUNCTION_CLASSIFICATION : WEIR_FUNCTION_REGRESSION;
+}
+
+static void refuse_unscorable(struct pmml_reader *r, const struct pmml_element *e)
+{
+    const char *scorable = pmml_attribute(e, "isScorable");
+    if (scorable != NULL && strcmp(scorable, "false") == 0) {
+        pmml_fail(r, e, WEIR_UNSUPPORTED, "says isScorable=\"false\"");
+    }
+    const char *context = pmml_attribute(e, "x-mathContext");
+    if (context != NULL && strcmp(context, "double") != 0) {
+        pmml_fail(r, e, WEIR_UNSUPPORTED, "has x-mathContext=\"%.20s\", which is not supported yet",
+                  context);
+    }
+}
+
+/* Everything between the open scope and its end. */
+static struct model_element *read_in_scope(struct pmml_reader *r, const struct pmml_element *e,
+                                           const struct pmml_element *schema, bool top)
+{
+    const struct pmml_element *local = pmml_child(e, "LocalTransformations");
+    if (top) {
+        pmml_read_schema_top(r, schema);
+        if (r->transformations != NULL) {
+            pmml_scope_add_derived(r, r->transformations);
+        }
+    } else {
+        pmml_read_schema_segment(r, schema);
+    }
+    if (local != NULL) {
+        pmml_scope_add_derived(r, local);
+    }
+    struct model_element *base = r->err == WEIR_OK ? models[kind_of(e)].read(r, e) : NULL;
+    const struct pmml_element *targets = pmml_child(e, "Targets");
+    const struct pmml_element *output = pmml_child(e, "Output");
+    if (r->err == WEIR_OK && targets != NULL) {
+        base->target = read_targets(r, targets);
+    }
+    if (r->err == WEIR_OK && output != NULL) {
+        read_output(r, output, base);
+    }
+    return base;
+}
+
+/* What a segment puts out is seen by those after it: its outputs move to the scope around it. */
+static void publish_outputs(struct pmml_reader *r, const struct model_element *base)
+{
+    for (uint32_t i = 0; i < base->output_count; i++) {
+        pmml_scope_add(r, base->outputs[i].name, base->outputs[i].slot);
+    }
+}
+
+const struct model_element *pmml_read_model(struct pmml_reader *r, const struct pmml_element *e,
+                                            bool top)
+{
+    static const char *const functions[] = {"regression", "classification", NULL};
+    uint32_t kind = kind_of(e);
+    if (kind == MODEL_KINDS || models[kind].read == NULL) {
+        pmml_unsupported(r, e);
+        return NULL;
+    }
+    refuse_unscorable(r, e);
+    pmml_required(r, e, "functionName");
+    enum weir_model_function function =
+        (enum weir_model_function)pmml_choice(r, e, "functionName", functions, 0);
+    const struct pmml_element *schema = pmml_child(e, "MiningSchema");
+    if (schema == NULL) {
+        pmml_fail(r, e, WEIR_INVALID, "needs a MiningSchema");
+        return NULL;
+    }
+    struct pmml_scope scope;
+    struct pmml_target target;
+    struct pmml_target *outer = r->target;
+    read_target(r, e, schema, function, &target);
+    r->target = &target;
+    pmml_scope_open(r, &scope);
+    struct model_element *base = r->err == WEIR_OK ? read_in_scope(r, e, schema, top) : NULL;
+    pmml_scope_close(r);
+    r->target = outer;
+    if (!pmml_ok(r, e)) {
+        return NULL;
+    }
+    if (!top) {
+        publish_outputs(r, base);
+    }
+    return base;
+}
+
+/* ---- the document ---------------------------------------------------------------------------- */
+
+static const struct pmml_element *find_model(struct pmml_reader *r)
+{
+    const struct pmml_element *root = r->document->root;
+    const struct pmml_element *found = NULL;
+    for (const struct pmml_element *e = root->first; e != NULL; e = e->next) {
+        bool passive = pmml_is(e, "Header") || pmml_is(e, "MiningBuildTask") ||
+                       pmml_is(e, "DataDictionary") || pmml_is(e, "TransformationDictionary");
+        if (pmml_is_model(e)) {
+            found = found == NULL ? e : found; /* the first one, as the standard says */
+        } else if (!passive) {
+            pmml_unsupported(r, e);
+        }
+    }
+    if (found == NULL) {
+        pmml_fail(r, root, WEIR_INVALID, "holds no model");
+    }
+    return found;
+}
+
+static enum weir_type column_type(const struct model_output *output, const struct model_element *m)
+{
+    bool is_class = output->feature == MODEL_FEATURE_PREDICTED_VALUE && m->classes != NULL;
+    return output->type == MODEL_STRING || is_class ? WEIR_STRING : WEIR_DOUBLE;
+}
+
+/* The columns of the output block: target, then Output fields or a probability for each class. */
+static void describe_outputs(struct pmml_reader *r, const char *target,
+                             struct model_builder_info *info)
+{
+    const struct model_element *root = r->b.model->root;
+    uint32_t class_count = root->classes != NULL ? root->classes->count : 0;
+    uint32_t extra = root->output_count > 0 ? root->output_count : class_count;
+    struct weir_field *fields = pmml_scratch(r, extra + 1, sizeof *fields);
+    if (fields == NULL) {
+        return;
+    }
+    fields[0] = (struct weir_field){.name = target[0] != '\0' ? target : "result",
+                                    .type = class_count > 0 ? WEIR_STRING : WEIR_DOUBLE};
+    for (uint32_t i = 0; i < extra; i++) {
+        if (root->output_count > 0) {
+            fields[i + 1].name = root->outputs[i].name;
+            fields[i + 1].type = column_type(&root->outputs[i], root);
+            continue;
+        }
+        struct weir_slice label = root->classes->labels[i];
+        size_t bytes = label.bytes + sizeof "probability()";
+        char *name = pmml_scratch(r, bytes, 1);
+        if (name == NULL) {
+            return;
+        }
+        snprintf(name, bytes, "probability(%.*s)", (int)label.bytes, (const char *)label.data);
+        fields[i + 1] = (struct weir_field){.name = name, .type = WEIR_DOUBLE};
+    }
+    info->outputs = fields;
+    info->output_count = extra + 1;
+}
+
+static void read_document(struct pmml_reader *r, struct model_builder_info *info)
+{
+    const struct pmml_element *root = r->document->root;
+    if (!pmml_is(root, "PMML")) {
+        pmml_fail(r, root, WEIR_PARSE, "is not PMML");
+        return;
+    }
+    const struct pmml_element *dictionary = pmml_child(root, "DataDictionary");
+    const struct pmml_element *transformations = pmml_child(root, "TransformationDictionary");
+    const struct pmml_element *model = find_model(r);
+    if (dictionary == NULL) {
+        pmml_fail(r, root, WEIR_INVALID, "needs a DataDictionary");
+    }
+    if (r->err != WEIR_OK) {
+        return;
+    }
+    pmml_read_dictionary(r, dictionary);
+    r->transformations = transformations;
+    r->b.model->root = r->err == WEIR_OK ? pmml_read_model(r, model, true) : NULL;
+    if (r->err != WEIR_OK) {
+        return;
+    }
+    const struct pmml_element *target = pmml_find_target(pmml_child(model, "MiningSchema"));
+    info->target = target != NULL ? pmml_attribute(target, "name") : "";
+    info->algorithm = model->name;
+    describe_outputs(r, info->target, info);
+}
+
+enum weir_err pmml_load(struct weir_slice bytes, const struct pmml_limits *limits,
+                        struct weir_model **model_out, struct weir_error *error)
+{
+    struct pmml_document document;
+    enum weir_err err = pmml_document_parse(bytes, limits, &document, error);
+    if (err != WEIR_OK) {
+        return err;
+    }
+    struct pmml_reader r = {.document = &document, .error = error};
+    struct model_builder_info info = {.format = WEIR_FORMAT_PMML};
+    err = model_builder_init(&r.b);
+    if (err != WEIR_OK) {
+        pmml_document_release(&document);
+        return weir_error_set(error, err, -1, "out of memory");
+    }
+    read_document(&r, &info);
+    err = r.err;
+    if (err == WEIR_OK) {
+        err = model_builder_finish(&r.b, &info, model_out, error);
+    }
+    if (err != WEIR_OK) {
+        model_builder_release(&r.b);
+    }
+    pmml_document_release(&document);
+    return err;
+}
