@@ -271,6 +271,15 @@ enum { WEIR_RESULT_BYTES_MAX = 4096 };
 /* Returns bytes written. capacity >= WEIR_RESULT_BYTES_MAX (asserted), which is always enough:
  * names, label and message are cut to 512 bytes each, at a character's end. Does not allocate. */
 size_t weir_result_encode(const struct weir_result *result, void *buffer, size_t capacity);
+/*
+ * For many results that differ only in value, source_offset and queue_ns: `common` encodes the rest
+ * once, `row` puts one result together from it. Together they give what weir_result_encode gives but
+ * for the order of fields. Capacity as above; at most `common` + WEIR_RESULT_ROW_BYTES_MAX a row.
+ */
+enum { WEIR_RESULT_ROW_BYTES_MAX = 1280 };
+size_t weir_result_encode_common(const struct weir_result *result, void *buffer, size_t capacity);
+size_t weir_result_encode_row(const struct weir_result *result, struct weir_slice common,
+                              void *buffer, size_t capacity);
 /* Slices borrow from bytes. Errors: PARSE, TRUNCATED, OTHER_VERSION (format is not 1). */
 WEIR_MUST_USE enum weir_err weir_result_decode(struct weir_slice bytes, struct weir_result *out,
                                                struct weir_error *error);

@@ -84,25 +84,63 @@ static void put_model(struct pb_writer *writer, const struct weir_result *result
     }
 }
 
-size_t weir_result_encode(const struct weir_result *result, void *buffer, size_t capacity)
+size_t weir_result_encode_common(const struct weir_result *result, void *buffer, size_t capacity)
 {
     struct pb_writer writer = {.buffer = buffer, .capacity = capacity};
     weir_assert(capacity >= WEIR_RESULT_BYTES_MAX);
     pb_put_uint(&writer, FIELD_FORMAT, FORMAT);
-    put_value(&writer, result);
     put_text(&writer, FIELD_DATA_TYPE, result->data_type);
     put_model(&writer, result);
     put_text(&writer, FIELD_SOURCE_TOPIC, result->source_topic);
     if (result->source_partition)
         pb_put_uint(&writer, FIELD_SOURCE_PARTITION, (uint64_t)result->source_partition);
-    if (result->source_offset)
-        pb_put_uint(&writer, FIELD_SOURCE_OFFSET, (uint64_t)result->source_offset);
-    if (result->queue_ns)
-        pb_put_uint(&writer, FIELD_QUEUE_NS, (uint64_t)result->queue_ns);
     if (result->score_ns)
         pb_put_uint(&writer, FIELD_SCORE_NS, (uint64_t)result->score_ns);
     put_text(&writer, FIELD_VERSION, result->version);
     return writer.need;
+}
+
+static uint8_t *write_varint(uint8_t *at, uint8_t tag, uint64_t value)
+{
+    *at++ = tag;
+    while (value >= 0x80) {
+        *at++ = (uint8_t)(value | 0x80);
+        value >>= 7;
+    }
+    *at++ = (uint8_t)value;
+    return at;
+}
+
+size_t weir_result_encode_row(const struct weir_result *result, struct weir_slice common,
+                              void *buffer, size_t capacity)
+{
+    uint8_t *at = buffer;
+    weir_assert(capacity >= common.bytes + WEIR_RESULT_ROW_BYTES_MAX);
+    memcpy(at, common.data, common.bytes);
+    at += common.bytes;
+    if (result->kind == WEIR_RESULT_NUMBER) {
+        *at++ = FIELD_NUMBER << 3 | PB_FIXED64;
+        memcpy(at, &result->number, sizeof result->number);
+        at += sizeof result->number;
+    } else {
+        struct pb_writer writer = {.buffer = at, .capacity = WEIR_RESULT_ROW_BYTES_MAX - 32};
+        put_value(&writer, result);
+        at += writer.need;
+    }
+    if (result->source_offset)
+        at = write_varint(at, FIELD_SOURCE_OFFSET << 3 | PB_VARINT, (uint64_t)result->source_offset);
+    if (result->queue_ns)
+        at = write_varint(at, FIELD_QUEUE_NS << 3 | PB_VARINT, (uint64_t)result->queue_ns);
+    return (size_t)(at - (uint8_t *)buffer);
+}
+
+size_t weir_result_encode(const struct weir_result *result, void *buffer, size_t capacity)
+{
+    uint8_t common[WEIR_RESULT_BYTES_MAX];
+    weir_assert(capacity >= WEIR_RESULT_BYTES_MAX);
+    size_t bytes = weir_result_encode_common(result, common, sizeof common);
+    weir_assert(bytes + WEIR_RESULT_ROW_BYTES_MAX <= WEIR_RESULT_BYTES_MAX);
+    return weir_result_encode_row(result, weir_slice(common, bytes), buffer, capacity);
 }
 
 /* ---- reading --------------------------------------------------------------------------------- */
