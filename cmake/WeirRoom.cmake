@@ -46,6 +46,8 @@ function(weir_room name)
         return()
     endif()
     add_library(weir_${name} STATIC ${sources})
+    set_target_properties(weir_${name} PROPERTIES OUTPUT_NAME weir-${name}
+                          WEIR_DEPS "${ROOM_DEPS}" WEIR_PKG "${ROOM_PKG}")
     target_link_libraries(weir_${name} PUBLIC weir_flags)
     weir_link_room(weir_${name} ${ROOM_DEPS})
     foreach(module IN LISTS ROOM_PKG)
