@@ -1,6 +1,7 @@
 # The front door. `make help` lists the verbs; CMake and its presets do the work.
 #
 #   make demo ARGS="--duration 10s"     options for weir demo
+#   make test ARGS="-R unit_record"     options for ctest
 #   make install PREFIX=/usr/local      also DESTDIR
 
 PREFIX ?= /usr/local
@@ -20,13 +21,13 @@ demo: ## broker, provider and model server in one process; installs what it need
 test: ## release build and every test of it, under ten minutes; installs what it needs
 	@scripts/deps build test
 	@scripts/build release
-	@scripts/run-tests build
+	@scripts/run-tests build $(ARGS)
 
 soak: ## the long tier: kills, repeated integration, ten minutes per fuzzer
 	@scripts/soak
 
 bench: ## every benchmark, with its ratio to the target
-	@scripts/deps build test
+	@scripts/deps build
 	@scripts/build release
 	@set -e; for program in build/bench/bench_*; do \
 	    if [ -f "$$program" ] && [ -x "$$program" ]; then echo "== $${program##*/}"; "$$program" $(ARGS); fi; \
@@ -50,7 +51,7 @@ asan: ## unit tests and fuzz corpora under AddressSanitizer and UBSan
 tsan: ## tests of everything with threads under ThreadSanitizer
 	@scripts/deps build test
 	@scripts/build tsan
-	@scripts/run-tests build/tsan -R '^unit_(loop|kafka|streams|broker|serving)_'
+	@scripts/run-tests build/tsan -R '^unit_(base|loop|kafka|plog|streams|broker|http|serving)_'
 
 install: all ## into PREFIX (/usr/local)
 	@DESTDIR="$(DESTDIR)" cmake --install build --prefix "$(PREFIX)"
