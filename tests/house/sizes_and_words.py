@@ -26,7 +26,7 @@ def check(root):
                 yield path, number, "do it now, or write an issue; the source makes no promises"
             if path.endswith(CODE):
                 if len(line) > LINE_COLUMNS_MAX:
-                    yield path, number, f"{len(line)} columns, {LINE_COLUMNS_MAX} at most: run make format"
+                    yield path, number, f"{len(line)} columns, {LINE_COLUMNS_MAX} at most: break the line"
                 if line != line.rstrip() or "\t" in line:
                     yield path, number, "tab or space at the end: run make format"
 
