@@ -21,6 +21,7 @@ demo: ## broker, provider and model server in one process; installs what it need
 test: ## release build and every test of it, under ten minutes; installs what it needs
 	@scripts/deps build test
 	@scripts/build release
+	@if [ -x scripts/fetch-kafka ]; then scripts/fetch-kafka || echo "no Apache Kafka: its tests will skip"; fi
 	@scripts/run-tests build $(ARGS)
 
 soak: ## the long tier: kills, repeated integration, ten minutes per fuzzer
