@@ -1,0 +1,264 @@
+/*
+ * serving/routes.c - what a model server answers over HTTP.
+ *
+ *      /state/value    statistics of the model in force, the reference system's seven names first
+ *      /models         every version known, and its state
+ *      /metrics        Prometheus text
+ *      /livez          200 while the process answers
+ *      /readyz         200 when records are being scored, else 503
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/digest.h"
+#include "base/json.h"
+#include "serving/server_inside.h"
+
+static const char json_content[] = "application/json";
+
+static void text_response(struct http_response *response, unsigned status, const char *text)
+{
+    response->status = status;
+    if (weir_buffer_append_text(&response->body, text) != WEIR_OK)
+        response->status = 500;
+}
+
+static void finish_json(struct weir_json *json, struct http_response *response)
+{
+    response->content_type = json_content;
+    if (weir_json_end(json) == WEIR_OK)
+        return;
+    weir_buffer_clear(&response->body);
+    response->content_type = "text/plain; charset=utf-8";
+    text_response(response, 500, "There was an internal server error.");
+}
+
+/* ---- health ---------------------------------------------------------------------------------- */
+
+static void livez(void *opaque, const struct http_request *request, struct http_response *response)
+{
+    (void)opaque;
+    (void)request;
+    text_response(response, 200, "ok\n");
+}
+
+static bool is_running(const struct server *server)
+{
+    return atomic_load(&server->phase) == SERVER_STARTED &&
+           server_state(server) == WEIR_STREAMS_RUNNING;
+}
+
+static void readyz(void *opaque, const struct http_request *request, struct http_response *response)
+{
+    const struct server *server = opaque;
+    char text[64];
+    (void)request;
+    if (is_running(server)) {
+        text_response(response, 200, "ok\n");
+        return;
+    }
+    response->retry_after_s = 1;
+    snprintf(text, sizeof text, "not ready: %s\n", weir_streams_state_name(server_state(server)));
+    text_response(response, 503, text);
+}
+
+/* ---- state ----------------------------------------------------------------------------------- */
+
+struct wanted_state {
+    struct weir_json json;
+    const char *data_type; /* NULL = the one that came in force last */
+    int64_t activated_ms, offset;
+    bool found, write;
+};
+
+static void put_state(struct weir_json *json, const struct models_view *view)
+{
+    const struct statistics_copy *statistics = &view->statistics;
+    weir_json_object_begin(json);
+    weir_json_key(json, "name");
+    weir_json_text(json, view->name);
+    weir_json_key(json, "description");
+    weir_json_text(json, view->description);
+    weir_json_key(json, "since");
+    weir_json_int(json, view->since_ms);
+    weir_json_key(json, "usage");
+    weir_json_uint(json, statistics->usage);
+    weir_json_key(json, "duration");
+    weir_json_double(json, (double)statistics->duration_ns / 1e6);
+    weir_json_key(json, "min");
+    weir_json_double(json, (double)statistics->min_ns / 1e6);
+    weir_json_key(json, "max");
+    weir_json_double(json, (double)statistics->max_ns / 1e6);
+    weir_json_key(json, "dataType");
+    weir_json_text(json, view->data_type);
+    weir_json_key(json, "version");
+    weir_json_text(json, view->version);
+    weir_json_key(json, "modelType");
+    weir_json_text(json, view->format == WEIR_FORMAT_PMML ? "PMML" : "TENSORFLOW");
+    weir_json_key(json, "activated");
+    weir_json_int(json, view->activated_ms);
+    weir_json_key(json, "errors");
+    weir_json_uint(json, statistics->errors);
+    weir_json_object_end(json);
+}
+
+/* Called twice over all versions: first to find the one, then to write it. */
+static void consider(void *opaque, const struct models_view *view)
+{
+    struct wanted_state *wanted = opaque;
+    if (!view->in_force || (wanted->data_type && strcmp(wanted->data_type, view->data_type) != 0))
+        return;
+    if (wanted->write) {
+        if (view->activated_ms == wanted->activated_ms && view->offset == wanted->offset &&
+            wanted->found) {
+            put_state(&wanted->json, view);
+            wanted->found = false; /* once */
+        }
+        return;
+    }
+    if (!wanted->found || view->activated_ms > wanted->activated_ms ||
+        (view->activated_ms == wanted->activated_ms && view->offset > wanted->offset)) {
+        wanted->found = true;
+        wanted->activated_ms = view->activated_ms;
+        wanted->offset = view->offset;
+    }
+}
+
+static const char empty_state[] = "{\"name\":\"None\",\"description\":\"None\",\"since\":0,"
+                                  "\"usage\":0,\"duration\":0.0,\"min\":0,\"max\":0}";
+
+static void state_value(void *opaque, const struct http_request *request,
+                        struct http_response *response)
+{
+    struct server *server = opaque;
+    struct wanted_state wanted = {.data_type = http_query(request, "dataType")};
+    if (!is_running(server)) {
+        readyz(opaque, request, response);
+        return;
+    }
+    models_each(server->models, consider, &wanted);
+    if (wanted.found) {
+        wanted.write = true;
+        weir_json_begin(&wanted.json, &response->body);
+        models_each(server->models, consider, &wanted);
+    }
+    if (response->body.bytes) {
+        finish_json(&wanted.json, response);
+        return;
+    }
+    response->content_type = json_content; /* none, or withdrawn between the two looks */
+    text_response(response, 200, empty_state);
+}
+
+/* ---- models ---------------------------------------------------------------------------------- */
+
+static void put_model(void *opaque, const struct models_view *view)
+{
+    struct weir_json *json = opaque;
+    char digest[65];
+    weir_hex_encode(view->digest, 32, digest);
+    weir_json_object_begin(json);
+    weir_json_key(json, "dataType");
+    weir_json_text(json, view->data_type);
+    weir_json_key(json, "name");
+    weir_json_text(json, view->name);
+    weir_json_key(json, "version");
+    weir_json_text(json, view->version);
+    weir_json_key(json, "description");
+    weir_json_text(json, view->description);
+    weir_json_key(json, "state");
+    weir_json_text(json, view->state);
+    if (*view->reason) {
+        weir_json_key(json, "reason");
+        weir_json_text(json, view->reason);
+    }
+    weir_json_key(json, "modelType");
+    weir_json_text(json, view->format == WEIR_FORMAT_PMML ? "PMML" : "TENSORFLOW");
+    if (*view->algorithm) {
+        weir_json_key(json, "algorithm");
+        weir_json_text(json, view->algorithm);
+    }
+    weir_json_key(json, "sha256");
+    weir_json_text(json, digest);
+    weir_json_key(json, "partition");
+    weir_json_int(json, view->partition);
+    weir_json_key(json, "offset");
+    weir_json_int(json, view->offset);
+    weir_json_key(json, "since");
+    weir_json_int(json, view->since_ms);
+    weir_json_key(json, "activated");
+    weir_json_int(json, view->activated_ms);
+    weir_json_key(json, "loadMs");
+    weir_json_double(json, (double)view->load_ns / 1e6);
+    weir_json_key(json, "usage");
+    weir_json_uint(json, view->statistics.usage);
+    weir_json_key(json, "errors");
+    weir_json_uint(json, view->statistics.errors);
+    weir_json_object_end(json);
+}
+
+static void list_models(void *opaque, const struct http_request *request,
+                        struct http_response *response)
+{
+    struct server *server = opaque;
+    struct weir_json json;
+    (void)request;
+    weir_json_begin(&json, &response->body);
+    weir_json_object_begin(&json);
+    weir_json_key(&json, "models");
+    weir_json_array_begin(&json);
+    models_each(server->models, put_model, &json);
+    weir_json_array_end(&json);
+    weir_json_object_end(&json);
+    finish_json(&json, response);
+}
+
+/* ---- the rest -------------------------------------------------------------------------------- */
+
+static void metrics(void *opaque, const struct http_request *request,
+                    struct http_response *response)
+{
+    (void)request;
+    response->content_type = "text/plain; version=0.0.4; charset=utf-8";
+    if (server_write_metrics(opaque, &response->body) == WEIR_OK)
+        return;
+    weir_buffer_clear(&response->body);
+    response->content_type = "text/plain; charset=utf-8";
+    text_response(response, 500, "There was an internal server error.");
+}
+
+static void topology(void *opaque, const struct http_request *request,
+                     struct http_response *response)
+{
+    const struct server *server = opaque;
+    (void)request;
+    text_response(response, 200, server->description);
+}
+
+static void index_page(void *opaque, const struct http_request *request,
+                       struct http_response *response)
+{
+    (void)opaque;
+    (void)request;
+    text_response(response, 200,
+                  "weir " WEIR_VERSION "\n\n"
+                  "/state/value   the model in force and its statistics (?dataType=wine)\n"
+                  "/models        every model version known here\n"
+                  "/topology      how records flow\n"
+                  "/metrics       figures for Prometheus\n"
+                  "/livez /readyz health\n");
+}
+
+uint32_t server_routes(struct server *server, struct http_route routes[SERVER_ROUTES_MAX])
+{
+    const struct http_route table[] = {{"/", index_page, server},
+                                       {"/livez", livez, server},
+                                       {"/readyz", readyz, server},
+                                       {"/metrics", metrics, server},
+                                       {"/models", list_models, server},
+                                       {"/state/value", state_value, server},
+                                       {"/topology", topology, server}};
+    _Static_assert(sizeof table / sizeof *table <= SERVER_ROUTES_MAX, "room for the routes");
+    memcpy(routes, table, sizeof table);
+    return sizeof table / sizeof *table;
+}
