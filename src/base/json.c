@@ -19,8 +19,8 @@ static void put_text(struct weir_json *json, const char *text)
 }
 
 /*
- * Level 0 is the place of the one outermost value; each array or object opens a level. `filled` says
- * that a value stands there already: the next needs a comma, and at level 0 there is no next.
+ * Level 0 is the place of the one outermost value; each array or object opens a level. `filled`
+ * says that a value stands there already: the next needs a comma, and at level 0 there is no next.
  */
 static void before_value(struct weir_json *json)
 {
