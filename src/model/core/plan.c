@@ -1,39 +1,49 @@
 /* Which kernels a CPU can run, and which plan a model gets. */
 #include "model/core/plan.h"
 
+#include "model/core/kernels.h"
+
 enum model_isa model_isa_detect(void)
 {
+#if defined(__x86_64__)
     __builtin_cpu_init();
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
         return MODEL_ISA_AVX512;
     }
-    return __builtin_cpu_supports("avx2") ? MODEL_ISA_AVX2 : MODEL_ISA_PORTABLE;
-}
-
-static uint64_t scan(const double *const *columns, uint32_t column_count, uint32_t rows,
-                     uint64_t *nan_rows)
-{
-    uint64_t any = 0;
-    memset(nan_rows, 0, (rows + 63) / 64 * sizeof *nan_rows);
-    for (uint32_t i = 0; i < column_count; i++) {
-        for (uint32_t r = 0; r < rows; r++) {
-            uint64_t bit = isnan(columns[i][r]) ? UINT64_C(1) << (r % 64) : 0;
-            nan_rows[r / 64] |= bit;
-            any |= bit;
-        }
+    if (__builtin_cpu_supports("avx2")) {
+        return MODEL_ISA_AVX2;
     }
-    return any;
+#endif
+    return MODEL_ISA_PORTABLE;
 }
 
 model_scan *model_scan_for(enum model_isa isa)
 {
-    (void)isa;
-    return scan;
+    static model_scan *const scans[MODEL_ISA_COUNT] = KERNEL_VERSIONS(scan);
+    return scans[isa];
+}
+
+uint32_t model_input_of_slot(const struct weir_model *model, uint32_t slot)
+{
+    for (uint32_t i = 0; i < model->input_count; i++) {
+        if (model->inputs[i].slot == slot) {
+            return i;
+        }
+    }
+    return UINT32_MAX;
 }
 
 enum weir_err model_plan_choose(struct weir_model *model)
 {
-    (void)model;
-    return WEIR_OK;
+    const struct model_plan *plan = NULL;
+    enum weir_err err = linear_plan_new(model, &plan);
+    if (err == WEIR_OK && plan == NULL) {
+        err = forest_plan_new(model, &plan);
+    }
+    if (err == WEIR_OK && plan == NULL) {
+        err = dense_plan_new(model, &plan);
+    }
+    model->plan = plan;
+    return err;
 }

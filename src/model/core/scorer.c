@@ -434,7 +434,8 @@ static void write_tile_outputs(struct weir_scorer *s, uint32_t r, uint32_t k)
     uint32_t classes = s->model->info.class_count;
     const struct model_element *root = s->model->root;
     for (uint32_t c = 0; root->output_count == 0 && c < classes; c++) {
-        write_number(&s->output->columns[c + 1], r, s->probabilities[c][k]);
+        double p = s->probabilities[c][k];
+        write_number(&s->output->columns[c + 1], r, isnan(p) ? model_missing() : p);
     }
     for (uint32_t i = 0; i < root->output_count; i++) {
         const struct model_output *output = &root->outputs[i];
@@ -445,7 +446,8 @@ static void write_tile_outputs(struct weir_scorer *s, uint32_t r, uint32_t k)
             write_number(column, r, s->numbers[k]);
         } else if (s->probabilities != NULL) {
             uint32_t c = output->class_index != UINT32_MAX ? output->class_index : s->classes[k];
-            write_number(column, r, s->probabilities[c][k]);
+            double p = s->probabilities[c][k];
+            write_number(column, r, isnan(p) ? model_missing() : p);
         } else {
             write_number(column, r, model_missing());
         }
@@ -506,6 +508,18 @@ static void treat_targets(struct weir_scorer *s, uint32_t count)
     }
 }
 
+/* Results that are no number: an input was none, or the model failed; the general path says. */
+static uint64_t scan_numbers(const struct weir_scorer *s, uint32_t count, uint64_t *nan_rows)
+{
+    const double *numbers = s->numbers;
+    uint64_t found[MODEL_TILE / 64];
+    uint64_t any = s->scan(&numbers, 1, count, found);
+    for (uint32_t i = 0; i < (count + 63) / 64; i++) {
+        nan_rows[i] |= found[i];
+    }
+    return any;
+}
+
 static void score_tile(struct weir_scorer *s, const struct weir_block *block,
                        const struct tile *tile)
 {
@@ -519,13 +533,13 @@ static void score_tile(struct weir_scorer *s, const struct weir_block *block,
         .scratch = s->scratch,
     };
     s->run(s->plan, &run);
-    uint64_t nan_rows[MODEL_TILE / 64];
-    uint64_t any;
-    if (s->plan->nan_spreads) {
-        const double *numbers = s->numbers;
-        any = s->scan(&numbers, 1, tile->count, nan_rows);
-    } else {
+    uint64_t nan_rows[MODEL_TILE / 64] = {0};
+    uint64_t any = 0;
+    if (!s->plan->nan_spreads) {
         any = s->scan(s->columns, s->model->input_count, tile->count, nan_rows);
+    }
+    if (s->model->root->classes == NULL) {
+        any |= scan_numbers(s, tile->count, nan_rows);
     }
     treat_targets(s, tile->count);
     bool whole = (s->flags & WEIR_SCORER_OUTPUTS) == 0 && tile->rows == NULL;
