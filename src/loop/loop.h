@@ -86,9 +86,10 @@ struct weir_loop_fd {
 };
 
 /* Begins to watch. interest may be 0: nothing until weir_loop_fd_interest. Set opaque before. */
-WEIR_MUST_USE enum weir_err weir_loop_fd_open(
-    struct weir_loop *loop, struct weir_loop_fd *handle, int fd, unsigned interest,
-    void (*on_ready)(struct weir_loop_fd *handle, unsigned events), struct weir_error *error);
+WEIR_MUST_USE enum weir_err
+weir_loop_fd_open(struct weir_loop *loop, struct weir_loop_fd *handle, int fd, unsigned interest,
+                  void (*on_ready)(struct weir_loop_fd *handle, unsigned events),
+                  struct weir_error *error);
 /* Changes what is of interest; nothing happens if it is the same. */
 void weir_loop_fd_interest(struct weir_loop_fd *handle, unsigned interest);
 /* Ends the watch: on_ready is not called again, on_closed at the end of this round (of the next, if
