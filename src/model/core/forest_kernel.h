@@ -202,6 +202,16 @@ TARGET static void descend_rows(const struct forest_tree *tree, const double *co
     }
 }
 
+TARGET static inline uint32_t descend_tree(const struct forest_tree *tree, const double *x)
+{
+    const struct forest_node *nodes = tree->nodes;
+    uint32_t at = 0;
+    for (uint32_t level = 0; level < tree->depth; level++) {
+        at = nodes[at].left + (x[nodes[at].input] > nodes[at].threshold);
+    }
+    return tree->leaf_of[at];
+}
+
 /* One row: four trees side by side. */
 TARGET static void descend_trees(const struct forest_plan *p, const double *x, uint32_t *leaves)
 {
@@ -383,6 +393,10 @@ TARGET void NAME(forest_run)(const struct model_plan *plan, const struct model_r
         x[i] = run->columns[i][0];
     }
     uint32_t *leaves = (uint32_t *)(void *)(x + p->input_max);
-    descend_trees(p, x, leaves);
+    if (p->tree_count == 1) {
+        leaves[0] = descend_tree(&p->trees[0], x);
+    } else {
+        descend_trees(p, x, leaves);
+    }
     finish_row(p, leaves, 1, 0, run);
 }

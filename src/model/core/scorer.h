@@ -58,6 +58,8 @@ struct weir_scorer {
     void (*run)(const struct model_plan *plan, const struct model_run *run);
     model_scan *scan;
     bool direct;              /* every input is a plain double column: no copies */
+    bool one;                 /* a block of one row may take the short way */
+    uint32_t *direct_columns; /* [input_count] columns that feed the inputs, if direct */
     const double **columns;   /* [input_count] */
     double *tiles;            /* [input_count][MODEL_TILE] unless direct */
     double *numbers;          /* [MODEL_TILE] */
