@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 #include "base/number.h"
+#include "base/utf8.h"
 
 static void put(struct weir_json *json, const void *data, size_t bytes)
 {
@@ -84,35 +85,6 @@ void weir_json_array_end(struct weir_json *json)
     close_level(json, false);
 }
 
-/* Bytes of the UTF-8 character at `at`, 0 if there is none (Unicode 15, table 3-7). */
-static size_t utf8_bytes(const uint8_t *at, size_t left)
-{
-    uint8_t low = 0x80, high = 0xBF;
-    size_t bytes;
-
-    if (at[0] < 0x80)
-        return 1;
-    if (at[0] >= 0xC2 && at[0] <= 0xDF) {
-        bytes = 2;
-    } else if (at[0] >= 0xE0 && at[0] <= 0xEF) {
-        bytes = 3;
-        low = at[0] == 0xE0 ? 0xA0 : low;
-        high = at[0] == 0xED ? 0x9F : high;
-    } else if (at[0] >= 0xF0 && at[0] <= 0xF4) {
-        bytes = 4;
-        low = at[0] == 0xF0 ? 0x90 : low;
-        high = at[0] == 0xF4 ? 0x8F : high;
-    } else {
-        return 0;
-    }
-    if (left < bytes || at[1] < low || at[1] > high)
-        return 0;
-    for (size_t i = 2; i < bytes; i++)
-        if ((at[i] & 0xC0) != 0x80)
-            return 0;
-    return bytes;
-}
-
 static void put_escaped(struct weir_json *json, uint8_t c)
 {
     static const char hex[] = "0123456789abcdef";
@@ -136,7 +108,7 @@ static void put_string(struct weir_json *json, struct weir_slice text)
 
     put(json, "\"", 1);
     while (at < end) {
-        size_t bytes = utf8_bytes(at, (size_t)(end - at));
+        size_t bytes = weir_utf8_bytes(at, (size_t)(end - at));
         if (bytes > 0 && *at >= 0x20 && *at != '"' && *at != '\\') {
             at += bytes;
             continue;
