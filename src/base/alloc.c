@@ -40,9 +40,11 @@ void *weir_alloc(size_t bytes)
 
 void *weir_calloc(size_t count, size_t bytes)
 {
-    if (must_fail())
+    size_t total;
+
+    if (__builtin_mul_overflow(count, bytes, &total) || must_fail())
         return NULL;
-    return count > 0 && bytes > 0 ? calloc(count, bytes) : malloc(1);
+    return calloc(total > 0 ? total : 1, 1);
 }
 
 void *weir_realloc(void *memory, size_t bytes)

@@ -458,6 +458,15 @@ static enum weir_err write_bucket(const struct series *series, const char *edge,
                                (unsigned long long)count);
 }
 
+/* Recorded integers in the written unit. Dividing by 1e9 rounds once, where 1e-9 is no double. */
+static double scaled(const struct family *family, int64_t value)
+{
+    double per_unit = rint(1 / family->scale);
+    bool divides = family->scale < 1 && fabs(per_unit * family->scale - 1) < 1e-12;
+
+    return divides ? (double)value / per_unit : (double)value * family->scale;
+}
+
 static enum weir_err write_histogram(const struct series *series, struct weir_buffer *into)
 {
     const struct family *family = series->family;
@@ -481,7 +490,7 @@ static enum weir_err write_histogram(const struct series *series, struct weir_bu
         count = weir_histogram_count(histogram);
     if (err == WEIR_OK)
         err = write_bucket(series, "+Inf", count, into);
-    format_value(text, (double)weir_histogram_sum(histogram) * family->scale);
+    format_value(text, scaled(family, weir_histogram_sum(histogram)));
     if (err == WEIR_OK)
         err = weir_buffer_appendf(into, "%s_sum%s%s%s %s\n", family->name, open, series->labels,
                                   close, text);

@@ -130,7 +130,7 @@ static void help_row(struct output *out, const struct weir_settings *settings,
 
     (void)settings;
     format_meaning(row, meaning, sizeof meaning);
-    if (bytes + 2 > HELP_COLUMN)
+    if (bytes + 1 > HELP_COLUMN)
         print(out, "%s\n%*s", flag, HELP_COLUMN, "");
     else
         print(out, "%-*s", HELP_COLUMN, flag);
