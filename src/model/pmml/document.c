@@ -5,8 +5,9 @@
 #include <string.h>
 
 /*
- * The handler's state. After the first failure the parser is stopped and nothing more is recorded.
- * skip_depth > 0: inside an element that is left out.
+ * The handler's state. After the first failure nothing more is recorded, and the parser gets no
+ * further piece of the document; it is not stopped from inside a handler, for that frees the text
+ * which the handler is reading. skip_depth > 0: inside an element that is left out.
  */
 struct reader {
     struct pmml_document *document;
@@ -23,7 +24,6 @@ static void fail(struct reader *reader, enum weir_err err, const char *what)
     if (reader->err == WEIR_OK) {
         int line = xmlSAX2GetLineNumber(reader->parser);
         reader->err = weir_error_set(reader->error, err, line, "line %d: %s", line, what);
-        xmlStopParser(reader->parser);
     }
 }
 
@@ -242,7 +242,7 @@ static void on_error(void *opaque, xmlErrorPtr problem)
 /* Feeds the parser piecewise, so that a refusal near the top does not read the rest. */
 static void feed(struct reader *reader, struct weir_slice bytes)
 {
-    enum { PIECE = 1 << 20 };
+    enum { PIECE = 1 << 16 };
     const char *at = bytes.data;
     size_t left = bytes.bytes;
     while (left > 0 && reader->err == WEIR_OK) {
@@ -289,6 +289,8 @@ enum weir_err pmml_document_parse(struct weir_slice bytes, const struct pmml_lim
     reader.parser->_private = &reader;
     xmlCtxtUseOptions(reader.parser, XML_PARSE_NONET | XML_PARSE_HUGE);
     feed(&reader, bytes);
+    xmlFreeDoc(reader.parser->myDoc); /* made for a DOCTYPE, though nobody asked for a tree */
+    reader.parser->myDoc = NULL;
     xmlFreeParserCtxt(reader.parser);
     if (reader.err != WEIR_OK) {
         pmml_document_release(document);

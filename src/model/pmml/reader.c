@@ -9,6 +9,12 @@ void pmml_fail(struct pmml_reader *r, const struct pmml_element *element, enum w
     if (r->err != WEIR_OK) {
         return;
     }
+    if (r->b.err != WEIR_OK && r->b.err != code) {
+        /* What is missing now is missing because of that. */
+        r->err = weir_error_set(r->error, r->b.err, element->line, "line %u: <%.60s> %s",
+                                element->line, element->name, weir_err_text(r->b.err));
+        return;
+    }
     char text[240];
     va_list args;
     va_start(args, format);
