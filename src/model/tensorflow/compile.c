@@ -11,7 +11,7 @@ struct compiler {
     const struct graph_node *placeholder;
     const struct graph_node **chain; /* [chain_count] without the placeholder, first to last */
     uint32_t chain_count;
-    const struct graph_node *before; /* the node that the one at hand reads */
+    const struct graph_node *before;  /* the node that the one at hand reads */
     struct model_dense_layer *layers; /* [layer_count], room for chain_count */
     uint32_t layer_count;
     enum stage stage;
@@ -95,8 +95,7 @@ static const struct graph_node *find_last(struct compiler *c, const uint8_t *mar
             continue;
         }
         if (last != NULL) {
-            graph_fail(g, &g->nodes[n], WEIR_UNSUPPORTED,
-                       "it is a second output beside \"%.*s\"",
+            graph_fail(g, &g->nodes[n], WEIR_UNSUPPORTED, "it is a second output beside \"%.*s\"",
                        (int)(last->name.bytes < 60 ? last->name.bytes : 60),
                        (const char *)last->name.data);
         }

@@ -20,8 +20,7 @@ static int text_bytes(struct weir_slice text)
     return text.bytes < 80 ? (int)text.bytes : 80; /* %.*s of names in messages */
 }
 
-enum weir_err graph_fail_at(struct graph *g, const uint8_t *at, enum weir_err code,
-                            const char *why)
+enum weir_err graph_fail_at(struct graph *g, const uint8_t *at, enum weir_err code, const char *why)
 {
     if (g->err == WEIR_OK) {
         int64_t position = at != NULL ? at - (const uint8_t *)g->document.data : -1;
@@ -343,7 +342,8 @@ static void sort(struct graph *g)
     }
     for (uint32_t n = 0; placed < g->node_count && n < g->node_count; n++) {
         if (waiting[n] > 0) {
-            graph_fail(g, &g->nodes[n], WEIR_INVALID, "it waits for itself: the graph has a circle");
+            graph_fail(g, &g->nodes[n], WEIR_INVALID,
+                       "it waits for itself: the graph has a circle");
             return;
         }
     }

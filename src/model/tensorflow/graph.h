@@ -47,7 +47,7 @@ struct graph {
     enum weir_err err;
     struct weir_arena arena;
     uint32_t node_count, input_count;
-    struct graph_node *nodes; /* [node_count] */
+    struct graph_node *nodes;       /* [node_count] */
     struct weir_slice *input_names; /* [input_count] as written */
     uint32_t *inputs;               /* [input_count] */
     uint32_t *order;                /* [node_count] */
@@ -71,7 +71,6 @@ enum weir_err graph_fail(struct graph *graph, const struct graph_node *node, enu
 enum weir_err graph_fail_at(struct graph *graph, const uint8_t *at, enum weir_err code,
                             const char *why);
 /* The constant of a Const node. */
-enum weir_err graph_tensor(struct graph *graph, const struct graph_node *node,
-                           struct tensor *out);
+enum weir_err graph_tensor(struct graph *graph, const struct graph_node *node, struct tensor *out);
 
 #endif

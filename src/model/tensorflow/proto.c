@@ -67,7 +67,8 @@ bool proto_next(struct proto_cursor *c, struct proto_field *field)
     if (tag > UINT32_MAX || tag >> 3 == 0) {
         return broken(c, start);
     }
-    *field = (struct proto_field){.number = (uint32_t)(tag >> 3), .wire = (enum proto_wire)(tag & 7)};
+    *field =
+        (struct proto_field){.number = (uint32_t)(tag >> 3), .wire = (enum proto_wire)(tag & 7)};
     switch (field->wire) {
     case PROTO_VARINT:
         return proto_next_varint(c, &field->value) || broken(c, start);

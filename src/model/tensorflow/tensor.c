@@ -123,8 +123,7 @@ static enum weir_err check_values(const struct tensor *t, struct tensor_fault *f
     return WEIR_OK;
 }
 
-enum weir_err tensor_read(struct weir_slice message, struct tensor *out,
-                          struct tensor_fault *fault)
+enum weir_err tensor_read(struct weir_slice message, struct tensor *out, struct tensor_fault *fault)
 {
     struct proto_cursor c = proto_open(message);
     struct proto_field f;

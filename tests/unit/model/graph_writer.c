@@ -92,8 +92,8 @@ static void put_tensor(struct graph_writer *node, const struct graph_attr *attr)
     put_attr(node, "value", &value);
 }
 
-void graph_writer_node(struct graph_writer *w, const char *name, const char *op,
-                       const char *inputs, struct graph_attr attr)
+void graph_writer_node(struct graph_writer *w, const char *name, const char *op, const char *inputs,
+                       struct graph_attr attr)
 {
     struct graph_writer node = {0};
     put_bytes(&node, 1, name, strlen(name));

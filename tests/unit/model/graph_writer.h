@@ -27,8 +27,8 @@ struct graph_attr {
 };
 
 /* inputs: names separated by blanks. */
-void graph_writer_node(struct graph_writer *w, const char *name, const char *op,
-                       const char *inputs, struct graph_attr attr);
+void graph_writer_node(struct graph_writer *w, const char *name, const char *op, const char *inputs,
+                       struct graph_attr attr);
 /* A constant matrix, or with rows == 0 a vector. */
 void graph_writer_const(struct graph_writer *w, const char *name, uint32_t rows, uint32_t columns,
                         const float *values);

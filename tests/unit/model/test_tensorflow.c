@@ -40,9 +40,7 @@ static void the_reference_graph_gives_the_expected_results(void **state)
 {
     (void)state;
     static const unsigned flags[] = {
-        WEIR_SCORER_VALUE,
-        WEIR_SCORER_OUTPUTS,
-        WEIR_SCORER_OUTPUTS | WEIR_SCORER_PORTABLE,
+        WEIR_SCORER_VALUE, WEIR_SCORER_OUTPUTS, WEIR_SCORER_OUTPUTS | WEIR_SCORER_PORTABLE,
         WEIR_SCORER_OUTPUTS | WEIR_SCORER_DETAILS, /* the general path */
     };
     struct weir_slice bytes = reference_graph();
@@ -56,8 +54,7 @@ static void the_reference_graph_gives_the_expected_results(void **state)
     assert_int_equal(info->output_count, 10);
     assert_string_equal(info->outputs[9].name, "p8");
 
-    struct support_table rows =
-        support_table(support_shared("wine/winequality_red.csv"), ';', 0);
+    struct support_table rows = support_table(support_shared("wine/winequality_red.csv"), ';', 0);
     struct support_table expected =
         support_table(support_shared("wine/expected/optimized_WineQuality.csv"), ',', 1);
     struct weir_schema *schema = support_schema(support_wine_fields, 11);
@@ -65,8 +62,8 @@ static void the_reference_graph_gives_the_expected_results(void **state)
     assert_int_equal(block->rows, 1599);
     for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++) {
         struct weir_scorer *scorer = NULL;
-        assert_int_equal(
-            weir_scorer_new(model, schema, block->rows, flags[i], &scorer, NULL), WEIR_OK);
+        assert_int_equal(weir_scorer_new(model, schema, block->rows, flags[i], &scorer, NULL),
+                         WEIR_OK);
         weir_scorer_score(scorer, block, NULL, 0);
         compare_reference(weir_scorer_output(scorer), &expected,
                           flags[i] == WEIR_SCORER_VALUE ? 1 : 10);
@@ -144,8 +141,7 @@ static int64_t score_two(const struct graph_writer *w, double a, double b, uint3
 static void begin(struct graph_writer *w)
 {
     *w = (struct graph_writer){0};
-    graph_writer_node(w, "x", "Placeholder", "",
-                      (struct graph_attr){.rank = 2, .dims = {-1, 2}});
+    graph_writer_node(w, "x", "Placeholder", "", (struct graph_attr){.rank = 2, .dims = {-1, 2}});
     graph_writer_const(w, "w", 2, 3, matrix);
     graph_writer_const(w, "b", 0, 3, bias);
 }
@@ -178,13 +174,14 @@ static void names_constants_and_order_may_be_written_in_every_way(void **state)
     graph_writer_node(&w, "m", "MatMul", "x:0 w/read", NONE);
     graph_writer_node(&w, "w/read", "Identity", "w", NONE);
     graph_writer_node(&w, "b/read", "Identity", "b", NONE);
-    graph_writer_node(&w, "w", "Const", "",
-                      (struct graph_attr){
-                          .rank = 2, .dims = {2, 3}, .values = matrix, .value_count = 6,
-                          .one_by_one = true});
-    graph_writer_node(&w, "b", "Const", "",
-                      (struct graph_attr){.rank = 2, .dims = {1, 3}, .values = bias,
-                                          .value_count = 1, .one_by_one = true});
+    graph_writer_node(
+        &w, "w", "Const", "",
+        (struct graph_attr){
+            .rank = 2, .dims = {2, 3}, .values = matrix, .value_count = 6, .one_by_one = true});
+    graph_writer_node(
+        &w, "b", "Const", "",
+        (struct graph_attr){
+            .rank = 2, .dims = {1, 3}, .values = bias, .value_count = 1, .one_by_one = true});
     graph_writer_node(&w, "unused", "Const", "", (struct graph_attr){.type = 3});
     graph_writer_node(&w, "x", "Placeholder", "", NONE);
     assert_int_equal(score_two(&w, 2, 3, 3, p), 1);
@@ -238,8 +235,7 @@ static void operations_out_of_order_get_layers_of_their_own(void **state)
     double p[3];
     begin(&w);
     graph_writer_const(&w, "shift", 0, 2, shift);
-    graph_writer_node(&w, "one", "Const", "",
-                      (struct graph_attr){.values = one, .value_count = 1});
+    graph_writer_node(&w, "one", "Const", "", (struct graph_attr){.values = one, .value_count = 1});
     graph_writer_node(&w, "s", "BiasAdd", "x shift", NONE);
     graph_writer_node(&w, "r", "Relu", "s", NONE);
     graph_writer_node(&w, "m", "MatMul", "r w", NONE);
@@ -289,12 +285,11 @@ static void refuse(struct graph_writer *w, enum weir_err code, const char *says)
 {
     struct weir_model *model = NULL;
     struct weir_error error = {0};
-    const struct weir_model_options options = {.format = WEIR_FORMAT_TENSORFLOW,
-                                               .nodes_max = 100};
+    const struct weir_model_options options = {.format = WEIR_FORMAT_TENSORFLOW, .nodes_max = 100};
     enum weir_err err = weir_model_load(graph_writer_slice(w), &options, &model, &error);
     if (err != code || strstr(error.message, says) == NULL) {
-        fail_msg("expected %s \"%s\", got %s \"%s\"", weir_err_name(code), says,
-                 weir_err_name(err), error.message);
+        fail_msg("expected %s \"%s\", got %s \"%s\"", weir_err_name(code), says, weir_err_name(err),
+                 error.message);
     }
     graph_writer_release(w);
 }
@@ -393,9 +388,9 @@ static void shapes_that_do_not_fit_are_refused(void **state)
     graph_writer_node(&w, "y", "BiasAdd", "m n", NONE);
     refuse(&w, WEIR_INVALID, "NaN");
     begin(&w);
-    graph_writer_node(&w, "c", "Const", "",
-                      (struct graph_attr){.rank = 2, .dims = {2, 3}, .values = matrix,
-                                          .value_count = 5});
+    graph_writer_node(
+        &w, "c", "Const", "",
+        (struct graph_attr){.rank = 2, .dims = {2, 3}, .values = matrix, .value_count = 5});
     graph_writer_node(&w, "m", "MatMul", "x c", NONE);
     refuse(&w, WEIR_INVALID, "do not fit its shape");
     w = (struct graph_writer){0};
@@ -535,8 +530,8 @@ static void compare_kernels(const struct trial *t, unsigned long long seed)
     uint32_t outputs = weir_model_info(t->model)->output_count;
     for (uint32_t r = 0; r < t->block->rows; r++) {
         weir_scorer_score(single, t->block, &r, 1);
-        const struct weir_block *blocks[] = {
-            weir_scorer_output(fast), weir_scorer_output(plain), weir_scorer_output(single)};
+        const struct weir_block *blocks[] = {weir_scorer_output(fast), weir_scorer_output(plain),
+                                             weir_scorer_output(single)};
         for (uint32_t k = 1; k < 3; k++) {
             assert_int_equal(blocks[0]->columns[0].i64[r], blocks[k]->columns[0].i64[r]);
             for (uint32_t c = 1; c < outputs; c++) {
