@@ -86,7 +86,8 @@ static enum weir_err list_name(void *opaque, const char *name, bool is_directory
     if (suffix != NULL && strcmp(suffix, ".snapshot") == 0)
         return push_offset(r, &r->snapshots, &r->snapshot_count, &r->snapshot_capacity, offset);
     if (suffix != NULL && (strcmp(suffix, ".index") == 0 || strcmp(suffix, ".timeindex") == 0 ||
-                           strcmp(suffix, ".txnindex") == 0))
+                           strcmp(suffix, ".txnindex") == 0 ||
+                           strcmp(suffix, ".snapshot.tmp") == 0))
         return WEIR_OK;
     if (!is_known_file(name))
         weir_log(&r->log->options.log, WEIR_LOG_WARN, "plog",

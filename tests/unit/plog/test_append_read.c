@@ -1,89 +1,7 @@
 /* The plain life of a partition log: append, read, roll, trim, open again. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
+#include "fixture.h"
 
 #include "base/alloc.h"
-#include "batches.h"
-#include "plog/batch_head.h"
-
-struct fixture {
-    char *directory;
-    struct weir_clock_virtual clock;
-    struct weir_plog_options options;
-    struct weir_plog *log;
-    struct weir_buffer buffer;
-    uint8_t *batch;
-};
-
-static int set_up(void **state)
-{
-    struct fixture *f = calloc(1, sizeof *f);
-
-    f->directory = directory_make();
-    weir_clock_virtual_init(&f->clock, 1000000);
-    weir_plog_options_default(&f->options);
-    f->options.clock = &f->clock.clock;
-    f->options.disk = weir_disk_real();
-    f->batch = malloc(BATCH_BYTES_MAX);
-    weir_buffer_init(&f->buffer, 64 << 20);
-    *state = f;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    struct fixture *f = *state;
-
-    if (f->log != NULL)
-        weir_plog_close(f->log, NULL);
-    weir_buffer_release(&f->buffer);
-    free(f->batch);
-    directory_remove(f->directory);
-    free(f);
-    return 0;
-}
-
-static void open_log(struct fixture *f, bool clean)
-{
-    struct weir_plog_recovery known = {
-        .clean = clean, .offset_first = -1, .offset_recovery = -1};
-    struct weir_error error = {0};
-
-    if (weir_plog_open(f->directory, &f->options, &known, &f->log, &error) != WEIR_OK)
-        fail_msg("%s", error.message);
-}
-
-static void reopen(struct fixture *f, bool clean)
-{
-    assert_int_equal(weir_plog_close(f->log, NULL), WEIR_OK);
-    open_log(f, clean);
-}
-
-static enum weir_plog_refusal append(struct fixture *f, const struct batch_spec *spec,
-                                     struct weir_plog_appended *out)
-{
-    size_t bytes = batch_make(f->batch, spec);
-    enum weir_plog_refusal refusal;
-    struct weir_error error = {0};
-    enum weir_err err = weir_plog_append(f->log, f->batch, bytes, 0, out, &refusal, &error);
-
-    assert_int_equal(err == WEIR_OK, refusal == WEIR_PLOG_ACCEPTED);
-    assert_true(err == WEIR_OK || error.message[0] != '\0');
-    return refusal;
-}
-
-static void append_ok(struct fixture *f, const struct batch_spec *spec, int64_t offset)
-{
-    struct weir_plog_appended out;
-
-    assert_int_equal(append(f, spec, &out), WEIR_PLOG_ACCEPTED);
-    assert_int_equal(out.offset_base, offset);
-    assert_false(out.duplicate);
-}
 
 static void batches_come_back_as_they_went_in(void **state)
 {
@@ -95,15 +13,11 @@ static void batches_come_back_as_they_went_in(void **state)
                   3 * i);
     for (int pass = 0; pass < 3; pass++) {
         for (int64_t offset = 0; offset < 600; offset += 7) {
-            struct batch_spec spec = {
-                .record_count = 3, .value_bytes = 50, .seed = (uint64_t)offset / 3};
-            size_t bytes = batch_make(f->batch, &spec);
-            weir_buffer_clear(&f->buffer);
-            assert_int_equal(
-                weir_plog_read(f->log, offset, -1, 1, true, &f->buffer, NULL), WEIR_OK);
-            assert_int_equal(f->buffer.bytes, bytes);
+            assert_batch_at(f, offset,
+                            &(struct batch_spec){.record_count = 3,
+                                                 .value_bytes = 50,
+                                                 .seed = (uint64_t)offset / 3});
             assert_int_equal(plog_get64(f->buffer.data), offset / 3 * 3);
-            assert_memory_equal(f->buffer.data + 16, f->batch + 16, bytes - 16);
         }
         reopen(f, pass == 0);
         assert_int_equal(weir_plog_offset_next(f->log), 600);
@@ -201,9 +115,9 @@ static void log_append_time_stamps_and_keeps_the_crc_right(void **state)
     open_log(f, false);
     assert_int_equal(append(f, &(struct batch_spec){.timestamp = 5, .value_bytes = 5}, &out),
                      WEIR_PLOG_ACCEPTED);
-    assert_int_equal(out.append_time_ms, 1000000);
+    assert_int_equal(out.append_time_ms, FIXTURE_WALL_MS);
     assert_int_equal(weir_plog_read(f->log, 0, -1, 1, true, &f->buffer, NULL), WEIR_OK);
-    assert_int_equal(plog_get64(f->buffer.data + 35), 1000000);
+    assert_int_equal(plog_get64(f->buffer.data + 35), FIXTURE_WALL_MS);
     assert_int_equal(plog_get16(f->buffer.data + 21), PLOG_LOG_APPEND_TIME);
     assert_int_equal(plog_get32(f->buffer.data + 17),
                      plog_batch_crc(f->buffer.data, (int64_t)f->buffer.bytes));
@@ -227,15 +141,12 @@ static void an_append_allocates_nothing_in_steady_state(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(batches_come_back_as_they_went_in, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_read_ends_at_its_limits, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(segments_roll_by_size_and_a_read_goes_on_into_the_next,
-                                        set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_bad_batch_is_refused_by_name, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(log_append_time_stamps_and_keeps_the_crc_right, set_up,
-                                        tear_down),
-        cmocka_unit_test_setup_teardown(an_append_allocates_nothing_in_steady_state, set_up,
-                                        tear_down),
+        plog_test(batches_come_back_as_they_went_in),
+        plog_test(a_read_ends_at_its_limits),
+        plog_test(segments_roll_by_size_and_a_read_goes_on_into_the_next),
+        plog_test(a_bad_batch_is_refused_by_name),
+        plog_test(log_append_time_stamps_and_keeps_the_crc_right),
+        plog_test(an_append_allocates_nothing_in_steady_state),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
