@@ -1,10 +1,12 @@
 /* SHA-256, CRC-32C, murmur2: base/digest.h. */
 #include "base/digest.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 #if defined(__x86_64__)
-#include <nmmintrin.h>
+#include <cpuid.h>
+#include <immintrin.h>
 #endif
 
 /* ---- SHA-256: FIPS 180-4, sections 4.1.2, 5.3.3 and 6.2; names as there. */
@@ -75,6 +77,63 @@ static void sha256_block(uint32_t state[8], const uint8_t *block)
     state[7] += h;
 }
 
+#if defined(__x86_64__)
+/* The same with the CPU's instructions for it, four rounds at a time: m holds the last 16 words of
+ * the message schedule. Intel, "New Instructions Supporting the Secure Hash Algorithm", 2013. */
+__attribute__((target("sha,sse4.1"))) static void sha256_blocks_ni(uint32_t state[8],
+                                                                   const uint8_t *at, size_t count)
+{
+    const __m128i swap = _mm_set_epi64x(0x0c0d0e0f08090a0b, 0x0405060700010203);
+    __m128i dcba = _mm_loadu_si128((const __m128i *)(const void *)&state[0]);
+    __m128i hgfe = _mm_loadu_si128((const __m128i *)(const void *)&state[4]);
+    __m128i badc = _mm_shuffle_epi32(dcba, 0xB1), efgh = _mm_shuffle_epi32(hgfe, 0x1B);
+    __m128i abef = _mm_alignr_epi8(badc, efgh, 8), cdgh = _mm_blend_epi16(efgh, badc, 0xF0);
+
+    for (; count > 0; count--, at += 64) {
+        __m128i abef_before = abef, cdgh_before = cdgh, m[4];
+        for (int i = 0; i < 16; i++) {
+            __m128i *w = &m[i & 3], before = m[(i + 3) & 3], rounds;
+            if (i < 4)
+                *w = _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)(const void *)(at + 16 * i)),
+                                      swap);
+            else
+                *w = _mm_sha256msg2_epu32(_mm_add_epi32(_mm_sha256msg1_epu32(*w, m[(i + 1) & 3]),
+                                                        _mm_alignr_epi8(before, m[(i + 2) & 3], 4)),
+                                          before);
+            rounds = _mm_add_epi32(*w, _mm_loadu_si128((const __m128i *)(const void *)&K[4 * i]));
+            cdgh = _mm_sha256rnds2_epu32(cdgh, abef, rounds);
+            abef = _mm_sha256rnds2_epu32(abef, cdgh, _mm_shuffle_epi32(rounds, 0x0E));
+        }
+        abef = _mm_add_epi32(abef, abef_before);
+        cdgh = _mm_add_epi32(cdgh, cdgh_before);
+    }
+    badc = _mm_shuffle_epi32(abef, 0x1B); /* feba */
+    efgh = _mm_shuffle_epi32(cdgh, 0xB1); /* dchg */
+    _mm_storeu_si128((__m128i *)(void *)&state[0], _mm_blend_epi16(badc, efgh, 0xF0));
+    _mm_storeu_si128((__m128i *)(void *)&state[4], _mm_alignr_epi8(efgh, badc, 8));
+}
+
+static bool has_sha_ni(void)
+{
+    unsigned a, b = 0, c, d;
+    return __builtin_cpu_supports("sse4.1") && __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 &&
+           (b & 1u << 29) != 0;
+}
+#endif
+
+/* Whole blocks. Asking the CPU costs a microsecond under a hypervisor: worth it from 4 KiB on. */
+static void sha256_blocks(uint32_t state[8], const uint8_t *at, size_t count)
+{
+#if defined(__x86_64__)
+    if (count >= 64 && has_sha_ni()) {
+        sha256_blocks_ni(state, at, count);
+        return;
+    }
+#endif
+    for (; count > 0; count--, at += 64)
+        sha256_block(state, at);
+}
+
 void weir_sha256_init(struct weir_sha256 *sha)
 {
     static const uint32_t start[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
@@ -89,21 +148,18 @@ void weir_sha256_update(struct weir_sha256 *sha, const void *data, size_t bytes)
     size_t used = sha->bytes % 64;
 
     sha->bytes += bytes;
-    while (bytes > 0) {
+    if (used > 0) {
         size_t take = 64 - used < bytes ? 64 - used : bytes;
-        if (take == 64) {
-            sha256_block(sha->state, at);
-        } else {
-            memcpy(sha->block + used, at, take);
-            used += take;
-            if (used == 64) {
-                sha256_block(sha->state, sha->block);
-                used = 0;
-            }
-        }
+        memcpy(sha->block + used, at, take);
+        if (used + take < 64)
+            return;
+        sha256_blocks(sha->state, sha->block, 1);
         at += take;
         bytes -= take;
     }
+    sha256_blocks(sha->state, at, bytes / 64);
+    if (bytes % 64 > 0)
+        memcpy(sha->block, at + bytes / 64 * 64, bytes % 64);
 }
 
 void weir_sha256_final(struct weir_sha256 *sha, uint8_t digest[WEIR_SHA256_BYTES])

@@ -49,6 +49,29 @@ static void pieces_give_the_digest_of_the_whole(void **state)
     }
 }
 
+/* Long pieces may take another path than short ones. */
+static void long_pieces_give_the_digest_of_short_ones(void **state)
+{
+    static uint8_t data[20000];
+    uint8_t at_once[WEIR_SHA256_BYTES], short_pieces[WEIR_SHA256_BYTES];
+    unsigned seed = 5;
+
+    (void)state;
+    print_message("seed %u\n", seed);
+    srand(seed);
+    for (size_t i = 0; i < sizeof data; i++)
+        data[i] = (uint8_t)rand();
+    for (size_t bytes = 4000; bytes <= sizeof data; bytes += 1777) {
+        struct weir_sha256 sha;
+        weir_sha256(data, bytes, at_once);
+        weir_sha256_init(&sha);
+        for (size_t at = 0; at < bytes; at += 50)
+            weir_sha256_update(&sha, data + at, bytes - at < 50 ? bytes - at : 50);
+        weir_sha256_final(&sha, short_pieces);
+        assert_memory_equal(at_once, short_pieces, sizeof at_once);
+    }
+}
+
 /* RFC 3720, B.4. */
 static void crc32c_gives_the_published_sums(void **state)
 {
@@ -114,6 +137,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sha256_gives_the_published_digests),
         cmocka_unit_test(pieces_give_the_digest_of_the_whole),
+        cmocka_unit_test(long_pieces_give_the_digest_of_short_ones),
         cmocka_unit_test(crc32c_gives_the_published_sums),
         cmocka_unit_test(the_fast_crc_is_the_portable_one),
         cmocka_unit_test(murmur2_gives_kafkas_hashes),
