@@ -7,7 +7,8 @@
 /*
  * The handler's state. After the first failure nothing more is recorded, and the parser gets no
  * further piece of the document; it is not stopped from inside a handler, for that frees the text
- * which the handler is reading. skip_depth > 0: inside an element that is left out.
+ * which the handler is reading (but for a DOCTYPE, where it must be stopped).
+ * skip_depth > 0: inside an element that is left out.
  */
 struct reader {
     struct pmml_document *document;
@@ -215,8 +216,9 @@ static void on_doctype(void *opaque, const xmlChar *name, const xmlChar *externa
     (void)name;
     (void)external;
     (void)system;
-    fail(((xmlParserCtxtPtr)opaque)->_private, WEIR_PARSE,
-         "a DOCTYPE is not allowed: models come without entities");
+    struct reader *reader = ((xmlParserCtxtPtr)opaque)->_private;
+    fail(reader, WEIR_PARSE, "a DOCTYPE is not allowed: models come without entities");
+    xmlStopParser(reader->parser); /* before it expands entities in entities; nothing is read here */
 }
 
 /* libxml2 reports here what makes the document malformed; the message ends with a newline. */

@@ -11,7 +11,8 @@
  *          each product and each sum rounded to float32, the bias last.
  * Life, threads, memory: as weir_model_load, which calls it.
  * Errors:  PARSE (malformed protobuf), INVALID (contradicts itself: an input that is not there,
- *          a circle, shapes that do not fit), UNSUPPORTED, LIMIT, NOMEM; position = byte of the graph.
+ *          a circle, shapes that do not fit), UNSUPPORTED, LIMIT, NOMEM; position = byte
+ *          of the graph.
  * Limits:  nodes_max nodes; in tensor.h and compile.c those of tensors and layers. The nesting is
  *          that of the format; nothing recurses.
  * Source of the format: tensorflow/core/framework/{graph,node_def,attr_value,tensor,
