@@ -1,0 +1,77 @@
+/*
+ * weir/broker.h - a single-node broker that speaks the Kafka protocol, with a durable log on disk.
+ *
+ * What:    any Kafka client can create topics, produce, fetch and use consumer groups. Data lie in
+ *          Kafka's own file layout below one directory and outlive restarts and kill -9.
+ * Life:    weir_broker_start -> (clients) -> weir_broker_stop. Several brokers may live in one
+ *          process, each with its own directory and port.
+ * Threads: one thread a broker does everything; these functions may be called from any thread, but
+ *          stop only once.
+ * Memory:  bounded by connections_max, request_bytes_max and memory_bytes.
+ * Errors:  start: IN_USE (port, or directory of a running broker), DENIED (directory, or a bind
+ *          outside the loopback without `insecure`), OTHER_VERSION (directory written by a newer
+ *          version), IO, INVALID, NOMEM. Each message says what to do.
+ */
+#ifndef WEIR_BROKER_H
+#define WEIR_BROKER_H
+
+#include <weir/base.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct weir_broker;
+
+/* When records are forced to the disk. */
+enum weir_broker_flush {
+    WEIR_BROKER_FLUSH_NONE,     /* left to the system */
+    WEIR_BROKER_FLUSH_INTERVAL, /* every second */
+    WEIR_BROKER_FLUSH_EVERY,    /* before a produce request is answered */
+};
+
+/* Kafka's names in brackets where it has one. */
+struct weir_broker_options {
+    const char *listen;          /* listeners: "host:port", port 0 = any free one [127.0.0.1:9092] */
+    const char *advertised;      /* advertised.listeners [where it listens] */
+    const char *data_dir;        /* log.dirs; required, created if it is missing */
+    bool insecure;               /* allows to listen outside the loopback */
+    bool auto_create_topics;     /* auto.create.topics.enable [true] */
+    int32_t partitions;          /* num.partitions [1] */
+    int64_t retention_ms;        /* log.retention.ms [7 days]; -1 = for ever */
+    int64_t retention_bytes;     /* log.retention.bytes [-1] */
+    int64_t segment_bytes;       /* log.segment.bytes [1 GiB] */
+    int32_t message_bytes_max;   /* message.max.bytes [1048588] */
+    enum weir_broker_flush flush;
+    int32_t group_initial_rebalance_delay_ms; /* group.initial.rebalance.delay.ms [0] */
+    uint32_t connections_max;    /* max.connections [10000] */
+    size_t request_bytes_max;    /* socket.request.max.bytes [100 MiB] */
+    size_t memory_bytes;         /* requests and answers of all connections [512 MiB] */
+    struct weir_log log;
+};
+
+/* Fills in what [brackets] say; begin with it. */
+void weir_broker_options_default(struct weir_broker_options *options);
+
+/* Recovers the directory, listens, starts the thread. Options are copied. */
+WEIR_MUST_USE enum weir_err weir_broker_start(const struct weir_broker_options *options,
+                                              struct weir_broker **broker_out,
+                                              struct weir_error *error);
+/* Closes the connections, flushes, writes checkpoints; gives the first failure. NULL is allowed. */
+enum weir_err weir_broker_stop(struct weir_broker *broker, struct weir_error *error);
+
+/* What clients give as bootstrap.servers: "127.0.0.1:9092". Borrowed until stop. */
+const char *weir_broker_address(const struct weir_broker *broker);
+
+/* A moment's figures; counters since start. */
+struct weir_broker_stats {
+    uint64_t requests, requests_failed, batches_appended, bytes_in, bytes_out;
+    uint64_t connections_opened;
+    uint32_t connections, topics, partitions, groups, fetches_parked;
+};
+void weir_broker_stats(const struct weir_broker *broker, struct weir_broker_stats *out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
