@@ -156,7 +156,7 @@ uint32_t pmml_class(struct pmml_reader *r, const struct pmml_element *element, c
 
 /* ---- target ---------------------------------------------------------------------------------- */
 
-/* A segment that names no target of its own predicts its parent's. */
+/* A segment that names no target of its own predicts its parent's, if it is of the same kind. */
 static void read_target(struct pmml_reader *r, const struct pmml_element *element,
                         const struct pmml_element *schema, enum weir_model_function function,
                         struct pmml_target *target)
@@ -164,7 +164,8 @@ static void read_target(struct pmml_reader *r, const struct pmml_element *elemen
     const struct pmml_target *outer = r->target;
     const struct pmml_element *mining = pmml_find_target(schema);
     *target = (struct pmml_target){.name = "", .type = MODEL_STRING};
-    if (mining == NULL && outer != NULL) {
+    bool classifies = function == WEIR_FUNCTION_CLASSIFICATION;
+    if (mining == NULL && outer != NULL && (outer->classes != NULL) == classifies) {
         *target = *outer;
     } else if (mining != NULL) {
         target->name = pmml_required(r, mining, "name");
@@ -175,7 +176,7 @@ static void read_target(struct pmml_reader *r, const struct pmml_element *elemen
         }
     }
     target->classes = NULL;
-    if (function == WEIR_FUNCTION_CLASSIFICATION) {
+    if (classifies) {
         bool same = outer != NULL && outer->classes != NULL &&
                     strcmp(outer->name, target->name) == 0;
         target->classes = same ? outer->classes : read_classes(r, element, target);
