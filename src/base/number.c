@@ -240,7 +240,10 @@ static void put_rounded(struct digits *d, double value, int precision)
     for (; *at != 'e'; at++)
         if (is_digit(*at) && d->count < DIGITS_MAX)
             d->text[d->count++] = *at;
-    d->exponent = atoi(at + 1);
+    d->exponent = 0;
+    for (const char *digit = at + 2; is_digit(*digit); digit++)
+        d->exponent = d->exponent * 10 + (*digit - '0');
+    d->exponent = at[1] == '-' ? -d->exponent : d->exponent;
     while (d->count > 1 && d->text[d->count - 1] == '0')
         d->count--;
 }

@@ -1,6 +1,7 @@
 /* Settings: the table, values, getters: base/settings.h. Loading is in settings_load.c. */
 #include "base/settings.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -151,7 +152,7 @@ enum weir_err weir_settings_apply(struct weir_settings *settings, size_t index,
         joined = weir_alloc(bytes);
         if (joined == NULL)
             return weir_error_set(error, WEIR_NOMEM, -1, "settings: no memory");
-        strcat(strcat(strcpy(joined, state->value.text), ","), arrival->text);
+        snprintf(joined, bytes, "%s,%s", state->value.text, arrival->text);
     }
     err = weir_setting_value_parse(row, joined != NULL ? joined : arrival->text, &value, error);
     weir_free(joined);

@@ -1,10 +1,10 @@
 /* SHA-256, CRC-32C, murmur2 against published vectors. */
 #include "cmocka_all.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/digest.h"
+#include "base/random.h"
 
 static void check_sha256(const void *data, size_t bytes, const char *expected)
 {
@@ -54,13 +54,12 @@ static void long_pieces_give_the_digest_of_short_ones(void **state)
 {
     static uint8_t data[20000];
     uint8_t at_once[WEIR_SHA256_BYTES], short_pieces[WEIR_SHA256_BYTES];
-    unsigned seed = 5;
+    struct weir_random random = {5};
 
     (void)state;
-    print_message("seed %u\n", seed);
-    srand(seed);
+    print_message("seed %llu\n", (unsigned long long)random.state);
     for (size_t i = 0; i < sizeof data; i++)
-        data[i] = (uint8_t)rand();
+        data[i] = (uint8_t)weir_random_next(&random);
     for (size_t bytes = 4000; bytes <= sizeof data; bytes += 1777) {
         struct weir_sha256 sha;
         weir_sha256(data, bytes, at_once);
@@ -91,13 +90,12 @@ static void crc32c_gives_the_published_sums(void **state)
 static void the_fast_crc_is_the_portable_one(void **state)
 {
     uint8_t data[1024];
-    unsigned seed = 99;
+    struct weir_random random = {99};
 
     (void)state;
-    print_message("seed %u\n", seed);
-    srand(seed);
+    print_message("seed %llu\n", (unsigned long long)random.state);
     for (size_t i = 0; i < sizeof data; i++)
-        data[i] = (uint8_t)rand();
+        data[i] = (uint8_t)weir_random_next(&random);
     for (size_t bytes = 0; bytes < 200; bytes++)
         for (size_t offset = 0; offset < 9; offset++)
             assert_int_equal(weir_crc32c(7, data + offset, bytes),

@@ -20,7 +20,7 @@ static int set_up(void **state)
 
     if (f == NULL)
         return -1;
-    strcpy(f->directory, "/tmp/weir-disk-XXXXXX");
+    snprintf(f->directory, sizeof f->directory, "/tmp/weir-disk-XXXXXX");
     if (mkdtemp(f->directory) == NULL)
         return -1;
     snprintf(f->path, sizeof f->path, "%s/file", f->directory);

@@ -1,6 +1,7 @@
 /* Error codes, details and the log callback. */
 #include "cmocka_all.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include <weir/base.h>
@@ -90,7 +91,7 @@ static void take_message(void *opaque, enum weir_log_level level, const char *ar
     (void)level;
     assert_string_equal(area, "test");
     seen->count++;
-    strncpy(seen->message, message, sizeof seen->message - 1);
+    snprintf(seen->message, sizeof seen->message, "%s", message);
 }
 
 static void the_log_drops_what_is_above_its_level_and_keeps_one_line(void **state)

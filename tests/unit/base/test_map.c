@@ -2,11 +2,11 @@
 #include "cmocka_all.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/map.h"
+#include "base/random.h"
 
 static struct weir_slice key_of(char text[16], int number)
 {
@@ -40,21 +40,20 @@ static void random_changes_give_what_a_plain_list_gives(void **state)
     enum { KEYS = 300 };
     uint64_t model[KEYS] = {0}; /* 0 = absent */
     struct weir_map map;
-    unsigned seed = 4711;
+    struct weir_random random = {4711};
     char text[16];
     uint32_t count = 0;
 
     (void)state;
-    print_message("seed %u\n", seed);
-    srand(seed);
+    print_message("seed %llu\n", (unsigned long long)random.state);
     weir_map_init(&map, 1000);
     for (uint64_t step = 1; step <= 20000; step++) {
-        int number = rand() % KEYS;
+        int number = (int)weir_random_below(&random, KEYS);
         struct weir_slice key = key_of(text, number);
         struct weir_map_entry *entry;
         union weir_map_value old = {.number = 0};
         bool added;
-        if (rand() % 2) {
+        if (weir_random_below(&random, 2) == 0) {
             assert_int_equal(weir_map_add(&map, key, &entry, &added), WEIR_OK);
             assert_int_equal(added, model[number] == 0);
             assert_int_equal(entry->value.number, model[number]);

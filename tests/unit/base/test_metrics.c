@@ -8,6 +8,7 @@
 
 #include "base/alloc.h"
 #include "base/metrics.h"
+#include "base/random.h"
 
 static int compare(const void *a, const void *b)
 {
@@ -21,15 +22,14 @@ static void percentiles_are_within_one_per_cent_of_the_sorted_list(void **state)
     static int64_t values[COUNT];
     static struct weir_histogram h;
     const double percents[] = {0, 1, 25, 50, 90, 99, 99.9, 100};
-    unsigned seed = 31337;
+    struct weir_random random = {31337};
     int64_t sum = 0;
 
     (void)state;
-    print_message("seed %u\n", seed);
-    srand(seed);
+    print_message("seed %llu\n", (unsigned long long)random.state);
     weir_histogram_init(&h);
     for (int i = 0; i < COUNT; i++) {
-        values[i] = (int64_t)exp2((double)(rand() % 4000) / 100);
+        values[i] = (int64_t)exp2(weir_random_double(&random) * 40);
         sum += values[i];
         weir_histogram_record(&h, values[i]);
     }

@@ -2,6 +2,7 @@
 #include "cmocka_all.h"
 
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/assert.h"
@@ -66,11 +67,11 @@ static void loopback_is_known(void **state)
 
     (void)state;
     for (size_t i = 0; i < WEIR_ARRAY_COUNT(yes); i++) {
-        strcpy(endpoint.host, yes[i]);
+        snprintf(endpoint.host, sizeof endpoint.host, "%s", yes[i]);
         assert_true(weir_net_is_loopback(&endpoint));
     }
     for (size_t i = 0; i < WEIR_ARRAY_COUNT(no); i++) {
-        strcpy(endpoint.host, no[i]);
+        snprintf(endpoint.host, sizeof endpoint.host, "%s", no[i]);
         assert_false(weir_net_is_loopback(&endpoint));
     }
 }

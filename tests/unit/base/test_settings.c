@@ -117,7 +117,7 @@ static const char *load_words(struct weir_settings *settings, const char *line)
     bool help;
     char *save = NULL;
 
-    strcpy(words, line);
+    snprintf(words, sizeof words, "%s", line);
     for (char *word = strtok_r(words, " ", &save); word; word = strtok_r(NULL, " ", &save))
         argv[argc++] = word;
     error.message[0] = '\0';

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/random.h"
 #include "loop/loop.h"
 
 /* A loop on a virtual clock. */
@@ -225,21 +226,21 @@ static void many_timers_started_moved_and_stopped_fire_as_a_sorted_list_says(voi
     struct fixture f;
     struct trace trace = {.count = 0};
     struct traced_timer timers[COUNT];
-    unsigned seed = 20240917;
+    struct weir_random random = {20240917};
     int64_t last = -1;
 
     (void)state;
-    print_message("seed %u\n", seed);
-    srand(seed);
+    print_message("seed %llu\n", (unsigned long long)random.state);
     set_up(&f);
     for (int i = 0; i < COUNT; i++)
         init_traced(&f, &timers[i], &trace, i);
     for (int i = 0; i < 400; i++) {
-        struct weir_loop_timer *timer = &timers[rand() % COUNT].timer;
-        if (rand() % 4 == 0)
+        struct weir_loop_timer *timer = &timers[weir_random_below(&random, COUNT)].timer;
+        if (weir_random_below(&random, 4) == 0)
             weir_loop_timer_stop(timer);
         else
-            assert_int_equal(weir_loop_timer_start(timer, rand() % 50, 0), WEIR_OK);
+            assert_int_equal(weir_loop_timer_start(timer, weir_random_below(&random, 50), 0),
+                             WEIR_OK);
     }
     weir_clock_virtual_advance_ms(&f.clock, 50);
     one_round(&f);
