@@ -124,6 +124,7 @@ WEIR_MUST_USE enum weir_err weir_plog_segment_scan(struct plog_segment *segment,
 struct plog_view {
     struct plog_segment *segment;
     int64_t bytes;    /* of the .log */
+    int64_t offset_next;
     int64_t position; /* of a batch at or before the offset sought */
     bool exact;       /* position is the offset's own batch */
     bool search;      /* the stored entries of the index may know a better one */

@@ -10,6 +10,7 @@ void weir_plog_view_take(struct plog_view *view, struct plog_segment *segment, i
     *view = (struct plog_view){
         .segment = segment,
         .bytes = segment->bytes,
+        .offset_next = segment->offset_next,
         .offsets_stored = segment->offsets.stored,
         .times_stored = segment->times.stored,
     };
