@@ -41,13 +41,36 @@ TARGET static inline D(vreal) D(choose)(D(vuint) mask, D(vreal) a, D(vreal) b)
     return (D(vreal))((mask & (D(vuint))a) | (~mask & (D(vuint))b));
 }
 
+/* Coefficients of neighbouring powers, a + b r. */
+TARGET static inline D(vreal) D(pair)(REAL a, REAL b, D(vreal) r)
+{
+    return D(splat)(a) + D(splat)(b) * r;
+}
+
+/* Taylor series of e^r, terms in pairs (Estrin), so that they don't wait for each other. */
+TARGET static inline D(vreal) D(exp_series)(D(vreal) r)
+{
+    D(vreal) r2 = r * r;
+    D(vreal) r4 = r2 * r2;
+    D(vreal) low = D(pair)(1, 1, r) + r2 * D(pair)((REAL)1 / 2, (REAL)1 / 6, r);
+    D(vreal) middle = D(pair)((REAL)1 / 24, (REAL)1 / 120, r) +
+                      r2 * D(pair)((REAL)1 / 720, (REAL)1 / 5040, r);
+#if EXP_TERMS == 8
+    return low + r4 * middle;
+#else
+    D(vreal) high = D(pair)((REAL)1 / 40320, (REAL)1 / 362880, r) +
+                    r2 * D(pair)((REAL)1 / 3628800, (REAL)1 / 39916800, r);
+    D(vreal) top = D(pair)((REAL)1 / 479001600, (REAL)1 / (REAL)6227020800, r);
+    return (low + r4 * middle) + r4 * r4 * (high + r4 * top);
+#endif
+}
+
 /*
  * exp(x) within 2 ulp: x = n ln 2 + r with |r| <= ln 2 / 2 (Cody and Waite: ln 2 in two parts),
  * Taylor series of e^r, times 2^n in two steps so that results below the normal range come out.
  */
 TARGET static inline D(vreal) D(vexp)(D(vreal) x)
 {
-    static const REAL series[] = EXP_SERIES;
     D(vreal) low = D(splat)(EXP_LOWEST);
     D(vreal) high = D(splat)(EXP_HIGHEST);
     x = D(choose)((D(vuint))(x < low), low, x);
@@ -57,10 +80,7 @@ TARGET static inline D(vreal) D(vexp)(D(vreal) x)
     D(vreal) shifted = x * D(splat)(EXP_LOG2E) + shifter;
     D(vreal) n = shifted - shifter;
     D(vreal) r = (x - n * D(splat)(EXP_LN2_HIGH)) - n * D(splat)(EXP_LN2_LOW);
-    D(vreal) sum = D(splat)(series[0]);
-    for (size_t i = 1; i < sizeof series / sizeof series[0]; i++) {
-        sum = sum * r + D(splat)(series[i]);
-    }
+    D(vreal) sum = D(exp_series)(r);
     /* 2^n = 2^half * 2^(n - half): the exponent of each part is biased and moved into place. The
      * bias makes n positive, so that a logical shift halves it. */
     D(vuint) biased = (D(vuint))shifted - (D(vuint))shifter + 2 * EXP_BIAS;
@@ -274,7 +294,7 @@ TARGET void NAME(D(dense_run))(const struct model_plan *plan, const struct model
 #undef REAL
 #undef UINT
 #undef SUFFIX
-#undef EXP_SERIES
+#undef EXP_TERMS
 #undef EXP_LOWEST
 #undef EXP_HIGHEST
 #undef EXP_SHIFTER
