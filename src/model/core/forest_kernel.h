@@ -120,19 +120,22 @@ TARGET void NAME(linear_run)(const struct model_plan *plan, const struct model_r
 /* x > threshold for each threshold, counted: 64 ranks of one input as bytes. */
 TARGET static void rank_column(const struct forest_input *in, const double *from, int8_t *ranks)
 {
+    enum { BLOCK = 4 };
     int64_t counts[64];
-    for (uint32_t v = 0; v < GROUP_VECTORS; v += 2) {
-        vdouble x0 = load(from + (size_t)v * LANES);
-        vdouble x1 = load(from + (size_t)(v + 1) * LANES);
-        vint64 n0 = {0};
-        vint64 n1 = {0};
+    for (uint32_t v = 0; v < GROUP_VECTORS; v += BLOCK) {
+        vdouble x[BLOCK];
+        vint64 n[BLOCK];
+        for (uint32_t b = 0; b < BLOCK; b++) {
+            x[b] = load(from + (size_t)(v + b) * LANES);
+            n[b] = (vint64){0};
+        }
         for (uint32_t t = 0; t < in->threshold_count; t++) {
             vdouble threshold = splat(in->thresholds[t]);
-            n0 -= x0 > threshold;
-            n1 -= x1 > threshold;
+            for (uint32_t b = 0; b < BLOCK; b++) {
+                n[b] -= x[b] > threshold;
+            }
         }
-        memcpy(counts + (size_t)v * LANES, &n0, sizeof n0);
-        memcpy(counts + (size_t)(v + 1) * LANES, &n1, sizeof n1);
+        memcpy(counts + (size_t)v * LANES, n, sizeof n);
     }
     for (uint32_t k = 0; k < 64; k++) {
         ranks[k] = (int8_t)counts[k];
@@ -301,24 +304,33 @@ TARGET static inline void finish_row(const struct forest_plan *p, const uint32_t
     }
 }
 
-/* From leaf bytes of 64 rows: the sums of eight rows run side by side. */
+/* From leaf bytes of 64 rows. Up to eight classes, four rows go side by side. */
 TARGET static void vote_bytes(const struct forest_plan *p, const uint8_t *leaves, uint32_t first,
                               uint32_t count, const struct model_run *run)
 {
+    enum { SIDE = 4 };
     vdouble divisor = splat(p->divisor);
-    double sums[64] __attribute__((aligned(VECTOR_BYTES)));
-    for (uint32_t r = 0; r < count; r++) {
+    double sums[SIDE][64] __attribute__((aligned(VECTOR_BYTES)));
+    size_t width = p->width;
+    for (uint32_t r = 0; r < count; r += SIDE) {
         for (uint32_t c = 0; c < p->class_count; c += LANES) {
-            vdouble sum = {0};
+            vdouble sum[SIDE] = {{0}};
             for (uint32_t t = 0; t < p->tree_count; t++) {
-                size_t leaf = p->trees[t].leaf_first + leaves[(size_t)t * 64 + r];
-                sum += load(p->vectors + leaf * p->width + c);
+                const double *of_tree = p->trees[t].vectors + c;
+                const uint8_t *at = leaves + (size_t)t * 64 + r;
+                for (uint32_t k = 0; k < SIDE; k++) {
+                    sum[k] += load(of_tree + at[k] * width);
+                }
             }
-            store(sums + c, sum / divisor);
+            for (uint32_t k = 0; k < SIDE; k++) {
+                store(sums[k] + c, sum[k] / divisor);
+            }
         }
-        run->classes[first + r] = largest(sums, p->class_count);
-        for (uint32_t c = 0; run->probabilities != NULL && c < p->class_count; c++) {
-            run->probabilities[c][first + r] = sums[c];
+        for (uint32_t k = 0; k < SIDE && r + k < count; k++) {
+            run->classes[first + r + k] = largest(sums[k], p->class_count);
+            for (uint32_t c = 0; run->probabilities != NULL && c < p->class_count; c++) {
+                run->probabilities[c][first + r + k] = sums[k][c];
+            }
         }
     }
 }

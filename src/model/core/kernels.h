@@ -51,6 +51,7 @@ struct forest_tree {
     const struct forest_leaf *leaves;
     uint32_t split_count, leaf_count;
     uint32_t leaf_first; /* of its leaves among all leaves of the forest */
+    const double *vectors; /* those of its first leaf, where vectors are summed */
 };
 
 enum {

@@ -244,7 +244,8 @@ static void fill_vectors(struct compiler *c, enum model_method method, double *v
 {
     struct forest_plan *p = c->plan;
     for (uint32_t t = 0; t < p->tree_count; t++) {
-        const struct forest_tree *tree = &c->trees[t];
+        struct forest_tree *tree = &c->trees[t];
+        tree->vectors = vectors + (size_t)tree->leaf_first * p->width;
         for (uint32_t l = tree->leaf_first; l < tree->leaf_first + tree->leaf_count; l++) {
             for (uint32_t i = 0; i < p->class_count; i++) {
                 vectors[(size_t)l * p->width + i] =
