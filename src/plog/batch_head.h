@@ -2,6 +2,8 @@
  * plog/batch_head.h - the fixed 61 bytes at the front of a record batch, as the log needs them.
  *
  * What:    reading the header of a stored batch and patching the fields a log owns.
+ *          wire/record_batch.h reads a batch that is in memory whole; a log steps from header to
+ *          header in a file and never has the rest.
  * Threads: any; pure.
  * Memory:  none.
  * Errors:  a header that cannot belong to a batch of version 2 gives false.

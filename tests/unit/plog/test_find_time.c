@@ -1,6 +1,8 @@
 /* Finding by timestamp, with and without the help of the indexes. */
 #include "fixture.h"
 
+#include "wire/record_batch.h"
+
 static void assert_found(struct fixture *f, int64_t timestamp, int64_t offset, int64_t found)
 {
     int64_t offset_found = -1, timestamp_found = -1;
@@ -86,12 +88,40 @@ static void append_time_finds_whole_batches(void **state)
     assert_found(f, 0, 5, FIXTURE_WALL_MS + 20);
 }
 
+static void compressed_batches_are_looked_into(void **state)
+{
+    struct fixture *f = *state;
+
+    open_log(f, false);
+    for (int16_t codec = 0; codec < WIRE_CODEC_COUNT; codec++) {
+        struct wire_batch_options options = wire_batch_options();
+        struct wire_builder builder;
+        struct weir_plog_appended out;
+        enum weir_plog_refusal refusal;
+        options.attributes = codec;
+        wire_builder_init(&builder, &options, 1 << 20);
+        weir_buffer_clear(&f->buffer);
+        for (int i = 0; i < 100; i++)
+            assert_int_equal(wire_builder_add(&builder, 1000 * codec + i, weir_slice(NULL, 0),
+                                              weir_slice("some value", 10), NULL, 0),
+                             WEIR_OK);
+        assert_int_equal(wire_builder_finish(&builder, &f->buffer, NULL), WEIR_OK);
+        wire_builder_release(&builder);
+        assert_int_equal(weir_plog_append(f->log, f->buffer.data, f->buffer.bytes, 0, &out,
+                                          &refusal, NULL),
+                         WEIR_OK);
+    }
+    for (int codec = 0; codec < WIRE_CODEC_COUNT; codec++)
+        assert_found(f, 1000 * codec + 57, 100 * codec + 57, 1000 * codec + 57);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         plog_test(the_first_record_not_older_is_found_inside_its_batch),
         plog_test(timestamps_out_of_order_are_found_at_their_first),
         plog_test(append_time_finds_whole_batches),
+        plog_test(compressed_batches_are_looked_into),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
