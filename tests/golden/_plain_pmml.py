@@ -1,0 +1,785 @@
+"""A plain PMML evaluator: one record at a time, written from the PMML 4.4 text, made to be read.
+
+It is the oracle of the differential test, so it shares nothing with the program: no compiled form,
+no columns, no shortcuts. Missing is None; truth is True, False or None (unknown).
+
+    model = Model(text)
+    model.columns()            -> names of what a row gives, target first
+    model.score({"x": "1.5"})  -> the cells as text or number, or None if there is no result
+"""
+import math
+import xml.etree.ElementTree as ElementTree
+
+MODELS = ("TreeModel", "MiningModel", "RegressionModel", "GeneralRegressionModel", "NeuralNetwork")
+PREDICATES = ("SimplePredicate", "SimpleSetPredicate", "CompoundPredicate", "True", "False")
+
+
+class NoResult(Exception):
+    """The record is not scored: an input is invalid, or missing where it may not be."""
+
+
+class Result:
+    """What a model element says of a record; value None is a missing prediction."""
+
+    def __init__(self, value=None, probabilities=None, confidences=None, entity=None):
+        self.value = value
+        self.probabilities = probabilities
+        self.confidences = confidences
+        self.entity = entity
+
+
+def tag(element):
+    return element.tag.rsplit("}", 1)[-1]
+
+
+def child(element, name):
+    return next((c for c in element if tag(c) == name), None)
+
+
+def children(element, *names):
+    return [c for c in element if tag(c) in names]
+
+
+def number(element, name, default=None):
+    text = element.get(name)
+    return default if text is None else float(text)
+
+
+# ---- values --------------------------------------------------------------------------------------
+
+
+def parse(kind, text):
+    """Text as a value of a data type; ValueError if it is none."""
+    if kind == "string":
+        return text
+    value = {"true": 1.0, "false": 0.0}[text] if text in ("true", "false") else float(text)
+    if kind == "boolean" and value not in (0.0, 1.0):
+        raise ValueError(text)
+    if kind == "integer" and value != math.floor(value):
+        raise ValueError(text)
+    return value
+
+
+def in_interval(interval, value):
+    low, high = number(interval, "leftMargin", -math.inf), number(interval, "rightMargin", math.inf)
+    closure = interval.get("closure")
+    above = value >= low if closure.startswith("closed") else value > low
+    below = value <= high if closure.endswith("Closed") else value < high
+    return above and below
+
+
+class Field:
+    """A DataField: which texts are values of it, and which values are valid."""
+
+    def __init__(self, element):
+        self.name = element.get("name")
+        self.kind = element.get("dataType")
+        self.optype = element.get("optype")
+        self.intervals = children(element, "Interval")
+        self.values = {"valid": [], "invalid": [], "missing": []}
+        for value in children(element, "Value"):
+            self.values[value.get("property", "valid")].append(value.get("value"))
+
+    def valid_values(self):
+        return [parse(self.kind, text) for text in self.values["valid"]]
+
+    def is_valid(self, value):
+        if isinstance(value, float) and math.isnan(value):
+            return False
+        if value in [parse(self.kind, text) for text in self.values["invalid"]]:
+            return False
+        if not self.values["valid"] and not self.intervals:
+            return True
+        return value in self.valid_values() or any(in_interval(i, value) for i in self.intervals)
+
+
+def replace_missing(mining, field):
+    if mining.get("missingValueTreatment") == "returnInvalid":
+        raise NoResult
+    replacement = mining.get("missingValueReplacement")
+    return None if replacement is None else parse(field.kind, replacement)
+
+
+def replace_invalid(mining, field, value):
+    treatment = mining.get("invalidValueTreatment", "returnInvalid")
+    if treatment == "asMissing":
+        return replace_missing(mining, field)
+    if treatment == "asValue":
+        return parse(field.kind, mining.get("invalidValueReplacement"))
+    if treatment == "asIs" and value is not None:
+        return value
+    raise NoResult
+
+
+def replace_outlier(mining, field, value):
+    treatment = mining.get("outliers", "asIs")
+    low, high = number(mining, "lowValue", -math.inf), number(mining, "highValue", math.inf)
+    if treatment == "asIs" or low <= value <= high:
+        return value
+    if treatment == "asMissingValues":
+        return replace_missing(mining, field)
+    return low if value < low else high
+
+
+def treat(mining, field, text):
+    """MiningField and DataField on one cell. An empty cell is a missing value."""
+    if not text or text in field.values["missing"]:
+        return replace_missing(mining, field)
+    try:
+        value = parse(field.kind, text)
+    except ValueError:
+        return replace_invalid(mining, field, None)
+    if field.kind != "string" and value in [parse(field.kind, t) for t in field.values["missing"]]:
+        return replace_missing(mining, field)
+    if not field.is_valid(value):
+        return replace_invalid(mining, field, value)
+    return replace_outlier(mining, field, value) if isinstance(value, float) else value
+
+
+# ---- predicates ----------------------------------------------------------------------------------
+
+COMPARE = {
+    "equal": lambda a, b: a == b,
+    "notEqual": lambda a, b: a != b,
+    "lessThan": lambda a, b: a < b,
+    "lessOrEqual": lambda a, b: a <= b,
+    "greaterThan": lambda a, b: a > b,
+    "greaterOrEqual": lambda a, b: a >= b,
+}
+
+
+def array_items(text):
+    """Blank-separated items, quoted if they hold blanks, with backslash before a quote."""
+    items, item, quoted, at = [], None, False, 0
+    while at < len(text):
+        c = text[at]
+        if c == "\\" and quoted:
+            at += 1
+            item += text[at]
+        elif c == '"':
+            quoted = not quoted
+            item = item or ""
+        elif c.isspace() and not quoted:
+            if item is not None:
+                items.append(item)
+            item = None
+        else:
+            item = (item or "") + c
+        at += 1
+    return items if item is None else items + [item]
+
+
+def test_simple(element, scope):
+    name, operator = element.get("field"), element.get("operator")
+    value = scope.value(name)
+    if operator == "isMissing":
+        return value is None
+    if operator == "isNotMissing":
+        return value is not None
+    if value is None:
+        return None
+    field = scope.field(name)
+    wanted = parse(field.kind, element.get("value"))
+    if field.optype == "ordinal" and operator not in ("equal", "notEqual"):
+        order = field.valid_values()
+        return COMPARE[operator](order.index(value), order.index(wanted))
+    return COMPARE[operator](value, wanted)
+
+
+def test_set(element, scope):
+    name = element.get("field")
+    value = scope.value(name)
+    if value is None:
+        return None
+    items = [parse(scope.field(name).kind, i) for i in array_items(child(element, "Array").text or "")]
+    return (value in items) == (element.get("booleanOperator") == "isIn")
+
+
+def test_compound(element, scope):
+    parts = [test(p, scope) for p in children(element, *PREDICATES)]
+    operator = element.get("booleanOperator")
+    if operator == "surrogate":
+        if parts[0] is None:
+            scope.surrogate_used = True
+        return next((p for p in parts if p is not None), None)
+    if operator == "and":
+        return False if False in parts else None if None in parts else True
+    if operator == "or":
+        return True if True in parts else None if None in parts else False
+    return None if None in parts else sum(parts) % 2 == 1
+
+
+def test(element, scope):
+    name = tag(element)
+    if name in ("True", "False"):
+        return name == "True"
+    return {"SimplePredicate": test_simple, "SimpleSetPredicate": test_set,
+            "CompoundPredicate": test_compound}[name](element, scope)
+
+
+def predicate_of(element):
+    return children(element, *PREDICATES)[0]
+
+
+# ---- expressions ---------------------------------------------------------------------------------
+
+
+def norm_points(element):
+    return [(float(p.get("orig")), float(p.get("norm"))) for p in children(element, "LinearNorm")]
+
+
+def interpolate(points, value):
+    """Straight lines through the points, the first and the last one drawn on."""
+    pair = points[:2]
+    for i in range(1, len(points) - 1):
+        if value > points[i][0]:
+            pair = points[i:i + 2]
+    (x0, y0), (x1, y1) = pair
+    return y0 + (value - x0) / (x1 - x0) * (y1 - y0)
+
+
+def norm_continuous(element, value):
+    points = norm_points(element)
+    outliers = element.get("outliers", "asIs")
+    if outliers != "asIs" and not points[0][0] <= value <= points[-1][0]:
+        if outliers == "asMissingValues":
+            return number(element, "mapMissingTo")
+        return points[0][1] if value < points[0][0] else points[-1][1]
+    return interpolate(points, value)
+
+
+def evaluate(element, scope):
+    name = tag(element)
+    if name == "Constant":
+        return parse(element.get("dataType", "double"), element.text)
+    value = scope.value(element.get("field"))
+    if name == "FieldRef":
+        missing = element.get("mapMissingTo")
+        if value is None and missing is not None:
+            return parse(scope.field(element.get("field")).kind, missing)
+        return value
+    if value is None:
+        return number(element, "mapMissingTo")
+    if name == "NormContinuous":
+        return norm_continuous(element, value)
+    if name == "NormDiscrete":
+        kind = scope.field(element.get("field")).kind
+        return 1.0 if value == parse(kind, element.get("value")) else 0.0
+    raise NotImplementedError(name)
+
+
+class Scope:
+    """Names of one record: treated inputs, derived fields, outputs of earlier segments."""
+
+    def __init__(self, fields, values):
+        self.fields = dict(fields)
+        self.values = dict(values)
+        self.derived = {}
+        self.surrogate_used = False
+
+    def inner(self):
+        scope = Scope(self.fields, self.values)
+        scope.derived = dict(self.derived)
+        return scope
+
+    def define(self, transformations):
+        for element in children(transformations, "DerivedField"):
+            name = element.get("name")
+            self.derived[name] = (element, self.inner())
+            self.values.pop(name, None)
+            self.fields[name] = Field(element)
+
+    def value(self, name):
+        if name in self.derived and name not in self.values:
+            element, scope = self.derived[name]
+            self.values[name] = evaluate(
+                next(c for c in element if tag(c) != "Extension"), scope)
+        return self.values.get(name)  # an output of a segment that took no part: missing
+
+    def field(self, name):
+        return self.fields[name]
+
+
+# ---- TreeModel -----------------------------------------------------------------------------------
+
+
+def next_node(tree, node, scope):
+    """(node or None, go on, counts as a missing level)."""
+    strategy = tree.get("missingValueStrategy", "none")
+    for candidate in children(node, "Node"):
+        scope.surrogate_used = False
+        truth = test(predicate_of(candidate), scope)
+        if truth is True:
+            return candidate, True, scope.surrogate_used
+        if truth is None and strategy == "nullPrediction":
+            return None, False, False
+        if truth is None and strategy == "lastPrediction":
+            return node, False, False
+        if truth is None and strategy == "defaultChild":
+            wanted = node.get("defaultChild")
+            for default in children(node, "Node"):
+                if wanted is not None and default.get("id") == wanted:
+                    return default, True, True
+            return None, False, False
+    if tree.get("noTrueChildStrategy", "returnNullPrediction") == "returnLastPrediction":
+        return node, False, False
+    return None, False, False
+
+
+def node_result(model, node, factor):
+    distribution = children(node, "ScoreDistribution")
+    score = node.get("score")
+    if not model.classes:
+        return Result() if score is None else Result(float(score), entity=node.get("id"))
+    if score is None and distribution:
+        score = max(distribution, key=lambda d: float(d.get("recordCount"))).get("value")
+    if score is None:
+        return Result()
+    probabilities, confidences = None, None
+    if distribution:
+        counts = {d.get("value"): number(d, "recordCount", 0.0) for d in distribution}
+        given = {d.get("value"): number(d, "probability") for d in distribution}
+        total = sum(counts.values())
+        probabilities = {c: 0.0 for c in model.classes}
+        for label, count in counts.items():
+            probabilities[label] = count / total if given[label] is None else given[label]
+        confidences = {d.get("value"): float(d.get("confidence")) * factor for d in distribution
+                       if d.get("confidence") is not None}
+    return Result(score, probabilities, confidences, node.get("id"))
+
+
+def score_tree(model, element, scope):
+    node = child(element, "Node")
+    levels, going = 0, True
+    if test(predicate_of(node), scope) is not True:
+        return Result()
+    while node is not None and going and children(node, "Node"):
+        node, going, missing = next_node(element, node, scope)
+        levels += missing
+    if node is None:
+        return Result()
+    return node_result(model, node, number(element, "missingValuePenalty", 1.0) ** levels)
+
+
+# ---- MiningModel ---------------------------------------------------------------------------------
+
+
+def certain(model, result):
+    """Probabilities; a result without any is sure of its class."""
+    if result.probabilities is None:
+        return {c: float(c == result.value) for c in model.classes}
+    return {c: result.probabilities.get(c) or 0.0 for c in model.classes}
+
+
+def median(values):
+    values = sorted(values)
+    middle = len(values) // 2
+    return values[middle] if len(values) % 2 else (values[middle - 1] + values[middle]) / 2
+
+
+def first_largest(model, probabilities):
+    best = None
+    for label in model.classes:
+        p = probabilities.get(label)
+        if p is not None and (best is None or p > probabilities[best]):
+            best = label
+    return best
+
+
+def combine_numbers(method, votes):
+    values = [r.value for r, _ in votes]
+    weighted = sum(r.value * w for r, w in votes)
+    return {"average": lambda: sum(values) / len(values),
+            "weightedAverage": lambda: weighted / sum(w for _, w in votes),
+            "sum": lambda: sum(values), "weightedSum": lambda: weighted,
+            "median": lambda: median(values)}[method]()
+
+
+def combine_classes(model, method, votes):
+    if method == "median":
+        return {c: median([certain(model, r)[c] for r, _ in votes]) for c in model.classes}
+    if method in ("majorityVote", "average", "max"):
+        votes = [(r, 1.0) for r, _ in votes]
+    if method == "max":
+        largest = max(max(certain(model, r).values()) for r, _ in votes)
+        votes = [(r, w) for r, w in votes if max(certain(model, r).values()) == largest]
+    sums = {c: 0.0 for c in model.classes}
+    for result, weight in votes:
+        shares = certain(model, result)
+        if method in ("majorityVote", "weightedMajorityVote"):
+            shares = {c: float(c == result.value) for c in model.classes}
+        for label in model.classes:
+            sums[label] += weight * shares[label]
+    total = sum(w for _, w in votes)
+    return {c: s / total for c, s in sums.items()}
+
+
+def chosen_segments(segmentation, scope):
+    for segment in children(segmentation, "Segment"):
+        if test(predicate_of(segment), scope) is True:
+            yield segment, children(segment, *MODELS)[0]
+
+
+def score_chain(model, segmentation, scope, treatment):
+    result = Result()
+    for _, element in chosen_segments(segmentation, scope):
+        following = model.score_element(element, scope)
+        if following.value is None and treatment == "skipSegment":
+            continue
+        result = following
+        if result.value is None and treatment == "returnMissing":
+            break
+    return result
+
+
+def score_first(model, segmentation, scope, treatment):
+    for _, element in chosen_segments(segmentation, scope):
+        result = model.score_element(element, scope)
+        if result.value is not None or treatment != "skipSegment":
+            return result
+    return Result()
+
+
+def score_mining(model, element, scope):
+    segmentation = child(element, "Segmentation")
+    method = segmentation.get("multipleModelMethod")
+    treatment = segmentation.get("missingPredictionTreatment", "continue")
+    if method == "modelChain":
+        return score_chain(model, segmentation, scope, treatment)
+    if method == "selectFirst":
+        return score_first(model, segmentation, scope, treatment)
+    votes, lost = [], 0.0
+    for segment, inner in chosen_segments(segmentation, scope):
+        result = model.score_element(inner, scope)
+        weight = number(segment, "weight", 1.0) if method.startswith("weighted") else 1.0
+        if result.value is None:
+            if treatment == "returnMissing":
+                return Result()
+            lost += weight
+        else:
+            votes.append((result, weight))
+    kept = sum(w for _, w in votes)
+    if not votes or (treatment == "skipSegment" and
+                     lost / (lost + kept) > number(segmentation, "missingThreshold", 1.0)):
+        return Result()
+    if not model.classes:
+        return Result(combine_numbers(method, votes))
+    probabilities = combine_classes(model, method, votes)
+    return Result(first_largest(model, probabilities), probabilities)
+
+
+# ---- RegressionModel, GeneralRegressionModel -----------------------------------------------------
+
+INVERSE = {
+    "none": lambda y: y,
+    "identity": lambda y: y,
+    "logit": lambda y: 1 / (1 + math.exp(-y)),
+    "probit": lambda y: math.erfc(-y / math.sqrt(2)) / 2,
+    "cloglog": lambda y: 1 - math.exp(-math.exp(y)),
+    "loglog": lambda y: math.exp(-math.exp(-y)),
+    "cauchit": lambda y: 0.5 + math.atan(y) / math.pi,
+    "exp": math.exp,
+    "log": math.exp,
+    "logc": lambda y: 1 - math.exp(y),
+}
+
+
+def softmax(values):
+    powers = [math.exp(v - max(values)) for v in values]
+    return [p / sum(powers) for p in powers]
+
+
+def simplemax(values):
+    return [v / sum(values) for v in values]
+
+
+def table_value(table, scope):
+    """None if a number is missing; a missing category adds nothing."""
+    total = number(table, "intercept", 0.0)
+    for p in children(table, "NumericPredictor"):
+        x = scope.value(p.get("name"))
+        if x is None:
+            return None
+        total += float(p.get("coefficient")) * math.pow(x, number(p, "exponent", 1.0))
+    for p in children(table, "CategoricalPredictor"):
+        x = scope.value(p.get("name"))
+        if x is not None and x == parse(scope.field(p.get("name")).kind, p.get("value")):
+            total += float(p.get("coefficient"))
+    for p in children(table, "PredictorTerm"):
+        factors = [scope.value(f.get("field")) for f in children(p, "FieldRef")]
+        if None in factors:
+            return None
+        total += float(p.get("coefficient")) * math.prod(factors)
+    return total
+
+
+def normalize_tables(method, values):
+    if method in ("softmax", "simplemax"):
+        return (softmax if method == "softmax" else simplemax)(values)
+    if len(values) == 2:
+        p = min(max(INVERSE[method](values[0]), 0.0), 1.0)
+        return [p, 1 - p]
+    if method == "none":
+        return values[:-1] + [1 - sum(values[:-1])]
+    return simplemax([INVERSE[method](v) for v in values])
+
+
+def normalize_ordinal(method, values):
+    upto = [INVERSE[method](v) for v in values[:-1]] + [1.0]
+    return [b - a for a, b in zip([0.0] + upto, upto)]
+
+
+def score_regression(model, element, scope):
+    method = element.get("normalizationMethod", "none")
+    tables = children(element, "RegressionTable")
+    values = [table_value(t, scope) for t in tables]
+    if None in values:
+        return Result()
+    if not model.classes:
+        return Result(INVERSE["logit" if method == "softmax" else method](values[0]))
+    if model.target_field.optype == "ordinal" and method not in ("softmax", "simplemax"):
+        shares = normalize_ordinal(method, values)
+    else:
+        shares = normalize_tables(method, values)
+    probabilities = {t.get("targetCategory"): p for t, p in zip(tables, shares)}
+    best = tables[shares.index(max(shares))].get("targetCategory")
+    return Result(best, probabilities)
+
+
+def parameter_value(element, parameter, scope):
+    """Product of the parameter's cells; None if a predictor is missing."""
+    factors = {p.get("name") for p in child(element, "FactorList") or []}
+    product = 1.0
+    for cell in child(element, "PPMatrix") or []:
+        if cell.get("parameterName") != parameter:
+            continue
+        name = cell.get("predictorName")
+        x = scope.value(name)
+        if x is None:
+            return None
+        if name in factors:
+            product *= float(x == parse(scope.field(name).kind, cell.get("value")))
+        else:
+            product *= math.pow(x, float(cell.get("value")))
+    return product
+
+
+def inverse_link(element, y):
+    link = element.get("linkFunction", "identity")
+    a = number(element, "linkParameter", 0.0)
+    if link == "power":
+        return math.exp(y) if a == 0 else math.pow(y, 1 / a)
+    if link == "negbin":
+        return 1 / (number(element, "distParameter") * (math.exp(-y) - 1))
+    if link == "oddspower":
+        return INVERSE["logit"](y) if a == 0 else 1 / (1 + math.pow(1 + a * y, -1 / a))
+    return INVERSE[link](y)
+
+
+def variable_or(element, what, default, scope):
+    name = element.get(what + "Variable")
+    return number(element, what + "Value", default) if name is None else scope.value(name)
+
+
+def score_general_regression(model, element, scope):
+    offset = variable_or(element, "offset", 0.0, scope)
+    trials = variable_or(element, "trials", 1.0, scope)
+    cells = [(c, parameter_value(element, c.get("parameterName"), scope))
+             for c in child(element, "ParamMatrix")]
+    if offset is None or trials is None or any(v is None for _, v in cells):
+        return Result()
+    if not model.classes:
+        y = sum(float(c.get("beta")) * v for c, v in cells)
+        return Result(inverse_link(element, y + offset) * trials)
+    reference = element.get("targetReferenceCategory")
+    sums = {label: offset for label in model.classes}
+    sums[reference] = 0.0
+    for cell, value in cells:
+        for label in model.classes:
+            if label != reference and cell.get("targetCategory") in (None, label):
+                sums[label] += float(cell.get("beta")) * value
+    if element.get("modelType") == "multinomialLogistic":
+        probabilities = dict(zip(sums, softmax(list(sums.values()))))
+    else:
+        event = next(c for c in model.classes if c != reference)
+        p = inverse_link(element, sums[event])
+        probabilities = {event: p, reference: 1 - p}
+    return Result(first_largest(model, probabilities), probabilities)
+
+
+# ---- NeuralNetwork -------------------------------------------------------------------------------
+
+ACTIVATION = {
+    "identity": lambda z: z,
+    "logistic": INVERSE["logit"],
+    "tanh": math.tanh,
+    "rectifier": lambda z: max(z, 0.0),
+    "exponential": math.exp,
+    "reciprocal": lambda z: 1 / z,
+    "square": lambda z: z * z,
+    "Gauss": lambda z: math.exp(-z * z),
+    "sine": math.sin,
+    "cosine": math.cos,
+    "Elliott": lambda z: z / (1 + abs(z)),
+    "arctan": lambda z: 2 * math.atan(z) / math.pi,
+}
+
+
+def neuron_value(network, layer, neuron, known):
+    function = layer.get("activationFunction", network.get("activationFunction"))
+    setting = lambda name, default: number(neuron, name, number(layer, name,
+                                                               number(network, name, default)))
+    inputs = [(known[c.get("from")], float(c.get("weight"))) for c in children(neuron, "Con")]
+    if function == "radialBasis":
+        squares = sum((x - w) ** 2 for x, w in inputs) / (2 * setting("width", None) ** 2)
+        return math.exp(len(inputs) * math.log(setting("altitude", 1.0)) - squares)
+    z = number(neuron, "bias", 0.0) + sum(x * w for x, w in inputs)
+    if function == "threshold":
+        limit = number(layer, "threshold", number(network, "threshold", 0.0))
+        return 1.0 if z > limit else 0.0
+    return ACTIVATION[function](z)
+
+
+def score_network(model, element, scope):
+    known = {}
+    for entry in child(element, "NeuralInputs"):
+        known[entry.get("id")] = evaluate(list(child(entry, "DerivedField"))[0], scope)
+    if None in known.values():
+        return Result()
+    layers = children(element, "NeuralLayer")
+    for layer in layers:
+        values = [neuron_value(element, layer, n, known) for n in children(layer, "Neuron")]
+        own = element.get("normalizationMethod", "none") if layer is layers[-1] else "none"
+        method = layer.get("normalizationMethod", own)
+        values = {"softmax": softmax, "simplemax": simplemax, "none": list}[method](values)
+        known.update(zip((n.get("id") for n in children(layer, "Neuron")), values))
+    outputs = [(known[o.get("outputNeuron")], list(child(o, "DerivedField"))[0])
+               for o in child(element, "NeuralOutputs")]
+    if model.classes:
+        probabilities = {norm.get("value"): value for value, norm in outputs}
+        return Result(max(outputs, key=lambda o: o[0])[1].get("value"), probabilities)
+    value, norm = outputs[0]
+    if tag(norm) == "FieldRef":
+        return Result(value)
+    turned = sorted((y, x) for x, y in norm_points(norm))
+    return Result(interpolate(turned, value))
+
+
+# ---- the model -----------------------------------------------------------------------------------
+
+SCORE = {"TreeModel": score_tree, "MiningModel": score_mining, "RegressionModel": score_regression,
+         "GeneralRegressionModel": score_general_regression, "NeuralNetwork": score_network}
+
+
+def cast_integer(how, value):
+    return {None: lambda v: v, "round": lambda v: math.floor(v + 0.5),
+            "ceiling": math.ceil, "floor": math.floor}[how](value)
+
+
+def apply_target(target, value):
+    value = min(max(value, number(target, "min", -math.inf)), number(target, "max", math.inf))
+    value = value * number(target, "rescaleFactor", 1.0) + number(target, "rescaleConstant", 0.0)
+    return float(cast_integer(target.get("castInteger"), value))
+
+
+def treat_result(model, element, result):
+    """Targets."""
+    targets = child(element, "Targets")
+    if targets is None:
+        return result
+    target = child(targets, "Target")
+    values = children(target, "TargetValue")
+    if model.classes:
+        priors = {v.get("value"): number(v, "priorProbability") for v in values}
+        if result.value is None and priors:
+            return Result(first_largest(model, priors), priors)
+        return result
+    if result.value is not None:
+        result.value = apply_target(target, result.value)
+    elif values:
+        result.value = number(values[0], "defaultValue")
+    return result
+
+
+class Model:
+    def __init__(self, text):
+        root = ElementTree.fromstring(text)
+        self.fields = {e.get("name"): Field(e) for e in
+                       children(child(root, "DataDictionary"), "DataField")}
+        self.transformations = child(root, "TransformationDictionary")
+        self.element = children(root, *MODELS)[0]
+        self.schema = list(child(self.element, "MiningSchema"))
+        self.target = next(m.get("name") for m in self.schema
+                           if m.get("usageType") in ("target", "predicted"))
+        self.target_field = self.fields[self.target]
+        self.classes = []
+        if self.element.get("functionName") == "classification":
+            self.classes = self.target_field.values["valid"]
+        output = child(self.element, "Output")
+        self.outputs = [] if output is None else children(output, "OutputField")
+
+    def columns(self):
+        names = [o.get("name") for o in self.outputs]
+        if not names:
+            names = ["probability(%s)" % c for c in self.classes]
+        return [self.target] + names
+
+    def output_value(self, output, result, scope):
+        feature, label = output.get("feature", "predictedValue"), output.get("value")
+        if feature == "transformedValue":
+            return evaluate(list(output)[0], scope)
+        if feature == "predictedValue" or result.value is None:
+            return result.value
+        if feature == "entityId":
+            return result.entity
+        source = result.probabilities if feature == "probability" else result.confidences
+        return (source or {}).get(label or result.value)
+
+    def score_element(self, element, outer):
+        scope = outer.inner()
+        if element is not self.element:
+            self.treat_again(element, scope)
+        transformations = child(element, "LocalTransformations")
+        if transformations is not None:
+            scope.define(transformations)
+        result = treat_result(self, element, SCORE[tag(element)](self, element, scope))
+        output = child(element, "Output")
+        for field in [] if output is None else children(output, "OutputField"):
+            outer.values[field.get("name")] = self.output_value(field, result, scope)
+            outer.fields[field.get("name")] = Field(field)
+        return result
+
+    @staticmethod
+    def treat_again(element, scope):
+        """A segment's own MiningSchema treats missing values and outliers that reach it."""
+        for mining in child(element, "MiningSchema"):
+            name = mining.get("name")
+            if mining.get("usageType", "active") != "active":
+                continue
+            value = scope.value(name)
+            if value is None:
+                value = replace_missing(mining, scope.field(name))
+            elif isinstance(value, float):
+                value = replace_outlier(mining, scope.field(name), value)
+            scope.values[name] = value
+
+    def score(self, cells):
+        """cells: text by field name. The row's cells, target first; None if there is no result."""
+        try:
+            values = {}
+            for mining in self.schema:
+                if mining.get("usageType", "active") == "active":
+                    name = mining.get("name")
+                    values[name] = treat(mining, self.fields[name], cells.get(name, ""))
+            scope = Scope(self.fields, values)
+            if self.transformations is not None:
+                scope.define(self.transformations)
+            result = self.score_element(self.element, scope)
+        except NoResult:
+            return None
+        if result.value is None:
+            return None
+        if not self.outputs:
+            shares = result.probabilities or {}
+            return [result.value] + [shares.get(c) for c in self.classes]
+        return [result.value] + [scope.values[o.get("name")] for o in self.outputs]
