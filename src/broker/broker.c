@@ -1,0 +1,192 @@
+/* broker/broker.c - the life of a broker, see weir/broker.h. */
+#include <weir/broker.h>
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "broker/inside.h"
+
+enum { MAINTAIN_EVERY_MS = 1000 };
+
+void weir_broker_options_default(struct weir_broker_options *options)
+{
+    *options = (struct weir_broker_options){.listen = "127.0.0.1:9092",
+                                            .auto_create_topics = true,
+                                            .partitions = 1,
+                                            .retention_ms = INT64_C(7) * 24 * 3600 * 1000,
+                                            .retention_bytes = -1,
+                                            .segment_bytes = 1 << 30,
+                                            .message_bytes_max = 1048588,
+                                            .connections_max = 10000,
+                                            .request_bytes_max = 100 << 20,
+                                            .memory_bytes = 512 << 20};
+}
+
+/* ---- the loop's thread ----------------------------------------------------------------------- */
+
+static void on_maintenance(struct weir_loop_timer *timer)
+{
+    topics_maintain(timer->opaque);
+}
+
+static void *run(void *opaque)
+{
+    struct weir_broker *broker = opaque;
+    struct weir_error error;
+    if (weir_loop_run(broker->loop, &error) != WEIR_OK)
+        weir_log(&broker->options.log, WEIR_LOG_ERROR, "broker", "the loop ended: %s",
+                 error.message);
+    return NULL;
+}
+
+/* ---- starting -------------------------------------------------------------------------------- */
+
+static enum weir_err parse_addresses(struct weir_broker *broker, struct weir_error *error)
+{
+    const struct weir_broker_options *options = &broker->options;
+    enum weir_err err = weir_net_parse(options->listen, 9092, &broker->listen, error);
+    if (err == WEIR_OK && options->advertised)
+        err = weir_net_parse(options->advertised, 9092, &broker->advertised, error);
+    if (err != WEIR_OK)
+        return err;
+    if (!options->insecure && !weir_net_is_loopback(&broker->listen))
+        return weir_error_set(error, WEIR_DENIED, -1,
+                              "%s is not a loopback address, and there is neither TLS nor "
+                              "authentication; give --insecure if everybody who reaches it may use "
+                              "it",
+                              options->listen);
+    return WEIR_OK;
+}
+
+static enum weir_err listen_and_name(struct weir_broker *broker, struct weir_error *error)
+{
+    enum weir_err err = connections_listen(broker, error);
+    if (err != WEIR_OK)
+        return err;
+    if (!broker->options.advertised)
+        broker->advertised = broker->listen;
+    else if (!broker->advertised.port)
+        broker->advertised.port = broker->listen.port;
+    weir_net_format(&broker->advertised, broker->address);
+    return WEIR_OK;
+}
+
+static enum weir_err open_all(struct weir_broker *broker, struct weir_error *error)
+{
+    enum weir_err err = parse_addresses(broker, error);
+    if (err == WEIR_OK)
+        err = weir_loop_new(NULL, &broker->loop, error);
+    if (err == WEIR_OK)
+        err = topics_open(broker, error);
+    if (err == WEIR_OK)
+        err = journal_open(broker, error);
+    if (err == WEIR_OK)
+        err = listen_and_name(broker, error);
+    if (err != WEIR_OK)
+        return err;
+    weir_loop_timer_init(broker->loop, &broker->maintenance, on_maintenance);
+    broker->maintenance.opaque = broker;
+    err = weir_loop_timer_start(&broker->maintenance, MAINTAIN_EVERY_MS, MAINTAIN_EVERY_MS);
+    if (err == WEIR_OK && pthread_create(&broker->thread, NULL, run, broker) != 0)
+        err = WEIR_NOMEM;
+    broker->thread_runs = err == WEIR_OK;
+    return err == WEIR_OK ? err
+                          : weir_error_set(error, err, -1, "the broker's thread can't be started");
+}
+
+/* Everything that was opened, in whatever state it is. */
+static enum weir_err close_all(struct weir_broker *broker, struct weir_error *error)
+{
+    if (broker->loop) {
+        uint32_t count;
+        connections_close(broker);
+        weir_loop_timer_stop(&broker->maintenance);
+        groups_close(broker);
+        while (weir_loop_run_once(broker->loop, 0, &count, NULL) == WEIR_OK && count > 0) {
+        }
+    }
+    weir_net_close(broker->listen_fd);
+    enum weir_err err = broker->journal.path ? journal_close(broker, error) : WEIR_OK;
+    enum weir_err closed = topics_close(broker, err == WEIR_OK ? error : NULL);
+    weir_loop_free(broker->loop);
+    weir_free(broker->data_dir);
+    weir_free(broker);
+    return err == WEIR_OK ? closed : err;
+}
+
+static enum weir_err check_options(const struct weir_broker_options *options,
+                                   struct weir_error *error)
+{
+    if (!options->data_dir || !*options->data_dir)
+        return weir_error_set(error, WEIR_INVALID, -1, "a data directory is needed (log.dirs)");
+    if (strlen(options->data_dir) > 2048)
+        return weir_error_set(error, WEIR_LIMIT, -1, "the data directory's path is over 2048 bytes");
+    if (options->partitions < 1)
+        return weir_error_set(error, WEIR_INVALID, -1, "num.partitions must be at least 1");
+    return WEIR_OK;
+}
+
+enum weir_err weir_broker_start(const struct weir_broker_options *options,
+                                struct weir_broker **broker_out, struct weir_error *error)
+{
+    enum weir_err err = check_options(options, error);
+    if (err != WEIR_OK)
+        return err;
+    struct weir_broker *broker = weir_calloc(1, sizeof *broker);
+    char *data_dir = broker ? weir_strdup(options->data_dir) : NULL;
+    if (!data_dir) {
+        weir_free(broker);
+        return weir_error_set(error, WEIR_NOMEM, -1, "no memory for a broker");
+    }
+    broker->options = *options;
+    broker->data_dir = data_dir;
+    broker->disk = weir_disk_real();
+    broker->clock = weir_clock_real();
+    broker->lock_fd = broker->listen_fd = broker->journal.fd = -1;
+    weir_map_init(&broker->topics, TOPICS_MAX);
+    weir_map_init(&broker->groups, GROUPS_MAX);
+    weir_map_init(&broker->recovery, PARTITIONS_MAX);
+    err = open_all(broker, error);
+    if (err != WEIR_OK) {
+        close_all(broker, NULL);
+        return err;
+    }
+    /* Texts of the options are the caller's: they have been used up. */
+    broker->options.listen = broker->options.advertised = broker->options.data_dir = NULL;
+    *broker_out = broker;
+    return WEIR_OK;
+}
+
+enum weir_err weir_broker_stop(struct weir_broker *broker, struct weir_error *error)
+{
+    if (!broker)
+        return WEIR_OK;
+    weir_loop_stop(broker->loop);
+    weir_assert(pthread_join(broker->thread, NULL) == 0);
+    return close_all(broker, error);
+}
+
+/* ---- looking at it --------------------------------------------------------------------------- */
+
+const char *weir_broker_address(const struct weir_broker *broker)
+{
+    return broker->address;
+}
+
+void weir_broker_stats(const struct weir_broker *broker, struct weir_broker_stats *out)
+{
+    const struct broker_counters *counters = &broker->stats;
+    *out = (struct weir_broker_stats){
+        .requests = atomic_load(&counters->requests),
+        .requests_failed = atomic_load(&counters->requests_failed),
+        .batches_appended = atomic_load(&counters->batches_appended),
+        .bytes_in = atomic_load(&counters->bytes_in),
+        .bytes_out = atomic_load(&counters->bytes_out),
+        .connections_opened = atomic_load(&counters->connections_opened),
+        .connections = atomic_load(&counters->connections),
+        .topics = atomic_load(&counters->topics),
+        .partitions = atomic_load(&counters->partitions),
+        .groups = atomic_load(&counters->groups),
+        .fetches_parked = atomic_load(&counters->fetches_parked)};
+}

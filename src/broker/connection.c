@@ -1,0 +1,439 @@
+/*
+ * broker/connection.c - bytes in, requests handled one after the other, answers out.
+ *
+ * A buffer grows only with the bytes that have really come, whatever size a request claims. While a
+ * request is parked, or an answer is not taken by the client, nothing more is read: that is the
+ * back-pressure.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "broker/inside.h"
+
+enum { READ_BYTES = 64 << 10, SIZE_BYTES = 4, ANSWER_BYTES_MAX = 128 << 20, KEEP_BYTES = 256 << 10 };
+
+/* ---- handling -------------------------------------------------------------------------------- */
+
+static enum handled dispatch(struct request *request)
+{
+    switch ((enum wire_api_key)request->head.key) {
+    case WIRE_PRODUCE:
+        return handle_produce(request);
+    case WIRE_FETCH:
+        return handle_fetch(request);
+    case WIRE_LIST_OFFSETS:
+        return handle_list_offsets(request);
+    case WIRE_METADATA:
+        return handle_metadata(request);
+    case WIRE_OFFSET_COMMIT:
+        return handle_offset_commit(request);
+    case WIRE_OFFSET_FETCH:
+        return handle_offset_fetch(request);
+    case WIRE_FIND_COORDINATOR:
+        return handle_find_coordinator(request);
+    case WIRE_JOIN_GROUP:
+        return handle_join_group(request);
+    case WIRE_HEARTBEAT:
+        return handle_heartbeat(request);
+    case WIRE_LEAVE_GROUP:
+        return handle_leave_group(request);
+    case WIRE_SYNC_GROUP:
+        return handle_sync_group(request);
+    case WIRE_DESCRIBE_GROUPS:
+        return handle_describe_groups(request);
+    case WIRE_LIST_GROUPS:
+        return handle_list_groups(request);
+    case WIRE_API_VERSIONS:
+        return handle_api_versions(request);
+    case WIRE_CREATE_TOPICS:
+        return handle_create_topics(request);
+    case WIRE_DELETE_TOPICS:
+        return handle_delete_topics(request);
+    case WIRE_DELETE_RECORDS:
+        return handle_delete_records(request);
+    case WIRE_INIT_PRODUCER_ID:
+        return handle_init_producer_id(request);
+    case WIRE_DESCRIBE_CONFIGS:
+        return handle_describe_configs(request);
+    case WIRE_ALTER_CONFIGS:
+    case WIRE_INCREMENTAL_ALTER_CONFIGS:
+        return handle_alter_configs(request);
+    case WIRE_CREATE_PARTITIONS:
+        return handle_create_partitions(request);
+    case WIRE_DELETE_GROUPS:
+        return handle_delete_groups(request);
+    case WIRE_DESCRIBE_CLUSTER:
+        return handle_describe_cluster(request);
+    }
+    return HANDLED_CLOSE;
+}
+
+/* Takes a half-written answer back. */
+static void drop_answer(struct connection *connection)
+{
+    weir_buffer_truncate(&connection->out, connection->answer_place);
+}
+
+struct wire_writer answer_begin(struct connection *connection)
+{
+    struct wire_writer writer = wire_writer(&connection->out, false);
+    connection->answer_place = connection->out.bytes;
+    wire_reserve_i32(&writer);
+    wire_response_head(&writer, &connection->head);
+    return writer;
+}
+
+static void make_dirty(struct connection *connection)
+{
+    if (connection->dirty)
+        return;
+    connection->dirty = true;
+    connection->next_dirty = connection->broker->dirty;
+    connection->broker->dirty = connection;
+}
+
+static void finish_answer(struct connection *connection, const struct wire_writer *writer)
+{
+    struct wire_writer last = *writer;
+    size_t bytes = connection->out.bytes - connection->answer_place - SIZE_BYTES;
+    wire_fill_i32(&last, connection->answer_place, (int32_t)bytes);
+}
+
+void answer_end(struct connection *connection, const struct wire_writer *writer)
+{
+    weir_assert(connection->state == CONNECTION_PARKED);
+    if (writer->err != WEIR_OK) {
+        drop_answer(connection);
+        connection_close(connection);
+        return;
+    }
+    finish_answer(connection, writer);
+    connection->state = CONNECTION_READING;
+    make_dirty(connection);
+}
+
+/* An API or version that is not here: ApiVersions is answered so that the client can choose again,
+ * anything else breaks the connection, as Kafka does. */
+static enum handled refuse_version(struct request *request)
+{
+    weir_log(&request->broker->options.log, WEIR_LOG_WARN, "broker",
+             "%s asks for api %d version %d, which is not here", request->connection->peer,
+             request->head.key, request->head.version);
+    return request->head.key == WIRE_API_VERSIONS ? handle_api_versions(request) : HANDLED_CLOSE;
+}
+
+static enum handled handle_request(struct connection *connection, struct weir_slice bytes)
+{
+    struct request request = {.broker = connection->broker, .connection = connection};
+    request.in = wire_reader(bytes, false);
+    atomic_fetch_add_explicit(&connection->broker->stats.requests, 1, memory_order_relaxed);
+    if (!wire_request_head(&request.in, &request.head))
+        return HANDLED_CLOSE;
+    connection->head = request.head;
+    request.out = answer_begin(connection);
+    enum handled handled = request.head.supported ? dispatch(&request) : refuse_version(&request);
+    if (request.in.failed || request.out.err != WEIR_OK) {
+        weir_log(&connection->broker->options.log, WEIR_LOG_WARN, "broker",
+                 "%s sent a malformed %s request, version %d", connection->peer,
+                 request.head.api ? request.head.api->name : "unknown", request.head.version);
+        handled = HANDLED_CLOSE;
+    }
+    if (handled == HANDLED_ANSWER)
+        finish_answer(connection, &request.out);
+    else
+        drop_answer(connection);
+    return handled;
+}
+
+/* The next whole request in the buffer. False: there is none yet, or the connection goes. */
+static bool take_request(struct connection *connection, struct weir_slice *out)
+{
+    const uint8_t *at = connection->in.data + connection->in_used;
+    size_t left = connection->in.bytes - connection->in_used;
+    if (left < SIZE_BYTES)
+        return false;
+    uint32_t size = (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
+    if (size > connection->broker->options.request_bytes_max || size < 8) {
+        weir_log(&connection->broker->options.log, WEIR_LOG_WARN, "broker",
+                 "%s announces a request of %u bytes: closed (is it a Kafka client?)",
+                 connection->peer, size);
+        connection_close(connection);
+        return false;
+    }
+    if (left - SIZE_BYTES < size)
+        return false;
+    *out = weir_slice(at + SIZE_BYTES, size);
+    connection->in_used += SIZE_BYTES + size;
+    return true;
+}
+
+static bool has_request(const struct connection *connection)
+{
+    const uint8_t *at = connection->in.data + connection->in_used;
+    size_t left = connection->in.bytes - connection->in_used;
+    if (left < SIZE_BYTES)
+        return false;
+    uint32_t size = (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
+    return left - SIZE_BYTES >= size;
+}
+
+static void handle_requests(struct connection *connection)
+{
+    struct weir_slice bytes;
+    while (connection->state == CONNECTION_READING &&
+           connection->out.bytes - connection->out_sent < READ_BYTES &&
+           take_request(connection, &bytes)) {
+        switch (handle_request(connection, bytes)) {
+        case HANDLED_ANSWER:
+        case HANDLED_SILENT:
+            break;
+        case HANDLED_PARKED:
+            connection->state = CONNECTION_PARKED;
+            break;
+        case HANDLED_CLOSE:
+            atomic_fetch_add_explicit(&connection->broker->stats.requests_failed, 1,
+                                      memory_order_relaxed);
+            connection_close(connection);
+            break;
+        }
+    }
+}
+
+/* ---- bytes ----------------------------------------------------------------------------------- */
+
+static size_t buffer_bytes(const struct connection *connection)
+{
+    return connection->in.capacity + connection->out.capacity;
+}
+
+/* Brings the broker's sum up to date. */
+static void account(struct connection *connection)
+{
+    connection->broker->memory_used += buffer_bytes(connection) - connection->counted;
+    connection->counted = buffer_bytes(connection);
+}
+
+/* Sends what it takes; forgets what is sent. */
+static void send_answers(struct connection *connection)
+{
+    while (connection->state != CONNECTION_CLOSING &&
+           connection->out_sent < connection->out.bytes) {
+        size_t count = 0;
+        enum weir_err err =
+            weir_net_write(connection->fd, connection->out.data + connection->out_sent,
+                           connection->out.bytes - connection->out_sent, &count, NULL);
+        if (err == WEIR_AGAIN)
+            return;
+        if (err != WEIR_OK) {
+            connection_close(connection);
+            return;
+        }
+        connection->out_sent += count;
+        atomic_fetch_add_explicit(&connection->broker->stats.bytes_out, count,
+                                  memory_order_relaxed);
+    }
+    connection->out_sent = 0;
+    if (connection->out.capacity > KEEP_BYTES)
+        weir_buffer_release(&connection->out);
+    else
+        weir_buffer_clear(&connection->out);
+}
+
+/* Moves what is left of the requests to the front. */
+static void tidy_in(struct connection *connection)
+{
+    if (connection->in_used == connection->in.bytes && connection->in.capacity > KEEP_BYTES)
+        weir_buffer_release(&connection->in);
+    else
+        weir_buffer_consume(&connection->in, connection->in_used);
+    connection->in_used = 0;
+}
+
+static void update_interest(struct connection *connection)
+{
+    bool unsent = connection->out_sent < connection->out.bytes;
+    bool room = connection->broker->memory_used < connection->broker->options.memory_bytes ||
+                buffer_bytes(connection) < 2 * READ_BYTES;
+    unsigned interest = unsent ? WEIR_LOOP_WRITE : 0;
+    if (connection->state == CONNECTION_READING && !unsent && room)
+        interest |= WEIR_LOOP_READ;
+    if (connection->state != CONNECTION_CLOSING)
+        weir_loop_fd_interest(&connection->handle, interest);
+}
+
+/* Requests and answers until nothing more can be done now. */
+static void look_after(struct connection *connection)
+{
+    bool more = false;
+    do {
+        handle_requests(connection);
+        send_answers(connection);
+        /* requests that waited for the answers to be taken */
+        more = connection->state == CONNECTION_READING && connection->out.bytes == 0 &&
+               has_request(connection);
+    } while (more);
+    if (connection->state == CONNECTION_CLOSING)
+        return;
+    if (connection->state == CONNECTION_READING && connection->in_used)
+        tidy_in(connection);
+    account(connection);
+    update_interest(connection);
+}
+
+void connections_settle(struct weir_broker *broker)
+{
+    while (broker->dirty) {
+        struct connection *connection = broker->dirty;
+        broker->dirty = connection->next_dirty;
+        connection->dirty = false;
+        if (connection->state != CONNECTION_CLOSING)
+            look_after(connection);
+    }
+}
+
+static void read_bytes(struct connection *connection)
+{
+    size_t count = 0;
+    if (weir_buffer_reserve(&connection->in, READ_BYTES) != WEIR_OK) {
+        connection_close(connection);
+        return;
+    }
+    enum weir_err err = weir_net_read(connection->fd, weir_buffer_end(&connection->in),
+                                      connection->in.capacity - connection->in.bytes, &count, NULL);
+    if (err == WEIR_AGAIN)
+        return;
+    if (err != WEIR_OK) {
+        connection_close(connection);
+        return;
+    }
+    weir_buffer_commit(&connection->in, count);
+    atomic_fetch_add_explicit(&connection->broker->stats.bytes_in, count, memory_order_relaxed);
+}
+
+static void on_ready(struct weir_loop_fd *handle, unsigned events)
+{
+    struct connection *connection = handle->opaque;
+    if (events & WEIR_LOOP_WRITE)
+        send_answers(connection);
+    if (connection->state == CONNECTION_READING && events & WEIR_LOOP_READ)
+        read_bytes(connection);
+    if (connection->state != CONNECTION_CLOSING)
+        make_dirty(connection);
+    connections_settle(connection->broker);
+}
+
+/* ---- life ------------------------------------------------------------------------------------ */
+
+static void on_closed(struct weir_loop_fd *handle)
+{
+    struct connection *connection = handle->opaque;
+    weir_net_close(connection->fd);
+    weir_buffer_release(&connection->in);
+    weir_buffer_release(&connection->out);
+    weir_free(connection);
+}
+
+/* Takes it out of the list of those to be looked after. */
+static void clean(struct connection *connection)
+{
+    struct connection **at = &connection->broker->dirty;
+    while (*at && *at != connection)
+        at = &(*at)->next_dirty;
+    if (*at)
+        *at = connection->next_dirty;
+    connection->dirty = false;
+}
+
+void connection_close(struct connection *connection)
+{
+    struct weir_broker *broker = connection->broker;
+    if (connection->state == CONNECTION_CLOSING)
+        return;
+    if (connection->fetch)
+        fetch_cancel(connection);
+    if (connection->member)
+        group_connection_gone(connection);
+    connection->state = CONNECTION_CLOSING;
+    if (connection->dirty)
+        clean(connection);
+    broker->memory_used -= connection->counted;
+    if (connection->previous)
+        connection->previous->next = connection->next;
+    else
+        broker->connections = connection->next;
+    if (connection->next)
+        connection->next->previous = connection->previous;
+    atomic_fetch_sub(&broker->stats.connections, 1);
+    weir_loop_fd_close(&connection->handle, on_closed);
+}
+
+static void adopt(struct weir_broker *broker, int fd, const struct weir_address *peer)
+{
+    struct weir_endpoint endpoint;
+    struct connection *connection = weir_calloc(1, sizeof *connection);
+    if (!connection) {
+        weir_net_close(fd);
+        return;
+    }
+    connection->broker = broker;
+    connection->fd = fd;
+    connection->handle.opaque = connection;
+    weir_net_endpoint_of(peer, &endpoint);
+    weir_net_format(&endpoint, connection->peer);
+    weir_buffer_init(&connection->in, broker->options.request_bytes_max + 2 * READ_BYTES);
+    weir_buffer_init(&connection->out, ANSWER_BYTES_MAX);
+    if (weir_loop_fd_open(broker->loop, &connection->handle, fd, WEIR_LOOP_READ, on_ready, NULL) !=
+        WEIR_OK) {
+        weir_net_close(fd);
+        weir_free(connection);
+        return;
+    }
+    connection->next = broker->connections;
+    if (connection->next)
+        connection->next->previous = connection;
+    broker->connections = connection;
+    atomic_fetch_add(&broker->stats.connections, 1);
+    atomic_fetch_add(&broker->stats.connections_opened, 1);
+}
+
+static void on_accept(struct weir_loop_fd *handle, unsigned events)
+{
+    struct weir_broker *broker = handle->opaque;
+    struct weir_address peer;
+    int fd;
+    (void)events;
+    while (weir_net_accept(broker->listen_fd, &fd, &peer, NULL) == WEIR_OK) {
+        if (atomic_load(&broker->stats.connections) < broker->options.connections_max) {
+            adopt(broker, fd, &peer);
+        } else {
+            weir_net_close(fd);
+            weir_log(&broker->options.log, WEIR_LOG_WARN, "broker",
+                     "a connection was refused: there are %u already (max.connections)",
+                     broker->options.connections_max);
+        }
+    }
+}
+
+enum weir_err connections_listen(struct weir_broker *broker, struct weir_error *error)
+{
+    enum weir_err err =
+        weir_net_listen(&broker->listen, 512, &broker->listen_fd, &broker->listen.port, error);
+    if (err != WEIR_OK)
+        return err;
+    broker->listener.opaque = broker;
+    err = weir_loop_fd_open(broker->loop, &broker->listener, broker->listen_fd, WEIR_LOOP_READ,
+                            on_accept, error);
+    broker->listener_open = err == WEIR_OK;
+    return err;
+}
+
+void connections_close(struct weir_broker *broker)
+{
+    if (broker->listener_open)
+        weir_loop_fd_close(&broker->listener, NULL);
+    broker->listener_open = false;
+    while (broker->connections)
+        connection_close(broker->connections);
+}

@@ -1,0 +1,297 @@
+/* broker/group.c - groups, their members and offsets, see group.h. */
+#include "broker/group.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+
+enum { OFFSETS_MAX = 1 << 20, PENDING_MAX = MEMBERS_MAX };
+
+const char *group_state_name(enum group_state state)
+{
+    static const char *const names[] = {"Empty", "PreparingRebalance", "CompletingRebalance",
+                                        "Stable", "Dead"};
+    return names[state];
+}
+
+/* ---- groups ---------------------------------------------------------------------------------- */
+
+struct group *group_find(const struct weir_broker *broker, struct weir_slice id)
+{
+    return id.data ? weir_map_get(&broker->groups, id) : NULL;
+}
+
+/* The rebalance took too long, or the initial delay is over. */
+static void on_rebalance_time(struct weir_loop_timer *timer);
+
+struct group *group_find_or_make(struct weir_broker *broker, struct weir_slice id)
+{
+    struct group *group = group_find(broker, id);
+    if (group)
+        return group;
+    group = weir_calloc(1, sizeof *group);
+    if (!group)
+        return NULL;
+    group->id = weir_strndup(id.data, id.bytes);
+    if (!group->id || weir_map_put(&broker->groups, id, group) != WEIR_OK) {
+        weir_free(group->id);
+        weir_free(group);
+        return NULL;
+    }
+    group->broker = broker;
+    weir_map_init(&group->pending, PENDING_MAX);
+    weir_map_init(&group->offsets, OFFSETS_MAX);
+    weir_loop_timer_init(broker->loop, &group->rebalance, on_rebalance_time);
+    group->rebalance.opaque = group;
+    atomic_fetch_add(&broker->stats.groups, 1);
+    return group;
+}
+
+static void committed_free(struct committed *committed)
+{
+    weir_free(committed->metadata);
+    weir_free(committed);
+}
+
+static void group_free(struct group *group)
+{
+    weir_loop_timer_stop(&group->rebalance);
+    while (group->members)
+        member_remove(group->members);
+    for (struct weir_map_entry *e = NULL; (e = weir_map_next(&group->offsets, e)) != NULL;)
+        committed_free(e->value.pointer);
+    weir_map_release(&group->offsets);
+    weir_map_release(&group->pending);
+    weir_free(group->protocol_type);
+    weir_free(group->protocol);
+    weir_free(group->id);
+    weir_free(group);
+}
+
+void group_forget(struct weir_broker *broker, struct weir_slice id)
+{
+    union weir_map_value old;
+    if (!id.data || !weir_map_remove(&broker->groups, id, &old))
+        return;
+    group_free(old.pointer);
+    atomic_fetch_sub(&broker->stats.groups, 1);
+}
+
+void groups_close(struct weir_broker *broker)
+{
+    for (struct weir_map_entry *e = NULL; (e = weir_map_next(&broker->groups, e)) != NULL;)
+        group_free(e->value.pointer);
+    weir_map_release(&broker->groups);
+}
+
+/* ---- members --------------------------------------------------------------------------------- */
+
+struct member *group_member(const struct group *group, struct weir_slice id)
+{
+    for (struct member *at = group->members; id.data && at; at = at->next)
+        if (weir_slice_equal(id, weir_slice(at->id, strlen(at->id))))
+            return at;
+    return NULL;
+}
+
+struct member *group_instance(const struct group *group, struct weir_slice instance_id)
+{
+    for (struct member *at = group->members; instance_id.data && at; at = at->next)
+        if (at->instance_id &&
+            weir_slice_equal(instance_id, weir_slice(at->instance_id, strlen(at->instance_id))))
+            return at;
+    return NULL;
+}
+
+static void on_session_end(struct weir_loop_timer *timer)
+{
+    struct member *member = timer->opaque;
+    struct group *group = member->group;
+    weir_log(&group->broker->options.log, WEIR_LOG_INFO, "broker",
+             "group %s: member %s was not heard of for %d ms and is removed", group->id,
+             member->id, (int)member->session_timeout_ms);
+    member_remove(member);
+    group_member_left(group);
+    connections_settle(group->broker);
+}
+
+struct member *member_new(struct group *group, const char *id, struct weir_slice instance_id,
+                          struct connection *connection)
+{
+    if (group->member_count >= MEMBERS_MAX)
+        return NULL;
+    struct member *member = weir_calloc(1, sizeof *member);
+    if (!member)
+        return NULL;
+    struct weir_slice client = connection->head.client_id;
+    member->group = group;
+    member->id = weir_strdup(id);
+    member->client_id = weir_strndup(client.data ? client.data : "", client.bytes);
+    member->client_host = weir_strdup(connection->peer);
+    if (instance_id.data)
+        member->instance_id = weir_strndup(instance_id.data, instance_id.bytes);
+    weir_loop_timer_init(group->broker->loop, &member->session, on_session_end);
+    member->session.opaque = member;
+    struct member **at = &group->members;
+    while (*at)
+        at = &(*at)->next; /* in order of joining */
+    *at = member;
+    group->member_count++;
+    if (!group->leader)
+        group->leader = member;
+    if (!member->id || !member->client_id || !member->client_host ||
+        (instance_id.data && !member->instance_id)) {
+        member_remove(member);
+        return NULL;
+    }
+    return member;
+}
+
+static void free_protocols(struct member *member)
+{
+    for (uint32_t i = 0; i < member->protocol_count; i++) {
+        weir_free(member->protocols[i].name);
+        weir_free(member->protocols[i].metadata);
+    }
+    weir_free(member->protocols);
+    member->protocols = NULL;
+    member->protocol_count = 0;
+}
+
+void member_remove(struct member *member)
+{
+    struct group *group = member->group;
+    struct member **at = &group->members;
+    while (*at != member)
+        at = &(*at)->next;
+    *at = member->next;
+    group->member_count--;
+    if (group->leader == member)
+        group->leader = group->members;
+    weir_loop_timer_stop(&member->session);
+    if (member->waiting)
+        member->waiting->member = NULL;
+    free_protocols(member);
+    weir_free(member->assignment);
+    weir_free(member->id);
+    weir_free(member->instance_id);
+    weir_free(member->client_id);
+    weir_free(member->client_host);
+    weir_free(member);
+}
+
+void member_touch(struct member *member)
+{
+    if (weir_loop_timer_start(&member->session, member->session_timeout_ms, 0) != WEIR_OK)
+        weir_log(&member->group->broker->options.log, WEIR_LOG_ERROR, "broker",
+                 "group %s: no timer for a session", member->group->id);
+}
+
+void group_connection_gone(struct connection *connection)
+{
+    struct member *member = connection->member;
+    member->waiting = NULL; /* it stays a member until its session ends */
+    connection->member = NULL;
+    if (member->session_timeout_ms > 0)
+        member_touch(member);
+}
+
+const struct protocol *member_protocol(const struct member *member, const char *name)
+{
+    for (uint32_t i = 0; i < member->protocol_count; i++)
+        if (strcmp(member->protocols[i].name, name) == 0)
+            return &member->protocols[i];
+    return NULL;
+}
+
+bool group_all_support(const struct group *group, const struct protocol *protocol)
+{
+    for (const struct member *at = group->members; at; at = at->next)
+        if (!member_protocol(at, protocol->name))
+            return false;
+    return true;
+}
+
+static void on_rebalance_time(struct weir_loop_timer *timer)
+{
+    struct group *group = timer->opaque;
+    struct weir_broker *broker = group->broker;
+    if (group->state == GROUP_PREPARING) {
+        for (struct member *at = group->members, *next; at && !group->initial_delay; at = next) {
+            next = at->next;
+            if (!at->joined && !at->instance_id)
+                member_remove(at); /* static members stay until their session ends */
+        }
+        group->initial_delay = false;
+        weir_map_clear(&group->pending); /* who was given an id and never came */
+        group_maybe_complete(group);
+    } else if (group->state == GROUP_COMPLETING) {
+        group_prepare(group); /* the leader has sent no assignment */
+    }
+    connections_settle(broker);
+}
+
+/* ---- offsets --------------------------------------------------------------------------------- */
+
+enum { KEY_BYTES_MAX = TOPIC_NAME_BYTES_MAX + 1 + 4 };
+
+static struct weir_slice key_of(struct weir_slice topic, int32_t partition,
+                                uint8_t key[KEY_BYTES_MAX])
+{
+    memcpy(key, topic.data, topic.bytes);
+    key[topic.bytes] = 0;
+    memcpy(key + topic.bytes + 1, &partition, sizeof partition);
+    return weir_slice(key, topic.bytes + 1 + sizeof partition);
+}
+
+struct committed *group_committed(const struct group *group, struct weir_slice topic,
+                                  int32_t partition)
+{
+    uint8_t key[KEY_BYTES_MAX];
+    if (!topic.data || topic.bytes > TOPIC_NAME_BYTES_MAX)
+        return NULL;
+    return weir_map_get(&group->offsets, key_of(topic, partition, key));
+}
+
+enum weir_err group_store(struct group *group, struct weir_slice topic, int32_t partition,
+                          const struct committed *committed)
+{
+    uint8_t key[KEY_BYTES_MAX];
+    struct weir_map_entry *entry;
+    bool added;
+    if (topic.bytes > TOPIC_NAME_BYTES_MAX)
+        return WEIR_LIMIT;
+    struct committed *copy = weir_alloc(sizeof *copy);
+    char *metadata = weir_strdup(committed->metadata ? committed->metadata : "");
+    enum weir_err err = copy && metadata ? weir_map_add(&group->offsets,
+                                                        key_of(topic, partition, key), &entry,
+                                                        &added)
+                                         : WEIR_NOMEM;
+    if (err != WEIR_OK) {
+        weir_free(copy);
+        weir_free(metadata);
+        return err;
+    }
+    *copy = *committed;
+    copy->metadata = metadata;
+    if (!added)
+        committed_free(entry->value.pointer);
+    entry->value.pointer = copy;
+    return WEIR_OK;
+}
+
+void group_each_committed(const struct group *group,
+                          void (*each)(void *opaque, struct weir_slice topic, int32_t partition,
+                                       const struct committed *committed),
+                          void *opaque)
+{
+    for (struct weir_map_entry *e = NULL; (e = weir_map_next(&group->offsets, e)) != NULL;) {
+        size_t topic_bytes = strlen(e->key);
+        int32_t partition;
+        memcpy(&partition, e->key + topic_bytes + 1, sizeof partition);
+        each(opaque, weir_slice(e->key, topic_bytes), partition, e->value.pointer);
+    }
+}

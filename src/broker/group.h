@@ -1,0 +1,92 @@
+/*
+ * broker/group.h - consumer groups: members, generations, committed offsets.
+ *
+ * States, with Kafka's names, by what they wait for:
+ *      Empty                 members (offsets may be there)
+ *      PreparingRebalance    every member to join again, or the rebalance time-out
+ *      CompletingRebalance   the leader's assignment
+ *      Stable                nothing; heartbeats keep the members
+ *      Dead                  nothing: it is being removed
+ *
+ * Life:    a group is made by the first request that names it and removed by DeleteGroups.
+ * Threads: the loop's.
+ * Memory:  MEMBERS_MAX members, protocols and assignments as the clients send them, within the size
+ *          of a request.
+ * Errors:  enum wire_error, for the answer.
+ *
+ * Source: KIP-62, KIP-134, KIP-345, KIP-394; the behaviour of Apache Kafka's GroupCoordinator.
+ */
+#ifndef BROKER_GROUP_H
+#define BROKER_GROUP_H
+
+#include "broker/inside.h"
+
+enum group_state { GROUP_EMPTY, GROUP_PREPARING, GROUP_COMPLETING, GROUP_STABLE, GROUP_DEAD };
+
+struct protocol {
+    char *name;
+    void *metadata;
+    size_t metadata_bytes;
+};
+
+struct member {
+    struct group *group;
+    struct member *next;
+    char *id, *instance_id; /* instance_id NULL = dynamic */
+    char *client_id, *client_host;
+    int32_t session_timeout_ms, rebalance_timeout_ms;
+    struct protocol *protocols;
+    uint32_t protocol_count;
+    void *assignment;
+    size_t assignment_bytes;
+    struct connection *waiting; /* its parked JoinGroup or SyncGroup */
+    bool joined;                /* in this rebalance */
+    struct weir_loop_timer session;
+};
+
+struct group {
+    struct weir_broker *broker;
+    char *id;
+    enum group_state state;
+    int32_t generation;
+    char *protocol_type, *protocol; /* NULL = none yet */
+    struct member *members, *leader;
+    uint32_t member_count;
+    struct weir_map pending;        /* ids given out with MEMBER_ID_REQUIRED */
+    struct weir_map offsets;        /* "<topic>\0<partition>" -> struct committed * */
+    struct weir_loop_timer rebalance;
+    bool initial_delay;             /* the rebalance timer waits for more members, not for joins */
+};
+
+const char *group_state_name(enum group_state state);
+struct member *group_member(const struct group *group, struct weir_slice id);
+struct member *group_instance(const struct group *group, struct weir_slice instance_id);
+struct member *member_new(struct group *group, const char *id, struct weir_slice instance_id,
+                          struct connection *connection);
+/* Takes it out of its group and frees it; a parked request of it is not answered. */
+void member_remove(struct member *member);
+void member_touch(struct member *member); /* its session begins anew */
+/* Does every member know this protocol? */
+bool group_all_support(const struct group *group, const struct protocol *protocol);
+const struct protocol *member_protocol(const struct member *member, const char *name);
+
+/* ---- group_rebalance.c ----------------------------------------------------------------------- */
+
+/* Everybody must join again; Empty, CompletingRebalance and Stable become PreparingRebalance. */
+void group_prepare(struct group *group);
+/* Ends the joining if all members have joined. */
+void group_maybe_complete(struct group *group);
+/* After a member left or its session ended. */
+void group_member_left(struct group *group);
+/* Answers a parked JoinGroup and SyncGroup. */
+void answer_join(struct member *member, enum wire_error error);
+void answer_sync(struct member *member, enum wire_error error);
+/* The same into the request in hand. */
+void put_join(struct wire_writer *writer, int16_t version, const struct member *member,
+              enum wire_error error);
+void put_sync(struct wire_writer *writer, int16_t version, const struct member *member,
+              enum wire_error error);
+/* Takes the leader's assignments: pairs of member id and bytes, missing ones are empty. */
+void group_stabilise(struct group *group);
+
+#endif

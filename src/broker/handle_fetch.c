@@ -1,0 +1,355 @@
+/*
+ * broker/handle_fetch.c - Fetch: records at hand, or a wait until they come.
+ *
+ * A fetch that finds less than min_bytes is parked: it stands on the list of every partition it
+ * wants, and a timer ends its patience. A batch appended to any of them answers it at once.
+ */
+#include <string.h>
+
+#include "base/alloc.h"
+#include "broker/inside.h"
+
+enum { FETCH_BYTES_MAX = 64 << 20, FETCH_PARTITIONS_MAX = 100000 };
+
+struct wanted {
+    char *topic; /* shared by the partitions of a topic: see topic_first */
+    bool topic_first;
+    int32_t topic_partitions; /* of the topic's group, on its first */
+    int32_t index;
+    int64_t offset;
+    int32_t bytes_max;
+};
+
+/* A place on a partition's list. */
+struct fetch_wait {
+    struct fetch *fetch;
+    struct partition *partition;
+    struct fetch_wait *next;
+};
+
+struct fetch {
+    struct connection *connection;
+    int32_t min_bytes, bytes_max, topic_count;
+    int64_t deadline_ns;
+    struct wanted *wanted;
+    int32_t wanted_count, wanted_capacity;
+    struct fetch_wait *waits;
+    int32_t wait_count;
+    struct weir_loop_timer timer;
+};
+
+static void fetch_free(struct fetch *fetch)
+{
+    for (int32_t i = 0; i < fetch->wanted_count; i++)
+        if (fetch->wanted[i].topic_first)
+            weir_free(fetch->wanted[i].topic);
+    weir_free(fetch->wanted);
+    weir_free(fetch->waits);
+    weir_free(fetch);
+}
+
+/* ---- reading the request --------------------------------------------------------------------- */
+
+static struct wanted *add_wanted(struct fetch *fetch)
+{
+    if (fetch->wanted_count == fetch->wanted_capacity) {
+        int32_t capacity = fetch->wanted_capacity ? fetch->wanted_capacity * 2 : 16;
+        struct wanted *wanted = capacity <= 2 * FETCH_PARTITIONS_MAX
+                                    ? weir_realloc(fetch->wanted, (size_t)capacity * sizeof *wanted)
+                                    : NULL;
+        if (!wanted)
+            return NULL;
+        fetch->wanted = wanted;
+        fetch->wanted_capacity = capacity;
+    }
+    struct wanted *added = &fetch->wanted[fetch->wanted_count++];
+    *added = (struct wanted){0};
+    return added;
+}
+
+/* One topic of the request. False: no memory. */
+static bool read_topic(struct wire_reader *in, int16_t version, struct fetch *fetch)
+{
+    struct weir_slice name = wire_string(in);
+    int32_t partitions = wire_array(in, 16);
+    if (in->failed || partitions <= 0)
+        return true;
+    char *topic = weir_strndup(name.data ? name.data : "", name.bytes);
+    if (!topic)
+        return false;
+    fetch->topic_count++;
+    for (int32_t i = 0; i < partitions && !in->failed; i++) {
+        struct wanted *wanted = add_wanted(fetch);
+        if (!wanted) {
+            if (i == 0)
+                weir_free(topic);
+            return false;
+        }
+        wanted->topic = topic;
+        wanted->topic_first = i == 0;
+        wanted->topic_partitions = partitions;
+        wanted->index = wire_i32(in);
+        if (version >= 9)
+            wire_i32(in); /* current leader epoch */
+        wanted->offset = wire_i64(in);
+        if (version >= 5)
+            wire_i64(in); /* the follower's log start */
+        wanted->bytes_max = wire_i32(in);
+    }
+    return true;
+}
+
+/* NULL: no memory, or malformed. */
+static struct fetch *read_fetch(struct request *request)
+{
+    int16_t version = request->head.version;
+    struct wire_reader *in = &request->in;
+    struct fetch *fetch = weir_calloc(1, sizeof *fetch);
+    if (!fetch)
+        return NULL;
+    fetch->connection = request->connection;
+    wire_i32(in); /* replica id */
+    int32_t wait_ms = wire_i32(in);
+    fetch->min_bytes = wire_i32(in);
+    fetch->bytes_max = version >= 3 ? wire_i32(in) : INT32_MAX;
+    if (version >= 4)
+        wire_i8(in); /* isolation level: there are no transactions */
+    if (version >= 7) {
+        wire_i32(in); /* session id and epoch: sessions are not kept, every fetch is whole */
+        wire_i32(in);
+    }
+    int32_t topics = wire_array(in, 6);
+    bool ok = true;
+    for (int32_t i = 0; i < topics && ok && !in->failed; i++)
+        ok = read_topic(in, version, fetch);
+    if (version >= 7) {
+        int32_t forgotten = wire_array(in, 6);
+        for (int32_t i = 0; i < forgotten && !in->failed; i++) {
+            wire_string(in);
+            int32_t partitions = wire_array(in, 4);
+            for (int32_t j = 0; j < partitions && !in->failed; j++)
+                wire_i32(in);
+        }
+    }
+    if (version >= 11)
+        wire_string(in); /* rack */
+    fetch->deadline_ns = weir_clock_now_ns(request->broker->clock) +
+                         (wait_ms > 0 ? wait_ms : 0) * WEIR_NS_PER_MS;
+    if (fetch->bytes_max > FETCH_BYTES_MAX)
+        fetch->bytes_max = FETCH_BYTES_MAX;
+    if (ok && !in->failed)
+        return fetch;
+    fetch_free(fetch);
+    return NULL;
+}
+
+/* ---- answering ------------------------------------------------------------------------------- */
+
+/* What a look at all partitions found. */
+struct found {
+    int64_t bytes; /* of records */
+    bool error;    /* some partition has one: the client must hear of it at once */
+};
+
+static enum wire_error put_records(struct wire_writer *out, struct partition *partition,
+                                   const struct wanted *wanted, int64_t room, bool at_least_one,
+                                   struct found *found)
+{
+    struct weir_error error = {.code = WEIR_OK};
+    size_t place = wire_reserve_i32(out), before = out->into->bytes;
+    enum wire_error answer = WIRE_NONE;
+    int64_t bytes_max = wanted->bytes_max < room ? wanted->bytes_max : room;
+    if (partition && (bytes_max > 0 || at_least_one)) {
+        enum weir_err err =
+            weir_plog_read(partition->log, wanted->offset, -1, bytes_max > 0 ? (size_t)bytes_max : 0,
+                           at_least_one, out->into, &error);
+        if (err == WEIR_NOT_FOUND)
+            answer = WIRE_OFFSET_OUT_OF_RANGE;
+        else if (err == WEIR_LIMIT || err == WEIR_NOMEM)
+            weir_buffer_truncate(out->into, before); /* the rest comes with the next fetch */
+        else if (err != WEIR_OK)
+            answer = WIRE_STORAGE_ERROR;
+    }
+    if (answer != WIRE_NONE)
+        weir_buffer_truncate(out->into, before);
+    size_t bytes = out->into->bytes - before;
+    wire_fill_i32(out, place, (int32_t)bytes);
+    found->bytes += (int64_t)bytes;
+    return answer;
+}
+
+static void put_i16_at(struct wire_writer *out, size_t place, int16_t value)
+{
+    if (out->err != WEIR_OK)
+        return;
+    out->into->data[place] = (uint8_t)((uint16_t)value >> 8);
+    out->into->data[place + 1] = (uint8_t)value;
+}
+
+static void put_partition(struct wire_writer *out, int16_t version, struct weir_broker *broker,
+                          const struct fetch *fetch, const struct wanted *wanted,
+                          struct found *found)
+{
+    struct partition *partition =
+        partition_find(broker, weir_slice(wanted->topic, strlen(wanted->topic)), wanted->index);
+    int64_t next = partition ? weir_plog_offset_next(partition->log) : -1;
+    wire_put_i32(out, wanted->index);
+    size_t error_place = out->into->bytes;
+    wire_put_i16(out, WIRE_NONE);
+    wire_put_i64(out, next); /* high watermark: one node, so all that is appended */
+    wire_put_i64(out, next); /* last stable offset */
+    if (version >= 5)
+        wire_put_i64(out, partition ? weir_plog_offset_first(partition->log) : -1);
+    wire_put_array(out, -1); /* aborted transactions */
+    if (version >= 11)
+        wire_put_i32(out, -1); /* preferred replica */
+    enum wire_error error = WIRE_UNKNOWN_TOPIC_OR_PARTITION;
+    if (partition)
+        error = put_records(out, partition, wanted, fetch->bytes_max - found->bytes,
+                            found->bytes == 0, found);
+    else
+        wire_put_i32(out, 0);
+    put_i16_at(out, error_place, (int16_t)error);
+    found->error |= error != WIRE_NONE;
+}
+
+static struct found put_fetch(struct wire_writer *out, int16_t version, struct weir_broker *broker,
+                              const struct fetch *fetch)
+{
+    struct found found = {0};
+    wire_put_i32(out, 0); /* throttle */
+    if (version >= 7) {
+        wire_put_i16(out, WIRE_NONE);
+        wire_put_i32(out, 0); /* no session */
+    }
+    wire_put_array(out, fetch->topic_count);
+    for (int32_t i = 0; i < fetch->wanted_count; i++) {
+        const struct wanted *wanted = &fetch->wanted[i];
+        if (wanted->topic_first) {
+            wire_put_text(out, wanted->topic);
+            wire_put_array(out, wanted->topic_partitions);
+        }
+        put_partition(out, version, broker, fetch, wanted, &found);
+    }
+    return found;
+}
+
+/* ---- waiting --------------------------------------------------------------------------------- */
+
+/* Takes the fetch off all lists. */
+static void stop_waiting(struct fetch *fetch)
+{
+    for (int32_t i = 0; i < fetch->wait_count; i++) {
+        struct fetch_wait **at = &fetch->waits[i].partition->waits;
+        while (*at && *at != &fetch->waits[i])
+            at = &(*at)->next;
+        if (*at)
+            *at = fetch->waits[i].next;
+    }
+    fetch->wait_count = 0;
+    weir_loop_timer_stop(&fetch->timer);
+    fetch->connection->fetch = NULL;
+    atomic_fetch_sub(&fetch->connection->broker->stats.fetches_parked, 1);
+}
+
+static void answer(struct fetch *fetch)
+{
+    struct connection *connection = fetch->connection;
+    stop_waiting(fetch);
+    struct wire_writer writer = answer_begin(connection);
+    put_fetch(&writer, connection->head.version, connection->broker, fetch);
+    fetch_free(fetch);
+    answer_end(connection, &writer);
+}
+
+static void on_patience_end(struct weir_loop_timer *timer)
+{
+    struct fetch *fetch = timer->opaque;
+    struct weir_broker *broker = fetch->connection->broker;
+    answer(fetch);
+    connections_settle(broker);
+}
+
+void fetch_cancel(struct connection *connection)
+{
+    struct fetch *fetch = connection->fetch;
+    stop_waiting(fetch);
+    fetch_free(fetch);
+}
+
+/* Bytes that all its partitions hold for a waiting fetch; min_bytes of them are enough. Counted by
+ * records still to come being there at all when min_bytes is small, which it is by default. */
+static bool has_enough(struct fetch *fetch)
+{
+    if (fetch->min_bytes <= 1)
+        return true;
+    struct weir_buffer scratch;
+    weir_buffer_init(&scratch, (size_t)FETCH_BYTES_MAX * 2);
+    struct wire_writer writer = wire_writer(&scratch, false);
+    struct found found = put_fetch(&writer, fetch->connection->head.version,
+                                   fetch->connection->broker, fetch);
+    weir_buffer_release(&scratch);
+    return found.error || found.bytes >= fetch->min_bytes;
+}
+
+void fetches_wake(struct partition *partition)
+{
+    struct fetch_wait *wait = partition->waits;
+    while (wait) {
+        struct fetch *fetch = wait->fetch;
+        if (has_enough(fetch)) {
+            answer(fetch);
+            wait = partition->waits; /* the list has changed: from its start */
+        } else {
+            wait = wait->next;
+        }
+    }
+}
+
+static bool park(struct fetch *fetch)
+{
+    struct weir_broker *broker = fetch->connection->broker;
+    fetch->waits = weir_calloc((size_t)fetch->wanted_count + 1, sizeof *fetch->waits);
+    if (!fetch->waits)
+        return false;
+    weir_loop_timer_init(broker->loop, &fetch->timer, on_patience_end);
+    fetch->timer.opaque = fetch;
+    if (weir_loop_timer_start_at(&fetch->timer, fetch->deadline_ns, 0) != WEIR_OK)
+        return false;
+    for (int32_t i = 0; i < fetch->wanted_count; i++) {
+        const struct wanted *wanted = &fetch->wanted[i];
+        struct partition *partition = partition_find(
+            broker, weir_slice(wanted->topic, strlen(wanted->topic)), wanted->index);
+        if (!partition)
+            continue;
+        struct fetch_wait *wait = &fetch->waits[fetch->wait_count++];
+        *wait = (struct fetch_wait){fetch, partition, partition->waits};
+        partition->waits = wait;
+    }
+    fetch->connection->fetch = fetch;
+    atomic_fetch_add(&broker->stats.fetches_parked, 1);
+    return true;
+}
+
+enum handled handle_fetch(struct request *request)
+{
+    struct fetch *fetch = read_fetch(request);
+    if (!fetch)
+        return HANDLED_CLOSE;
+    size_t before = request->out.into->bytes;
+    struct found found =
+        put_fetch(&request->out, request->head.version, request->broker, fetch);
+    bool enough = found.error || found.bytes >= fetch->min_bytes || !fetch->wanted_count ||
+                  weir_clock_now_ns(request->broker->clock) >= fetch->deadline_ns;
+    if (!enough) {
+        weir_buffer_truncate(request->out.into, before);
+        if (park(fetch))
+            return HANDLED_PARKED;
+        weir_log(&request->broker->options.log, WEIR_LOG_ERROR, "broker",
+                 "a fetch can't be parked: no memory or timer");
+        fetch_free(fetch);
+        return HANDLED_CLOSE;
+    }
+    fetch_free(fetch);
+    return HANDLED_ANSWER;
+}

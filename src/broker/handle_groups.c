@@ -1,0 +1,750 @@
+/* broker/handle_groups.c - requests of consumer groups. */
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "base/digest.h"
+#include "broker/group.h"
+
+enum {
+    SESSION_MS_MIN = 6000,  /* group.min.session.timeout.ms */
+    SESSION_MS_MAX = 1800000, /* group.max.session.timeout.ms */
+    PROTOCOLS_MAX = 64,
+    METADATA_BYTES_MAX = 4096, /* offset.metadata.max.bytes */
+    MEMBER_ID_BYTES = 300,
+};
+
+static bool group_id_valid(struct weir_slice id)
+{
+    return id.bytes > 0 && id.bytes <= GROUP_ID_BYTES_MAX && !memchr(id.data, 0, id.bytes);
+}
+
+/* ---- FindCoordinator --------------------------------------------------------------------------- */
+
+enum handled handle_find_coordinator(struct request *request)
+{
+    int16_t version = request->head.version;
+    struct wire_writer *out = &request->out;
+    struct weir_slice key = wire_string(&request->in);
+    int8_t kind = version >= 1 ? wire_i8(&request->in) : 0;
+    wire_tags(&request->in);
+    bool ok = kind == 0 && key.data;
+    if (version >= 1)
+        wire_put_i32(out, 0);
+    wire_put_i16(out, ok ? WIRE_NONE : WIRE_INVALID_REQUEST);
+    if (version >= 1)
+        wire_put_text(out, ok ? NULL : "transactions are not supported here");
+    if (ok) {
+        put_broker(out, request->broker);
+    } else {
+        wire_put_i32(out, -1);
+        wire_put_text(out, "");
+        wire_put_i32(out, -1);
+    }
+    wire_put_tags(out);
+    return HANDLED_ANSWER;
+}
+
+/* ---- JoinGroup --------------------------------------------------------------------------------- */
+
+struct join {
+    struct weir_slice group_id, member_id, instance_id, protocol_type;
+    int32_t session_timeout_ms, rebalance_timeout_ms;
+    struct weir_slice names[PROTOCOLS_MAX], metadata[PROTOCOLS_MAX];
+    int32_t protocol_count;
+};
+
+static void read_join(struct request *request, struct join *join)
+{
+    int16_t version = request->head.version;
+    struct wire_reader *in = &request->in;
+    join->group_id = wire_string(in);
+    join->session_timeout_ms = wire_i32(in);
+    join->rebalance_timeout_ms = version >= 1 ? wire_i32(in) : join->session_timeout_ms;
+    join->member_id = wire_string(in);
+    join->instance_id = version >= 5 ? wire_string(in) : weir_slice(NULL, 0);
+    join->protocol_type = wire_string(in);
+    join->protocol_count = wire_array(in, 2);
+    if (join->protocol_count > PROTOCOLS_MAX)
+        in->failed = true;
+    for (int32_t i = 0; i < join->protocol_count && !in->failed; i++) {
+        join->names[i] = wire_string(in);
+        join->metadata[i] = wire_bytes(in);
+        wire_tags(in);
+        in->failed |= !join->names[i].data || !join->metadata[i].data;
+    }
+    wire_tags(in);
+}
+
+static enum handled refuse_join(struct request *request, enum wire_error error,
+                                const char *member_id)
+{
+    int16_t version = request->head.version;
+    struct wire_writer *out = &request->out;
+    if (version >= 2)
+        wire_put_i32(out, 0);
+    wire_put_i16(out, (int16_t)error);
+    wire_put_i32(out, -1);
+    if (version >= 7)
+        wire_put_text(out, NULL);
+    wire_put_text(out, version >= 7 ? NULL : "");
+    wire_put_text(out, "");
+    wire_put_text(out, member_id);
+    wire_put_array(out, 0);
+    wire_put_tags(out);
+    return HANDLED_ANSWER;
+}
+
+/* "<client id>-<32 hex digits>", as Kafka makes them. */
+static void make_member_id(const struct request *request, struct weir_slice instance_id,
+                           char id[MEMBER_ID_BYTES])
+{
+    uint8_t random[16];
+    char hex[33];
+    struct weir_slice stem = instance_id.data ? instance_id : request->head.client_id;
+    weir_assert(getrandom(random, sizeof random, 0) == (ssize_t)sizeof random);
+    weir_hex_encode(random, sizeof random, hex);
+    snprintf(id, MEMBER_ID_BYTES, "%.*s-%s", stem.bytes > 200 ? 200 : (int)stem.bytes,
+             stem.data ? (const char *)stem.data : "", hex);
+}
+
+/* Replaces the member's protocols. False: no memory. */
+static bool set_protocols(struct member *member, const struct join *join)
+{
+    size_t count = (size_t)join->protocol_count;
+    struct protocol *protocols = weir_calloc(count ? count : 1, sizeof *protocols);
+    bool ok = protocols != NULL;
+    for (size_t i = 0; ok && i < count; i++) {
+        protocols[i].name = weir_strndup(join->names[i].data, join->names[i].bytes);
+        protocols[i].metadata = weir_strndup(join->metadata[i].data, join->metadata[i].bytes);
+        protocols[i].metadata_bytes = join->metadata[i].bytes;
+        ok = protocols[i].name && protocols[i].metadata;
+    }
+    struct protocol *gone = ok ? member->protocols : protocols;
+    size_t gone_count = ok ? member->protocol_count : protocols ? count : 0;
+    for (size_t i = 0; i < gone_count; i++) {
+        weir_free(gone[i].name);
+        weir_free(gone[i].metadata);
+    }
+    weir_free(gone);
+    if (ok) {
+        member->protocols = protocols;
+        member->protocol_count = (uint32_t)count;
+    }
+    return ok;
+}
+
+static bool same_protocols(const struct member *member, const struct join *join)
+{
+    bool same = member->protocol_count == (uint32_t)join->protocol_count;
+    for (uint32_t i = 0; same && i < member->protocol_count; i++) {
+        const struct protocol *known = &member->protocols[i];
+        same = weir_slice_equal(weir_slice(known->name, strlen(known->name)), join->names[i]) &&
+               weir_slice_equal(weir_slice(known->metadata, known->metadata_bytes),
+                                join->metadata[i]);
+    }
+    return same;
+}
+
+/* Can this member live with the others? */
+static bool is_compatible(const struct group *group, const struct join *join)
+{
+    if (!join->protocol_count || !join->protocol_type.bytes)
+        return false;
+    if (!group->members || !group->protocol_type)
+        return true;
+    if (!weir_slice_equal(join->protocol_type,
+                          weir_slice(group->protocol_type, strlen(group->protocol_type))))
+        return false;
+    for (int32_t i = 0; i < join->protocol_count; i++) {
+        char name[256];
+        snprintf(name, sizeof name, "%.*s", join->names[i].bytes > 255 ? 255
+                                                                       : (int)join->names[i].bytes,
+                 (const char *)join->names[i].data);
+        struct protocol protocol = {.name = name};
+        if (group_all_support(group, &protocol))
+            return true;
+    }
+    return false;
+}
+
+/* Finds or makes the member that joins; NULL with *error set, and an id for the answer. */
+static struct member *find_joining(struct request *request, struct group *group,
+                                   const struct join *join, enum wire_error *error,
+                                   char id[MEMBER_ID_BYTES])
+{
+    struct member *instance = group_instance(group, join->instance_id);
+    snprintf(id, MEMBER_ID_BYTES, "%.*s",
+             join->member_id.bytes > 299 ? 299 : (int)join->member_id.bytes,
+             join->member_id.data ? (const char *)join->member_id.data : "");
+    *error = WIRE_NONE;
+    if (join->member_id.bytes) {
+        struct member *member = group_member(group, join->member_id);
+        if (join->instance_id.data && instance && instance != member) {
+            *error = WIRE_FENCED_INSTANCE_ID;
+            return NULL;
+        }
+        if (!member && weir_map_remove(&group->pending, join->member_id, NULL))
+            member = member_new(group, id, join->instance_id, request->connection);
+        if (!member)
+            *error = WIRE_UNKNOWN_MEMBER_ID;
+        return member;
+    }
+    make_member_id(request, join->instance_id, id);
+    if (instance) { /* the static member has come back: its old self is fenced */
+        char *copy = weir_strdup(id);
+        if (!copy) {
+            *error = WIRE_UNKNOWN_SERVER_ERROR;
+            return NULL;
+        }
+        weir_free(instance->id);
+        instance->id = copy;
+        if (instance->waiting)
+            answer_join(instance, WIRE_FENCED_INSTANCE_ID);
+        return instance;
+    }
+    if (request->head.version >= 4 && !join->instance_id.data) {
+        struct weir_map_entry *entry;
+        bool kept = weir_map_add(&group->pending, weir_slice(id, strlen(id)), &entry, NULL) ==
+                    WEIR_OK;
+        *error = kept ? WIRE_MEMBER_ID_REQUIRED : WIRE_GROUP_MAX_SIZE_REACHED;
+        return NULL;
+    }
+    struct member *member = member_new(group, id, join->instance_id, request->connection);
+    if (!member)
+        *error = WIRE_GROUP_MAX_SIZE_REACHED;
+    return member;
+}
+
+/* Does this join leave the group as it is? */
+static bool is_settled(const struct group *group, const struct member *member,
+                       const struct join *join)
+{
+    if (!member->joined || !same_protocols(member, join))
+        return false;
+    return group->state == GROUP_COMPLETING ||
+           (group->state == GROUP_STABLE && (group->leader != member || member->instance_id));
+}
+
+static enum handled join(struct request *request, struct group *group, const struct join *join)
+{
+    enum wire_error error;
+    char id[MEMBER_ID_BYTES];
+    if (!is_compatible(group, join))
+        return refuse_join(request, WIRE_INCONSISTENT_GROUP_PROTOCOL, "");
+    struct member *member = find_joining(request, group, join, &error, id);
+    if (!member)
+        return refuse_join(request, error, id);
+    member->session_timeout_ms = join->session_timeout_ms;
+    member->rebalance_timeout_ms = join->rebalance_timeout_ms;
+    if (is_settled(group, member, join)) {
+        put_join(&request->out, request->head.version, member, WIRE_NONE);
+        member_touch(member);
+        return HANDLED_ANSWER;
+    }
+    if (!set_protocols(member, join))
+        return refuse_join(request, WIRE_UNKNOWN_SERVER_ERROR, id);
+    weir_free(group->protocol_type);
+    group->protocol_type = weir_strndup(join->protocol_type.data, join->protocol_type.bytes);
+    group_prepare(group);
+    if (member->waiting && member->waiting != request->connection)
+        answer_join(member, WIRE_UNKNOWN_MEMBER_ID); /* an older request of the same member */
+    weir_loop_timer_stop(&member->session); /* the rebalance time-out watches over it now */
+    member->joined = true;
+    member->waiting = request->connection;
+    request->connection->member = member;
+    return HANDLED_PARKED;
+}
+
+/* A parked request must be parked before it is answered: the joining may be complete at once. */
+static void complete_later(void *opaque)
+{
+    struct weir_broker *broker = opaque;
+    for (struct weir_map_entry *e = NULL; (e = weir_map_next(&broker->groups, e)) != NULL;)
+        group_maybe_complete(e->value.pointer);
+    connections_settle(broker);
+}
+
+enum handled handle_join_group(struct request *request)
+{
+    struct join asked = {0};
+    read_join(request, &asked);
+    if (request->in.failed)
+        return HANDLED_CLOSE;
+    if (!group_id_valid(asked.group_id))
+        return refuse_join(request, WIRE_INVALID_GROUP_ID, "");
+    if (asked.session_timeout_ms < SESSION_MS_MIN || asked.session_timeout_ms > SESSION_MS_MAX)
+        return refuse_join(request, WIRE_INVALID_SESSION_TIMEOUT, "");
+    struct group *group = group_find_or_make(request->broker, asked.group_id);
+    if (!group)
+        return refuse_join(request, WIRE_UNKNOWN_SERVER_ERROR, "");
+    enum handled handled = join(request, group, &asked);
+    if (handled == HANDLED_PARKED &&
+        weir_loop_post(request->broker->loop, complete_later, request->broker) != WEIR_OK)
+        return HANDLED_CLOSE;
+    return handled;
+}
+
+/* ---- SyncGroup, Heartbeat, LeaveGroup ------------------------------------------------------------ */
+
+/* The member that a request speaks for, or why not. generation -2 = not looked at. */
+static struct member *speaker(struct group *group, struct weir_slice member_id,
+                              struct weir_slice instance_id, int32_t generation,
+                              enum wire_error *error)
+{
+    struct member *member = group ? group_member(group, member_id) : NULL;
+    struct member *instance = group ? group_instance(group, instance_id) : NULL;
+    *error = WIRE_NONE;
+    if (instance_id.data && instance && instance != member)
+        *error = WIRE_FENCED_INSTANCE_ID;
+    else if (!member)
+        *error = WIRE_UNKNOWN_MEMBER_ID;
+    else if (generation != -2 && generation != group->generation)
+        *error = WIRE_ILLEGAL_GENERATION;
+    return *error == WIRE_NONE ? member : NULL;
+}
+
+static enum handled refuse_sync(struct request *request, enum wire_error error)
+{
+    struct member nobody = {0};
+    put_sync(&request->out, request->head.version, &nobody, error);
+    return HANDLED_ANSWER;
+}
+
+static void take_assignments(struct wire_reader *in, struct group *group, bool keep)
+{
+    int32_t count = wire_array(in, 2);
+    for (int32_t i = 0; i < count && !in->failed; i++) {
+        struct weir_slice id = wire_string(in), bytes = wire_bytes(in);
+        wire_tags(in);
+        struct member *member = keep && !in->failed ? group_member(group, id) : NULL;
+        if (!member || !bytes.data)
+            continue;
+        weir_free(member->assignment);
+        member->assignment = weir_strndup(bytes.data, bytes.bytes);
+        member->assignment_bytes = member->assignment ? bytes.bytes : 0;
+    }
+}
+
+static void stabilise_later(void *opaque)
+{
+    struct weir_broker *broker = opaque;
+    for (struct weir_map_entry *e = NULL; (e = weir_map_next(&broker->groups, e)) != NULL;) {
+        struct group *group = e->value.pointer;
+        if (group->state == GROUP_COMPLETING && group->leader && group->leader->waiting)
+            group_stabilise(group);
+    }
+    connections_settle(broker);
+}
+
+enum handled handle_sync_group(struct request *request)
+{
+    int16_t version = request->head.version;
+    struct wire_reader *in = &request->in;
+    struct weir_slice group_id = wire_string(in);
+    int32_t generation = wire_i32(in);
+    struct weir_slice member_id = wire_string(in);
+    struct weir_slice instance_id = version >= 3 ? wire_string(in) : weir_slice(NULL, 0);
+    if (version >= 5) {
+        wire_string(in); /* protocol type and name: the generation says as much */
+        wire_string(in);
+    }
+    enum wire_error error;
+    struct group *group = group_find(request->broker, group_id);
+    struct member *member = speaker(group, member_id, instance_id, generation, &error);
+    bool leads = member && group->state == GROUP_COMPLETING && group->leader == member;
+    take_assignments(in, group, leads);
+    wire_tags(in);
+    if (in->failed)
+        return HANDLED_CLOSE;
+    if (!member)
+        return refuse_sync(request, error);
+    if (group->state == GROUP_PREPARING)
+        return refuse_sync(request, WIRE_REBALANCE_IN_PROGRESS);
+    if (group->state == GROUP_STABLE) {
+        put_sync(&request->out, version, member, WIRE_NONE);
+        member_touch(member);
+        return HANDLED_ANSWER;
+    }
+    if (group->state != GROUP_COMPLETING)
+        return refuse_sync(request, WIRE_UNKNOWN_MEMBER_ID);
+    member->waiting = request->connection;
+    request->connection->member = member;
+    member_touch(member);
+    if (leads && weir_loop_post(request->broker->loop, stabilise_later, request->broker) != WEIR_OK)
+        return HANDLED_CLOSE;
+    return HANDLED_PARKED;
+}
+
+enum handled handle_heartbeat(struct request *request)
+{
+    int16_t version = request->head.version;
+    struct wire_reader *in = &request->in;
+    struct weir_slice group_id = wire_string(in);
+    int32_t generation = wire_i32(in);
+    struct weir_slice member_id = wire_string(in);
+    struct weir_slice instance_id = version >= 3 ? wire_string(in) : weir_slice(NULL, 0);
+    wire_tags(in);
+    enum wire_error error;
+    struct group *group = group_find(request->broker, group_id);
+    struct member *member = speaker(group, member_id, instance_id, generation, &error);
+    if (member) {
+        member_touch(member);
+        if (group->state == GROUP_PREPARING)
+            error = WIRE_REBALANCE_IN_PROGRESS;
+    }
+    if (version >= 1)
+        wire_put_i32(&request->out, 0);
+    wire_put_i16(&request->out, (int16_t)error);
+    wire_put_tags(&request->out);
+    return HANDLED_ANSWER;
+}
+
+static enum wire_error leave(struct group *group, struct weir_slice member_id,
+                             struct weir_slice instance_id)
+{
+    enum wire_error error;
+    if (group && !member_id.bytes && instance_id.data) { /* an administrator removes it */
+        struct member *instance = group_instance(group, instance_id);
+        if (!instance)
+            return WIRE_UNKNOWN_MEMBER_ID;
+        member_remove(instance);
+        return WIRE_NONE;
+    }
+    if (group && weir_map_remove(&group->pending, member_id, NULL))
+        return WIRE_NONE;
+    struct member *member = speaker(group, member_id, instance_id, -2, &error);
+    if (member)
+        member_remove(member);
+    return error;
+}
+
+enum handled handle_leave_group(struct request *request)
+{
+    int16_t version = request->head.version;
+    struct wire_reader *in = &request->in;
+    struct wire_writer *out = &request->out;
+    struct group *group = group_find(request->broker, wire_string(in));
+    if (version >= 1)
+        wire_put_i32(out, 0);
+    if (version < 3) {
+        wire_put_i16(out, (int16_t)leave(group, wire_string(in), weir_slice(NULL, 0)));
+    } else {
+        int32_t count = wire_array(in, 3);
+        wire_put_i16(out, WIRE_NONE);
+        wire_put_array(out, count > 0 ? count : 0);
+        for (int32_t i = 0; i < count && !in->failed; i++) {
+            struct weir_slice member_id = wire_string(in), instance_id = wire_string(in);
+            wire_tags(in);
+            wire_put_string(out, member_id);
+            wire_put_string(out, instance_id);
+            wire_put_i16(out, (int16_t)leave(group, member_id, instance_id));
+            wire_put_tags(out);
+        }
+    }
+    wire_tags(in);
+    wire_put_tags(out);
+    if (group)
+        group_member_left(group);
+    return HANDLED_ANSWER;
+}
+
+/* ---- committed offsets ------------------------------------------------------------------------- */
+
+static enum wire_error may_commit(struct group *group, int32_t generation,
+                                  struct weir_slice member_id, struct weir_slice instance_id)
+{
+    enum wire_error error;
+    if (!group)
+        return WIRE_COORDINATOR_NOT_AVAILABLE;
+    if (generation < 0 && !member_id.bytes) /* a consumer that assigns itself */
+        return group->members ? WIRE_UNKNOWN_MEMBER_ID : WIRE_NONE;
+    struct member *member = speaker(group, member_id, instance_id, generation, &error);
+    if (!member)
+        return error;
+    member_touch(member);
+    return group->state == GROUP_COMPLETING ? WIRE_REBALANCE_IN_PROGRESS : WIRE_NONE;
+}
+
+static enum wire_error commit(struct request *request, struct group *group, struct weir_slice topic,
+                              int32_t partition, const struct committed *committed)
+{
+    struct weir_error error = {.code = WEIR_OK};
+    if (!partition_find(request->broker, topic, partition))
+        return WIRE_UNKNOWN_TOPIC_OR_PARTITION;
+    enum weir_err err = journal_commit(request->broker, weir_slice(group->id, strlen(group->id)),
+                                       topic, partition, committed, &error);
+    if (err == WEIR_OK)
+        err = group_store(group, topic, partition, committed);
+    if (err != WEIR_OK)
+        weir_log(&request->broker->options.log, WEIR_LOG_ERROR, "broker",
+                 "an offset of group %s was not stored: %s", group->id, error.message);
+    return err == WEIR_OK ? WIRE_NONE : WIRE_UNKNOWN_SERVER_ERROR;
+}
+
+/* One partition of an OffsetCommit request, answered. */
+static void commit_partition(struct request *request, struct group *group, struct weir_slice topic,
+                             enum wire_error error)
+{
+    int16_t version = request->head.version;
+    struct wire_reader *in = &request->in;
+    char text[METADATA_BYTES_MAX + 1];
+    int32_t partition = wire_i32(in);
+    struct committed committed = {.offset = wire_i64(in), .leader_epoch = -1};
+    if (version >= 6)
+        committed.leader_epoch = wire_i32(in);
+    if (version == 1)
+        wire_i64(in); /* a timestamp that nothing reads any more */
+    struct weir_slice metadata = wire_string(in);
+    wire_tags(in);
+    committed.timestamp_ms = weir_clock_wall_ms(request->broker->clock);
+    if (error == WIRE_NONE && metadata.bytes > METADATA_BYTES_MAX)
+        error = (enum wire_error)12; /* OFFSET_METADATA_TOO_LARGE */
+    if (error == WIRE_NONE && !in->failed) {
+        snprintf(text, sizeof text, "%.*s", (int)metadata.bytes,
+                 metadata.data ? (const char *)metadata.data : "");
+        committed.metadata = text;
+        error = commit(request, group, topic, partition, &committed);
+    }
+    wire_put_i32(&request->out, partition);
+    wire_put_i16(&request->out, (int16_t)error);
+    wire_put_tags(&request->out);
+}
+
+enum handled handle_offset_commit(struct request *request)
+{
+    int16_t version = request->head.version;
+    struct wire_reader *in = &request->in;
+    struct wire_writer *out = &request->out;
+    struct weir_slice group_id = wire_string(in);
+    int32_t generation = wire_i32(in);
+    struct weir_slice member_id = wire_string(in);
+    struct weir_slice instance_id = version >= 7 ? wire_string(in) : weir_slice(NULL, 0);
+    if (version >= 2 && version <= 4)
+        wire_i64(in); /* retention time: offsets of a living group are kept */
+    if (in->failed)
+        return HANDLED_CLOSE;
+    struct group *group =
+        group_id_valid(group_id) ? group_find_or_make(request->broker, group_id) : NULL;
+    enum wire_error error = group_id_valid(group_id)
+                                ? may_commit(group, generation, member_id, instance_id)
+                                : WIRE_INVALID_GROUP_ID;
+    int32_t topics = wire_array(in, 2);
+    if (version >= 3)
+        wire_put_i32(out, 0);
+    wire_put_array(out, topics > 0 ? topics : 0);
+    for (int32_t i = 0; i < topics && !in->failed; i++) {
+        struct weir_slice topic = wire_string(in);
+        int32_t partitions = wire_array(in, 12);
+        wire_put_string(out, topic);
+        wire_put_array(out, partitions > 0 ? partitions : 0);
+        for (int32_t j = 0; j < partitions && !in->failed; j++)
+            commit_partition(request, group, topic, error);
+        wire_tags(in);
+        wire_put_tags(out);
+    }
+    wire_tags(in);
+    wire_put_tags(out);
+    return HANDLED_ANSWER;
+}
+
+static void put_committed(struct wire_writer *out, int16_t version, int32_t partition,
+                          const struct committed *committed)
+{
+    wire_put_i32(out, partition);
+    wire_put_i64(out, committed ? committed->offset : -1);
+    if (version >= 5)
+        wire_put_i32(out, committed ? committed->leader_epoch : -1);
+    wire_put_text(out, committed ? committed->metadata : "");
+    wire_put_i16(out, WIRE_NONE);
+    wire_put_tags(out);
+}
+
+/* All committed offsets of a group, an array element a partition: topics may repeat, as the protocol
+ * allows. */
+struct all_offsets {
+    struct wire_writer *out;
+    int16_t version;
+};
+
+static void put_any(void *opaque, struct weir_slice topic, int32_t partition,
+                    const struct committed *committed)
+{
+    struct all_offsets *all = opaque;
+    wire_put_string(all->out, topic);
+    wire_put_array(all->out, 1);
+    put_committed(all->out, all->version, partition, committed);
+    wire_put_tags(all->out);
+}
+
+enum handled handle_offset_fetch(struct request *request)
+{
+    int16_t version = request->head.version;
+    struct wire_reader *in = &request->in;
+    struct wire_writer *out = &request->out;
+    struct group *group = group_find(request->broker, wire_string(in));
+    int32_t topics = wire_array(in, 2);
+    if (version >= 3)
+        wire_put_i32(out, 0);
+    if (topics < 0) {
+        struct all_offsets all = {out, version};
+        wire_put_array(out, group ? (int32_t)weir_map_count(&group->offsets) : 0);
+        if (group)
+            group_each_committed(group, put_any, &all);
+    } else {
+        wire_put_array(out, topics);
+    }
+    for (int32_t i = 0; i < topics && !in->failed; i++) {
+        struct weir_slice topic = wire_string(in);
+        int32_t partitions = wire_array(in, 4);
+        wire_put_string(out, topic);
+        wire_put_array(out, partitions > 0 ? partitions : 0);
+        for (int32_t j = 0; j < partitions && !in->failed; j++) {
+            int32_t partition = wire_i32(in);
+            put_committed(out, version, partition,
+                          group ? group_committed(group, topic, partition) : NULL);
+        }
+        wire_tags(in);
+        wire_put_tags(out);
+    }
+    if (version >= 7)
+        wire_bool(in); /* require_stable: there are no transactions */
+    wire_tags(in);
+    if (version >= 2)
+        wire_put_i16(out, WIRE_NONE);
+    wire_put_tags(out);
+    return HANDLED_ANSWER;
+}
+
+/* ---- looking at groups --------------------------------------------------------------------------- */
+
+static bool state_wanted(struct wire_reader states, int32_t count, const char *name)
+{
+    for (int32_t i = 0; i < count; i++)
+        if (weir_slice_equal(wire_string(&states), weir_slice(name, strlen(name))))
+            return true;
+    return count <= 0;
+}
+
+enum handled handle_list_groups(struct request *request)
+{
+    int16_t version = request->head.version;
+    struct wire_reader *in = &request->in;
+    struct wire_writer *out = &request->out;
+    int32_t states = version >= 4 ? wire_array(in, 1) : 0, count = 0;
+    struct wire_reader names = *in;
+    for (int32_t i = 0; i < states; i++)
+        wire_string(in);
+    wire_tags(in);
+    if (in->failed)
+        return HANDLED_CLOSE;
+    for (struct weir_map_entry *e = NULL; (e = weir_map_next(&request->broker->groups, e));)
+        count += state_wanted(names, states,
+                              group_state_name(((struct group *)e->value.pointer)->state));
+    if (version >= 1)
+        wire_put_i32(out, 0);
+    wire_put_i16(out, WIRE_NONE);
+    wire_put_array(out, count);
+    for (struct weir_map_entry *e = NULL; (e = weir_map_next(&request->broker->groups, e));) {
+        const struct group *group = e->value.pointer;
+        if (!state_wanted(names, states, group_state_name(group->state)))
+            continue;
+        wire_put_text(out, group->id);
+        wire_put_text(out, group->protocol_type ? group->protocol_type : "");
+        if (version >= 4)
+            wire_put_text(out, group_state_name(group->state));
+        wire_put_tags(out);
+    }
+    wire_put_tags(out);
+    return HANDLED_ANSWER;
+}
+
+static void put_described_member(struct wire_writer *out, int16_t version,
+                                 const struct member *member)
+{
+    const struct group *group = member->group;
+    const struct protocol *protocol =
+        group->protocol && group->state == GROUP_STABLE ? member_protocol(member, group->protocol)
+                                                        : NULL;
+    wire_put_text(out, member->id);
+    if (version >= 4)
+        wire_put_text(out, member->instance_id);
+    wire_put_text(out, member->client_id);
+    wire_put_text(out, member->client_host);
+    wire_put_bytes(out, protocol ? weir_slice(protocol->metadata, protocol->metadata_bytes)
+                                 : weir_slice("", 0));
+    wire_put_bytes(out, protocol && member->assignment
+                            ? weir_slice(member->assignment, member->assignment_bytes)
+                            : weir_slice("", 0));
+    wire_put_tags(out);
+}
+
+static void put_described(struct wire_writer *out, int16_t version, struct weir_slice id,
+                          const struct group *group)
+{
+    wire_put_i16(out, WIRE_NONE);
+    wire_put_string(out, id);
+    wire_put_text(out, group ? group_state_name(group->state) : "Dead");
+    wire_put_text(out, group && group->protocol_type ? group->protocol_type : "");
+    wire_put_text(out,
+                  group && group->protocol && group->state == GROUP_STABLE ? group->protocol : "");
+    wire_put_array(out, group ? (int32_t)group->member_count : 0);
+    for (const struct member *at = group ? group->members : NULL; at; at = at->next)
+        put_described_member(out, version, at);
+    if (version >= 3)
+        wire_put_i32(out, INT32_MIN); /* authorized operations: not asked for */
+    wire_put_tags(out);
+}
+
+enum handled handle_describe_groups(struct request *request)
+{
+    int16_t version = request->head.version;
+    struct wire_reader *in = &request->in;
+    struct wire_writer *out = &request->out;
+    int32_t count = wire_array(in, 1);
+    if (version >= 1)
+        wire_put_i32(out, 0);
+    wire_put_array(out, count > 0 ? count : 0);
+    for (int32_t i = 0; i < count && !in->failed; i++) {
+        struct weir_slice id = wire_string(in);
+        put_described(out, version, id, group_find(request->broker, id));
+    }
+    if (version >= 3)
+        wire_bool(in);
+    wire_tags(in);
+    wire_put_tags(out);
+    return HANDLED_ANSWER;
+}
+
+static enum wire_error delete_group(struct weir_broker *broker, struct weir_slice id)
+{
+    struct group *group = group_find(broker, id);
+    if (!group)
+        return WIRE_GROUP_ID_NOT_FOUND;
+    if (group->members)
+        return WIRE_NON_EMPTY_GROUP;
+    if (journal_forget_group(broker, id, NULL) != WEIR_OK)
+        return WIRE_UNKNOWN_SERVER_ERROR;
+    group_forget(broker, id);
+    return WIRE_NONE;
+}
+
+enum handled handle_delete_groups(struct request *request)
+{
+    struct wire_reader *in = &request->in;
+    struct wire_writer *out = &request->out;
+    int32_t count = wire_array(in, 1);
+    wire_put_i32(out, 0);
+    wire_put_array(out, count > 0 ? count : 0);
+    for (int32_t i = 0; i < count && !in->failed; i++) {
+        struct weir_slice id = wire_string(in);
+        wire_put_string(out, id);
+        wire_put_i16(out, (int16_t)delete_group(request->broker, id));
+        wire_put_tags(out);
+    }
+    wire_tags(in);
+    wire_put_tags(out);
+    return HANDLED_ANSWER;
+}

@@ -1,0 +1,274 @@
+/* broker/handle_records.c - Produce, ListOffsets, DeleteRecords, InitProducerId. */
+#include <string.h>
+
+#include "base/assert.h"
+#include "broker/inside.h"
+
+/* ---- Produce --------------------------------------------------------------------------------- */
+
+static enum wire_error error_of(enum weir_plog_refusal refusal)
+{
+    switch (refusal) {
+    case WEIR_PLOG_ACCEPTED:
+        return WIRE_NONE;
+    case WEIR_PLOG_CORRUPT_MESSAGE:
+        return WIRE_CORRUPT_MESSAGE;
+    case WEIR_PLOG_RECORD_TOO_LARGE:
+        return WIRE_MESSAGE_TOO_LARGE;
+    case WEIR_PLOG_INVALID_RECORD:
+        return WIRE_INVALID_RECORD;
+    case WEIR_PLOG_OUT_OF_ORDER_SEQUENCE:
+        return WIRE_OUT_OF_ORDER_SEQUENCE;
+    case WEIR_PLOG_DUPLICATE_SEQUENCE:
+        return WIRE_DUPLICATE_SEQUENCE;
+    case WEIR_PLOG_INVALID_PRODUCER_EPOCH:
+        return WIRE_INVALID_PRODUCER_EPOCH;
+    case WEIR_PLOG_UNKNOWN_PRODUCER:
+        return WIRE_UNKNOWN_PRODUCER_ID;
+    case WEIR_PLOG_STORAGE:
+        return WIRE_STORAGE_ERROR;
+    }
+    return WIRE_UNKNOWN_SERVER_ERROR;
+}
+
+/* What became of one partition's batches. */
+struct produced {
+    enum wire_error error;
+    int64_t offset_base, append_time_ms, offset_first;
+    char message[WEIR_ERROR_TEXT_MAX];
+};
+
+static void append(struct request *request, struct weir_slice topic, int32_t index,
+                   struct weir_slice records, struct produced *out)
+{
+    struct weir_broker *broker = request->broker;
+    struct weir_plog_appended appended;
+    struct weir_error error = {.code = WEIR_OK};
+    enum weir_plog_refusal refusal = WEIR_PLOG_ACCEPTED;
+    struct partition *partition = partition_find(broker, topic, index);
+    *out = (struct produced){.offset_base = -1, .append_time_ms = -1, .offset_first = -1};
+    if (!partition) {
+        out->error = WIRE_UNKNOWN_TOPIC_OR_PARTITION;
+        return;
+    }
+    if (!records.data) {
+        out->error = WIRE_INVALID_RECORD;
+        return;
+    }
+    /* The request's own buffer: the log patches offsets into it. */
+    uint8_t *bytes = (uint8_t *)(uintptr_t)records.data;
+    enum weir_err err = weir_plog_append(partition->log, bytes, records.bytes, LEADER_EPOCH,
+                                         &appended, &refusal, &error);
+    if (err == WEIR_OK && broker->options.flush == WEIR_BROKER_FLUSH_EVERY) {
+        err = weir_plog_sync(partition->log, &error);
+        refusal = err == WEIR_OK ? WEIR_PLOG_ACCEPTED : WEIR_PLOG_STORAGE;
+    }
+    if (err != WEIR_OK) {
+        out->error = refusal == WEIR_PLOG_ACCEPTED ? WIRE_UNKNOWN_SERVER_ERROR : error_of(refusal);
+        memcpy(out->message, error.message, sizeof out->message);
+        weir_log(&broker->options.log, WEIR_LOG_WARN, "broker", "produce to %s-%d by %s: %s",
+                 partition->topic->name, (int)index, request->connection->peer, error.message);
+        return;
+    }
+    out->offset_base = appended.offset_base;
+    out->append_time_ms = appended.append_time_ms;
+    out->offset_first = weir_plog_offset_first(partition->log);
+    atomic_fetch_add_explicit(&broker->stats.batches_appended, 1, memory_order_relaxed);
+    if (!appended.duplicate)
+        fetches_wake(partition);
+}
+
+static void put_produced(struct wire_writer *out, int16_t version, int32_t index,
+                         const struct produced *produced)
+{
+    wire_put_i32(out, index);
+    wire_put_i16(out, (int16_t)produced->error);
+    wire_put_i64(out, produced->offset_base);
+    wire_put_i64(out, produced->append_time_ms);
+    if (version >= 5)
+        wire_put_i64(out, produced->offset_first);
+    if (version >= 8) {
+        wire_put_array(out, 0);
+        wire_put_text(out, *produced->message ? produced->message : NULL);
+    }
+}
+
+enum handled handle_produce(struct request *request)
+{
+    int16_t version = request->head.version;
+    struct wire_reader *in = &request->in;
+    struct wire_writer *out = &request->out;
+    struct weir_slice transactional_id = wire_string(in);
+    int16_t acks = wire_i16(in);
+    wire_i32(in); /* timeout: one node never waits for others */
+    int32_t topics = wire_array(in, 6);
+    wire_put_array(out, topics > 0 ? topics : 0);
+    for (int32_t i = 0; i < topics && !in->failed; i++) {
+        struct weir_slice topic = wire_string(in);
+        int32_t partitions = wire_array(in, 8);
+        wire_put_string(out, topic);
+        wire_put_array(out, partitions > 0 ? partitions : 0);
+        for (int32_t j = 0; j < partitions && !in->failed; j++) {
+            struct produced produced = {.error = WIRE_INVALID_REQUEST, .offset_base = -1};
+            int32_t index = wire_i32(in);
+            struct weir_slice records = wire_bytes(in);
+            if (in->failed)
+                break;
+            if (!transactional_id.data && acks >= -1 && acks <= 1)
+                append(request, topic, index, records, &produced);
+            put_produced(out, version, index, &produced);
+        }
+    }
+    wire_put_i32(out, 0); /* throttle */
+    return acks == 0 && !in->failed ? HANDLED_SILENT : HANDLED_ANSWER;
+}
+
+/* ---- ListOffsets ----------------------------------------------------------------------------- */
+
+enum { LATEST = -1, EARLIEST = -2 };
+
+static enum wire_error find_offset(struct partition *partition, int64_t timestamp_ms,
+                                   int64_t *offset, int64_t *timestamp)
+{
+    *offset = -1;
+    *timestamp = -1;
+    if (!partition)
+        return WIRE_UNKNOWN_TOPIC_OR_PARTITION;
+    if (timestamp_ms == LATEST) {
+        *offset = weir_plog_offset_next(partition->log);
+    } else if (timestamp_ms == EARLIEST) {
+        *offset = weir_plog_offset_first(partition->log);
+    } else if (timestamp_ms < 0) {
+        return WIRE_UNSUPPORTED_VERSION;
+    } else {
+        enum weir_err err =
+            weir_plog_find_time(partition->log, timestamp_ms, offset, timestamp, NULL);
+        if (err == WEIR_NOT_FOUND) {
+            *offset = -1;
+            *timestamp = -1;
+        } else if (err != WEIR_OK) {
+            return WIRE_STORAGE_ERROR;
+        }
+    }
+    return WIRE_NONE;
+}
+
+enum handled handle_list_offsets(struct request *request)
+{
+    int16_t version = request->head.version;
+    struct wire_reader *in = &request->in;
+    struct wire_writer *out = &request->out;
+    wire_i32(in); /* replica id */
+    if (version >= 2)
+        wire_i8(in); /* isolation level: there are no transactions */
+    int32_t topics = wire_array(in, 6);
+    if (version >= 2)
+        wire_put_i32(out, 0);
+    wire_put_array(out, topics > 0 ? topics : 0);
+    for (int32_t i = 0; i < topics && !in->failed; i++) {
+        struct weir_slice topic = wire_string(in);
+        int32_t partitions = wire_array(in, 12);
+        wire_put_string(out, topic);
+        wire_put_array(out, partitions > 0 ? partitions : 0);
+        for (int32_t j = 0; j < partitions && !in->failed; j++) {
+            int64_t offset, timestamp;
+            int32_t index = wire_i32(in);
+            if (version >= 4)
+                wire_i32(in); /* current leader epoch */
+            int64_t wanted_ms = wire_i64(in);
+            enum wire_error error = find_offset(partition_find(request->broker, topic, index),
+                                                wanted_ms, &offset, &timestamp);
+            wire_put_i32(out, index);
+            wire_put_i16(out, (int16_t)error);
+            wire_put_i64(out, timestamp);
+            wire_put_i64(out, offset);
+            if (version >= 4)
+                wire_put_i32(out, offset < 0 ? -1 : LEADER_EPOCH);
+        }
+    }
+    return HANDLED_ANSWER;
+}
+
+/* ---- DeleteRecords --------------------------------------------------------------------------- */
+
+static enum wire_error delete_records(struct partition *partition, int64_t offset, int64_t *first)
+{
+    *first = -1;
+    if (!partition)
+        return WIRE_UNKNOWN_TOPIC_OR_PARTITION;
+    if (offset == -1)
+        offset = weir_plog_offset_next(partition->log);
+    if (offset < 0 || offset > weir_plog_offset_next(partition->log))
+        return WIRE_OFFSET_OUT_OF_RANGE;
+    if (offset > weir_plog_offset_first(partition->log) &&
+        weir_plog_trim(partition->log, offset, NULL) != WEIR_OK)
+        return WIRE_STORAGE_ERROR;
+    *first = weir_plog_offset_first(partition->log);
+    return WIRE_NONE;
+}
+
+enum handled handle_delete_records(struct request *request)
+{
+    struct wire_reader *in = &request->in;
+    struct wire_writer *out = &request->out;
+    int32_t topics = wire_array(in, 2);
+    wire_put_i32(out, 0);
+    wire_put_array(out, topics > 0 ? topics : 0);
+    for (int32_t i = 0; i < topics && !in->failed; i++) {
+        struct weir_slice topic = wire_string(in);
+        int32_t partitions = wire_array(in, 12);
+        wire_put_string(out, topic);
+        wire_put_array(out, partitions > 0 ? partitions : 0);
+        for (int32_t j = 0; j < partitions && !in->failed; j++) {
+            int64_t first;
+            int32_t index = wire_i32(in);
+            int64_t offset = wire_i64(in);
+            wire_tags(in);
+            enum wire_error error =
+                delete_records(partition_find(request->broker, topic, index), offset, &first);
+            wire_put_i32(out, index);
+            wire_put_i64(out, first);
+            wire_put_i16(out, (int16_t)error);
+            wire_put_tags(out);
+        }
+        wire_tags(in);
+        wire_put_tags(out);
+    }
+    wire_i32(in); /* timeout */
+    wire_tags(in);
+    wire_put_tags(out);
+    topics_checkpoint(request->broker); /* before the answer: first offsets outlive a kill */
+    return HANDLED_ANSWER;
+}
+
+/* ---- InitProducerId -------------------------------------------------------------------------- */
+
+enum handled handle_init_producer_id(struct request *request)
+{
+    struct wire_reader *in = &request->in;
+    struct wire_writer *out = &request->out;
+    struct weir_error error = {.code = WEIR_OK};
+    struct weir_slice transactional_id = wire_string(in);
+    int64_t id = -1;
+    wire_i32(in); /* transaction timeout */
+    if (request->head.version >= 3) {
+        wire_i64(in); /* a producer that goes on: it gets a new id, which is always right */
+        wire_i16(in);
+    }
+    wire_tags(in);
+    enum wire_error answer = WIRE_NONE;
+    if (transactional_id.data) {
+        answer = WIRE_INVALID_REQUEST; /* transactions are not here yet */
+    } else if (journal_producer_id(request->broker, &id, &error) != WEIR_OK) {
+        weir_log(&request->broker->options.log, WEIR_LOG_ERROR, "broker",
+                 "no producer id can be given out: %s", error.message);
+        answer = WIRE_STORAGE_ERROR;
+        id = -1;
+    }
+    wire_put_i32(out, 0);
+    wire_put_i16(out, (int16_t)answer);
+    wire_put_i64(out, id);
+    wire_put_i16(out, answer == WIRE_NONE ? 0 : -1);
+    wire_put_tags(out);
+    return HANDLED_ANSWER;
+}

@@ -1,0 +1,278 @@
+/*
+ * broker/inside.h - the broker's own structures, shared by its files.
+ *
+ *      struct weir_broker
+ *        topics    name -> topic -> partition[] -> partition log; fetches that wait for it
+ *        groups    id -> group -> members, committed offsets
+ *        journal   committed offsets and producer ids on disk
+ *        connections: one request at a time each, as Kafka does; answers in order
+ *
+ * A connection is, by what it waits for:
+ *      READING   more bytes, or room in its answer buffer
+ *      PARKED    something of the broker: records (a fetch), other members (join, sync)
+ *      CLOSING   nothing; it is freed at the end of the loop's round
+ *
+ * Everything here belongs to the loop's thread, but for the counters in `stats`.
+ */
+#ifndef BROKER_INSIDE_H
+#define BROKER_INSIDE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include <weir/broker.h>
+
+#include "base/disk.h"
+#include "base/map.h"
+#include "base/net.h"
+#include "loop/loop.h"
+#include "plog/plog.h"
+#include "wire/api.h"
+
+enum {
+    BROKER_ID = 1,
+    LEADER_EPOCH = 0,
+    TOPIC_NAME_BYTES_MAX = 249,
+    GROUP_ID_BYTES_MAX = 1024,
+    TOPICS_MAX = 100000,
+    PARTITIONS_MAX = 100000, /* of a broker */
+    GROUPS_MAX = 100000,
+    MEMBERS_MAX = 10000, /* of a group */
+};
+
+/* ---- connections (connection.c) -------------------------------------------------------------- */
+
+enum connection_state { CONNECTION_READING, CONNECTION_PARKED, CONNECTION_CLOSING };
+
+struct fetch; /* handle_fetch.c */
+struct member;
+
+struct connection {
+    struct weir_broker *broker;
+    struct weir_loop_fd handle;
+    int fd;
+    enum connection_state state;
+    struct weir_buffer in, out;
+    size_t in_used;  /* bytes of `in` that were handled */
+    size_t out_sent; /* bytes of `out` that were sent */
+    size_t counted;  /* of both buffers, in the broker's memory_used */
+    struct wire_request_head head; /* of the request in hand, kept while it is parked */
+    char *client_id;               /* of that request */
+    size_t answer_place;           /* where the answer in hand began */
+    struct fetch *fetch;           /* PARKED on records */
+    struct member *member;         /* PARKED on a group */
+    bool dirty;                    /* on the list of those to be looked after */
+    struct connection *next_dirty;
+    struct connection *previous, *next;
+    char peer[WEIR_NET_TEXT_MAX];
+};
+
+/* What a handler did with its request. */
+enum handled {
+    HANDLED_ANSWER, /* the answer stands in the writer */
+    HANDLED_SILENT, /* no answer is due (produce with acks=0) */
+    HANDLED_PARKED, /* the answer comes later, by answer_begin and answer_end */
+    HANDLED_CLOSE,  /* malformed beyond an answer */
+};
+
+/* A request under way. */
+struct request {
+    struct weir_broker *broker;
+    struct connection *connection;
+    struct wire_request_head head;
+    struct wire_reader in;
+    struct wire_writer out; /* behind the answer's head */
+};
+
+enum weir_err connections_listen(struct weir_broker *broker, struct weir_error *error);
+void connections_close(struct weir_broker *broker);
+/* The answer to a parked request. */
+struct wire_writer answer_begin(struct connection *connection);
+void answer_end(struct connection *connection, const struct wire_writer *writer);
+/* Sends what is due and handles what has come on connections that were answered meanwhile. */
+void connections_settle(struct weir_broker *broker);
+void connection_close(struct connection *connection);
+
+/* ---- topics (topics.c) ----------------------------------------------------------------------- */
+
+struct partition {
+    struct topic *topic;
+    int32_t index;
+    struct weir_plog *log;
+    struct fetch_wait *waits; /* fetches that wait for records here */
+};
+
+struct topic {
+    char *name;
+    struct partition *partitions;
+    int32_t partition_count;
+    struct weir_map configs; /* name -> text, those that were set */
+};
+
+/* Opens the directory: lock, version, catalogue, logs. */
+enum weir_err topics_open(struct weir_broker *broker, struct weir_error *error);
+/* Flushes, checkpoints, closes; gives the first failure. */
+enum weir_err topics_close(struct weir_broker *broker, struct weir_error *error);
+struct topic *topic_find(const struct weir_broker *broker, struct weir_slice name);
+/* NULL: no such topic or partition. */
+struct partition *partition_find(const struct weir_broker *broker, struct weir_slice topic,
+                                 int32_t index);
+bool topic_name_valid(struct weir_slice name);
+/* configs: pairs of slices, config_count of them. Errors: EXISTS, INVALID, LIMIT, IO. */
+struct config_pair {
+    struct weir_slice name, value; /* value null = back to the default */
+};
+enum weir_err topic_create(struct weir_broker *broker, struct weir_slice name, int32_t partitions,
+                           const struct config_pair *configs, uint32_t config_count,
+                           struct topic **out, struct weir_error *error);
+enum weir_err topic_grow(struct weir_broker *broker, struct topic *topic, int32_t partitions,
+                         struct weir_error *error);
+enum weir_err topic_delete(struct weir_broker *broker, struct topic *topic,
+                           struct weir_error *error);
+/* Sets or takes back settings; all or none. */
+enum weir_err topic_configure(struct weir_broker *broker, struct topic *topic,
+                              const struct config_pair *configs, uint32_t config_count,
+                              struct weir_error *error);
+/* Retention and rolling of all logs, and checkpoints; called every few seconds. */
+void topics_maintain(struct weir_broker *broker);
+void topics_checkpoint(struct weir_broker *broker);
+
+/* ---- topic settings (topic_config.c) ----------------------------------------------------------- */
+
+struct topic_config {
+    const char *name;
+    const char *default_text; /* Kafka's; NULL = the broker's own option decides */
+};
+extern const struct topic_config topic_configs[];
+extern const size_t topic_config_count;
+/* INVALID with what is wrong and, for an unknown name, the nearest. */
+enum weir_err topic_config_check(struct weir_slice name, struct weir_slice value,
+                                 struct weir_error *error);
+/* The value in force as text: set for the topic, the broker's, or Kafka's default. */
+void topic_config_text(const struct weir_broker *broker, const struct topic *topic,
+                       const struct topic_config *config, char text[128], bool *is_default);
+void topic_log_options(const struct weir_broker *broker, const struct topic *topic,
+                       struct weir_plog_options *options);
+
+/* ---- journal (journal.c) --------------------------------------------------------------------- */
+
+/* A committed offset. */
+struct committed {
+    int64_t offset, timestamp_ms;
+    int32_t leader_epoch;
+    char *metadata; /* "" if none */
+};
+
+struct journal {
+    char *path;
+    int fd;
+    int64_t bytes;
+    int64_t live_bytes; /* of the last rewrite */
+    int64_t producer_id_next, producer_id_limit; /* limit: reserved on disk */
+};
+
+enum weir_err journal_open(struct weir_broker *broker, struct weir_error *error);
+enum weir_err journal_close(struct weir_broker *broker, struct weir_error *error);
+/* Writes a committed offset behind the others; a null metadata is "". */
+enum weir_err journal_commit(struct weir_broker *broker, struct weir_slice group,
+                             struct weir_slice topic, int32_t partition,
+                             const struct committed *committed, struct weir_error *error);
+enum weir_err journal_forget_group(struct weir_broker *broker, struct weir_slice group,
+                                   struct weir_error *error);
+/* A producer id that was never given out before. */
+enum weir_err journal_producer_id(struct weir_broker *broker, int64_t *out,
+                                  struct weir_error *error);
+
+/* ---- groups (group.c, group_rebalance.c) ------------------------------------------------------- */
+
+/* Kafka's names; see group.h for what each waits for. */
+struct group;
+void groups_close(struct weir_broker *broker);
+/* The committed offset of a partition, or NULL. */
+struct committed *group_committed(const struct group *group, struct weir_slice topic,
+                                  int32_t partition);
+/* Calls `each` for every committed offset. */
+void group_each_committed(const struct group *group,
+                          void (*each)(void *opaque, struct weir_slice topic, int32_t partition,
+                                       const struct committed *committed),
+                          void *opaque);
+/* Removes a group without members, with its offsets; fine if there is none. */
+void group_forget(struct weir_broker *broker, struct weir_slice id);
+struct group *group_find(const struct weir_broker *broker, struct weir_slice id);
+struct group *group_find_or_make(struct weir_broker *broker, struct weir_slice id);
+enum weir_err group_store(struct group *group, struct weir_slice topic, int32_t partition,
+                          const struct committed *committed);
+void group_connection_gone(struct connection *connection);
+
+/* ---- handlers -------------------------------------------------------------------------------- */
+
+enum handled handle_produce(struct request *request);
+enum handled handle_fetch(struct request *request);
+enum handled handle_list_offsets(struct request *request);
+enum handled handle_delete_records(struct request *request);
+enum handled handle_init_producer_id(struct request *request);
+enum handled handle_api_versions(struct request *request);
+enum handled handle_metadata(struct request *request);
+enum handled handle_describe_cluster(struct request *request);
+enum handled handle_create_topics(struct request *request);
+enum handled handle_delete_topics(struct request *request);
+enum handled handle_create_partitions(struct request *request);
+enum handled handle_describe_configs(struct request *request);
+enum handled handle_alter_configs(struct request *request);
+enum handled handle_find_coordinator(struct request *request);
+enum handled handle_join_group(struct request *request);
+enum handled handle_sync_group(struct request *request);
+enum handled handle_heartbeat(struct request *request);
+enum handled handle_leave_group(struct request *request);
+enum handled handle_offset_commit(struct request *request);
+enum handled handle_offset_fetch(struct request *request);
+enum handled handle_list_groups(struct request *request);
+enum handled handle_describe_groups(struct request *request);
+enum handled handle_delete_groups(struct request *request);
+
+/* Records came to a partition: fetches that wait there are answered. */
+void fetches_wake(struct partition *partition);
+/* The partition goes: they are answered, too. */
+void fetch_cancel(struct connection *connection);
+
+/* ---- the broker ------------------------------------------------------------------------------ */
+
+struct broker_counters {
+    atomic_uint_least64_t requests, requests_failed, batches_appended, bytes_in, bytes_out,
+        connections_opened;
+    atomic_uint_least32_t connections, topics, partitions, groups, fetches_parked;
+};
+
+struct weir_broker {
+    struct weir_broker_options options;
+    char *data_dir;
+    struct weir_endpoint listen, advertised;
+    char address[WEIR_NET_TEXT_MAX];
+    char cluster_id[24];
+    const struct weir_disk *disk;
+    const struct weir_clock *clock;
+    struct weir_loop *loop;
+    pthread_t thread;
+    bool thread_runs;
+    int lock_fd, listen_fd;
+    struct weir_loop_fd listener;
+    bool listener_open;
+    struct weir_loop_timer maintenance;
+    uint32_t maintenance_round;
+    struct connection *connections; /* a list */
+    struct connection *dirty;       /* a list */
+    size_t memory_used;             /* of the connections' buffers */
+    struct weir_map topics, groups; /* name -> struct topic *, struct group * */
+    int32_t partition_count;
+    bool was_clean;                 /* the last stop was orderly */
+    bool directory_ready;           /* it is ours, and all of it was read */
+    struct weir_map recovery;       /* "<topic>-<n>" -> first offset + 1, from the checkpoint */
+    struct journal journal;
+    struct broker_counters stats;
+};
+
+/* "127.0.0.1" part of an answer: where clients reach us. */
+void put_broker(struct wire_writer *writer, const struct weir_broker *broker);
+enum wire_error wire_error_of(enum weir_err err);
+
+#endif

@@ -1,0 +1,169 @@
+/*
+ * broker/topic_config.c - the settings of a topic: Kafka's names, checks and defaults.
+ *
+ * Those that mean nothing on one node are accepted and read back, for clients set them as a matter
+ * of course.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/number.h"
+#include "base/settings.h"
+#include "broker/inside.h"
+
+const struct topic_config topic_configs[] = {
+    {"cleanup.policy", "delete"},
+    {"compression.type", "producer"},
+    {"delete.retention.ms", "86400000"},
+    {"file.delete.delay.ms", "60000"},
+    {"flush.messages", "9223372036854775807"},
+    {"flush.ms", "9223372036854775807"},
+    {"index.interval.bytes", "4096"},
+    {"max.compaction.lag.ms", "9223372036854775807"},
+    {"max.message.bytes", NULL},
+    {"message.format.version", "3.0-IV1"},
+    {"message.timestamp.difference.max.ms", "9223372036854775807"},
+    {"message.timestamp.type", "CreateTime"},
+    {"min.cleanable.dirty.ratio", "0.5"},
+    {"min.compaction.lag.ms", "0"},
+    {"min.insync.replicas", "1"},
+    {"preallocate", "false"},
+    {"retention.bytes", NULL},
+    {"retention.ms", NULL},
+    {"segment.bytes", NULL},
+    {"segment.index.bytes", "10485760"},
+    {"segment.jitter.ms", "0"},
+    {"segment.ms", "604800000"},
+    {"unclean.leader.election.enable", "false"},
+};
+
+const size_t topic_config_count = sizeof topic_configs / sizeof *topic_configs;
+
+static const struct topic_config *find(struct weir_slice name)
+{
+    for (size_t i = 0; i < topic_config_count; i++)
+        if (weir_slice_equal(name, weir_slice(topic_configs[i].name, strlen(topic_configs[i].name))))
+            return &topic_configs[i];
+    return NULL;
+}
+
+static bool is_one_of(struct weir_slice value, const char *const *words, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (weir_slice_equal(value, weir_slice(words[i], strlen(words[i]))))
+            return true;
+    return false;
+}
+
+static enum weir_err unknown(struct weir_slice name, struct weir_error *error)
+{
+    const char *names[sizeof topic_configs / sizeof *topic_configs + 1] = {NULL};
+    char text[128];
+    snprintf(text, sizeof text, "%.*s", name.bytes > 100 ? 100 : (int)name.bytes,
+             (const char *)name.data);
+    for (size_t i = 0; i < topic_config_count; i++)
+        names[i] = topic_configs[i].name;
+    const char *near = weir_nearest_name(text, names);
+    return weir_error_set(error, WEIR_INVALID, -1, "unknown topic config name: %s%s%s", text,
+                          near ? "; did you mean " : "", near ? near : "");
+}
+
+static bool is_text_config(const char *name)
+{
+    return strcmp(name, "compression.type") == 0 || strcmp(name, "message.format.version") == 0 ||
+           strcmp(name, "preallocate") == 0 || strcmp(name, "unclean.leader.election.enable") == 0;
+}
+
+/* Smallest value of a number; retention may be -1, a segment must hold something. */
+static int64_t least_of(const char *name)
+{
+    if (strncmp(name, "retention.", 10) == 0)
+        return -1;
+    if (strcmp(name, "segment.bytes") == 0)
+        return 14;
+    return strcmp(name, "segment.ms") == 0 || strcmp(name, "min.insync.replicas") == 0 ? 1 : 0;
+}
+
+enum weir_err topic_config_check(struct weir_slice name, struct weir_slice value,
+                                 struct weir_error *error)
+{
+    static const char *const policies[] = {"delete", "compact", "compact,delete", "delete,compact"};
+    static const char *const types[] = {"CreateTime", "LogAppendTime"};
+    const struct topic_config *config = find(name);
+    bool valid = true;
+    int64_t number;
+    double ratio;
+    if (!config)
+        return unknown(name, error);
+    if (!value.data || is_text_config(config->name))
+        return WEIR_OK;
+    if (strcmp(config->name, "cleanup.policy") == 0)
+        valid = is_one_of(value, policies, 4);
+    else if (strcmp(config->name, "message.timestamp.type") == 0)
+        valid = is_one_of(value, types, 2);
+    else if (strcmp(config->name, "min.cleanable.dirty.ratio") == 0)
+        valid = weir_parse_double(value, &ratio) == WEIR_OK && ratio >= 0 && ratio <= 1;
+    else
+        valid = weir_parse_int64(value, &number) == WEIR_OK && number >= least_of(config->name);
+    if (valid)
+        return WEIR_OK;
+    return weir_error_set(error, WEIR_INVALID, -1, "invalid value %.*s for topic config %s",
+                          value.bytes > 60 ? 60 : (int)value.bytes, (const char *)value.data,
+                          config->name);
+}
+
+void topic_config_text(const struct weir_broker *broker, const struct topic *topic,
+                       const struct topic_config *config, char text[128], bool *is_default)
+{
+    const char *set = topic ? weir_map_get_text(&topic->configs, config->name) : NULL;
+    const struct weir_broker_options *options = &broker->options;
+    int64_t number = 0;
+    *is_default = !set;
+    if (set || config->default_text) {
+        snprintf(text, 128, "%s", set ? set : config->default_text);
+        return;
+    }
+    if (strcmp(config->name, "retention.ms") == 0)
+        number = options->retention_ms;
+    else if (strcmp(config->name, "retention.bytes") == 0)
+        number = options->retention_bytes;
+    else if (strcmp(config->name, "segment.bytes") == 0)
+        number = options->segment_bytes;
+    else if (strcmp(config->name, "max.message.bytes") == 0)
+        number = options->message_bytes_max;
+    snprintf(text, 128, "%lld", (long long)number);
+}
+
+/* The value in force of a number; names here are those of the table. */
+static int64_t number_of(const struct weir_broker *broker, const struct topic *topic,
+                         const char *name)
+{
+    char text[128];
+    bool is_default;
+    int64_t number = 0;
+    const struct topic_config *config = find(weir_slice(name, strlen(name)));
+    topic_config_text(broker, topic, config, text, &is_default);
+    if (weir_parse_int64(weir_slice(text, strlen(text)), &number) != WEIR_OK)
+        number = 0; /* it was checked when it was set */
+    return number;
+}
+
+void topic_log_options(const struct weir_broker *broker, const struct topic *topic,
+                       struct weir_plog_options *options)
+{
+    const char *policy = weir_map_get_text(&topic->configs, "cleanup.policy");
+    const char *type = weir_map_get_text(&topic->configs, "message.timestamp.type");
+    weir_plog_options_default(options);
+    options->segment_bytes = number_of(broker, topic, "segment.bytes");
+    options->segment_ms = number_of(broker, topic, "segment.ms");
+    options->retention_bytes = number_of(broker, topic, "retention.bytes");
+    options->retention_ms = number_of(broker, topic, "retention.ms");
+    options->index_interval_bytes = (int32_t)number_of(broker, topic, "index.interval.bytes");
+    options->message_bytes_max = (int32_t)number_of(broker, topic, "max.message.bytes");
+    options->log_append_time = type && strcmp(type, "LogAppendTime") == 0;
+    options->deletes = !policy || strstr(policy, "delete") != NULL;
+    options->flush = (enum weir_plog_flush)broker->options.flush;
+    options->disk = broker->disk;
+    options->clock = broker->clock;
+    options->log = broker->options.log;
+}

@@ -1,0 +1,569 @@
+/*
+ * broker/topics.c - the directory of the broker, and the topics in it.
+ *
+ *      meta.properties                      version of this layout; identity
+ *      .lock                                held while a broker runs here
+ *      .kafka_cleanshutdown                 the last stop was orderly
+ *      weir-topics                          topics, partition counts, settings (docs/formats/broker.md)
+ *      weir-journal                         committed offsets, producer ids (journal.c)
+ *      log-start-offset-checkpoint          first offsets, as Kafka writes them
+ *      <topic>-<partition>/                 partition logs
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "base/number.h"
+#include "broker/inside.h"
+
+enum { FORMAT = 1, FILE_BYTES_MAX = 64 << 20, PATH_BYTES_MAX = 4096 };
+
+static const char catalogue_head[] = "weir-topics 1\n";
+
+/* ---- paths ----------------------------------------------------------------------------------- */
+
+static void path_of(const struct weir_broker *broker, const char *name, char path[PATH_BYTES_MAX])
+{
+    snprintf(path, PATH_BYTES_MAX, "%s/%s", broker->data_dir, name);
+}
+
+static void partition_path(const struct weir_broker *broker, const char *topic, int32_t index,
+                           char path[PATH_BYTES_MAX])
+{
+    snprintf(path, PATH_BYTES_MAX, "%s/%s-%d", broker->data_dir, topic, (int)index);
+}
+
+/* Kafka's rule: [a-zA-Z0-9._-]{1,249}, but not "." or "..". No such name leaves the directory. */
+bool topic_name_valid(struct weir_slice name)
+{
+    const char *at = name.data;
+    if (name.bytes == 0 || name.bytes > TOPIC_NAME_BYTES_MAX ||
+        (at[0] == '.' && (name.bytes == 1 || (name.bytes == 2 && at[1] == '.'))))
+        return false;
+    for (size_t i = 0; i < name.bytes; i++) {
+        char c = at[i];
+        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+              c == '.' || c == '_' || c == '-'))
+            return false;
+    }
+    return true;
+}
+
+/* ---- finding --------------------------------------------------------------------------------- */
+
+struct topic *topic_find(const struct weir_broker *broker, struct weir_slice name)
+{
+    return name.data ? weir_map_get(&broker->topics, name) : NULL;
+}
+
+struct partition *partition_find(const struct weir_broker *broker, struct weir_slice topic,
+                                 int32_t index)
+{
+    struct topic *found = topic_find(broker, topic);
+    return found && index >= 0 && index < found->partition_count ? &found->partitions[index] : NULL;
+}
+
+/* ---- the catalogue --------------------------------------------------------------------------- */
+
+static enum weir_err put_topic(struct weir_buffer *text, const struct topic *topic)
+{
+    enum weir_err err =
+        weir_buffer_appendf(text, "topic\t%s\t%d", topic->name, (int)topic->partition_count);
+    for (struct weir_map_entry *e = NULL; (e = weir_map_next(&topic->configs, e)) != NULL;)
+        if (err == WEIR_OK)
+            err = weir_buffer_appendf(text, "\t%s=%s", e->key, (const char *)e->value.pointer);
+    return err == WEIR_OK ? weir_buffer_append_byte(text, '\n') : err;
+}
+
+static enum weir_err write_catalogue(struct weir_broker *broker, struct weir_error *error)
+{
+    char path[PATH_BYTES_MAX];
+    struct weir_buffer text;
+    weir_buffer_init(&text, FILE_BYTES_MAX);
+    enum weir_err err = weir_buffer_append_text(&text, catalogue_head);
+    for (struct weir_map_entry *e = NULL; (e = weir_map_next(&broker->topics, e)) != NULL;)
+        if (err == WEIR_OK)
+            err = put_topic(&text, e->value.pointer);
+    path_of(broker, "weir-topics", path);
+    if (err == WEIR_OK)
+        err = weir_disk_replace_file(broker->disk, path, text.data, text.bytes, error);
+    else
+        weir_error_set(error, err, -1, "the catalogue of topics is too large");
+    weir_buffer_release(&text);
+    return err;
+}
+
+/* ---- partition logs -------------------------------------------------------------------------- */
+
+static enum weir_err open_partition(struct weir_broker *broker, struct topic *topic, int32_t index,
+                                    struct weir_error *error)
+{
+    char path[PATH_BYTES_MAX], name[TOPIC_NAME_BYTES_MAX + 16];
+    struct weir_plog_options options;
+    struct partition *partition = &topic->partitions[index];
+    struct weir_plog_recovery recovery = {
+        .clean = broker->was_clean, .offset_first = -1, .offset_recovery = -1};
+    partition_path(broker, topic->name, index, path);
+    int length = snprintf(name, sizeof name, "%s-%d", topic->name, (int)index);
+    struct weir_map_entry *first =
+        weir_map_find(&broker->recovery, weir_slice(name, (size_t)length));
+    if (first)
+        recovery.offset_first = (int64_t)first->value.number - 1;
+    topic_log_options(broker, topic, &options);
+    *partition = (struct partition){.topic = topic, .index = index};
+    enum weir_err err = weir_plog_open(path, &options, &recovery, &partition->log, error);
+    if (err == WEIR_OK)
+        broker->partition_count++;
+    return err;
+}
+
+/* Opens partitions from .. topic->partition_count-1; closes those it opened on failure. */
+static enum weir_err open_partitions(struct weir_broker *broker, struct topic *topic, int32_t from,
+                                     struct weir_error *error)
+{
+    enum weir_err err = WEIR_OK;
+    int32_t index = from;
+    for (; index < topic->partition_count && err == WEIR_OK; index++)
+        err = open_partition(broker, topic, index, error);
+    if (err == WEIR_OK)
+        return err;
+    for (int32_t i = from; i < index - 1; i++) {
+        weir_plog_close(topic->partitions[i].log, NULL);
+        topic->partitions[i].log = NULL;
+        broker->partition_count--;
+    }
+    return err;
+}
+
+static void free_topic(struct topic *topic)
+{
+    for (struct weir_map_entry *e = NULL; (e = weir_map_next(&topic->configs, e)) != NULL;)
+        weir_free(e->value.pointer);
+    weir_map_release(&topic->configs);
+    weir_free(topic->partitions);
+    weir_free(topic->name);
+    weir_free(topic);
+}
+
+static enum weir_err set_config(struct topic *topic, struct weir_slice name,
+                                struct weir_slice value)
+{
+    union weir_map_value old;
+    char *copy = NULL;
+    if (value.data && !(copy = weir_strndup(value.data, value.bytes)))
+        return WEIR_NOMEM;
+    if (weir_map_remove(&topic->configs, name, &old))
+        weir_free(old.pointer);
+    enum weir_err err = copy ? weir_map_put(&topic->configs, name, copy) : WEIR_OK;
+    if (err != WEIR_OK)
+        weir_free(copy);
+    return err;
+}
+
+static struct topic *new_topic(struct weir_slice name, int32_t partitions)
+{
+    struct topic *topic = weir_calloc(1, sizeof *topic);
+    if (!topic)
+        return NULL;
+    weir_map_init(&topic->configs, 64);
+    topic->name = weir_strndup(name.data, name.bytes);
+    topic->partitions = weir_calloc((size_t)partitions, sizeof *topic->partitions);
+    topic->partition_count = partitions;
+    if (!topic->name || !topic->partitions) {
+        free_topic(topic);
+        return NULL;
+    }
+    return topic;
+}
+
+static void count_topics(struct weir_broker *broker)
+{
+    atomic_store(&broker->stats.topics, weir_map_count(&broker->topics));
+    atomic_store(&broker->stats.partitions, (uint32_t)broker->partition_count);
+}
+
+/* Closes the logs of partitions from .. to-1 and removes their folders. */
+static void destroy_partitions(struct weir_broker *broker, struct topic *topic, int32_t from,
+                               int32_t to)
+{
+    char path[PATH_BYTES_MAX];
+    for (int32_t i = from; i < to; i++) {
+        struct weir_error error = {.code = WEIR_OK};
+        if (topic->partitions[i].log) {
+            weir_plog_close(topic->partitions[i].log, NULL);
+            broker->partition_count--;
+        }
+        topic->partitions[i].log = NULL;
+        partition_path(broker, topic->name, i, path);
+        if (weir_plog_destroy(path, broker->disk, &error) != WEIR_OK)
+            weir_log(&broker->options.log, WEIR_LOG_WARN, "broker", "%s", error.message);
+    }
+}
+
+enum weir_err topic_create(struct weir_broker *broker, struct weir_slice name, int32_t partitions,
+                           const struct config_pair *configs, uint32_t config_count,
+                           struct topic **out, struct weir_error *error)
+{
+    if (!topic_name_valid(name))
+        return weir_error_set(error, WEIR_INVALID, -1,
+                              "a topic's name has 1 to 249 letters, digits, '.', '_' and '-'");
+    if (topic_find(broker, name))
+        return weir_error_set(error, WEIR_EXISTS, -1, "topic '%.*s' already exists",
+                              (int)name.bytes, (const char *)name.data);
+    if (partitions < 1 || broker->partition_count + partitions > PARTITIONS_MAX)
+        return weir_error_set(error, WEIR_LIMIT, -1,
+                              "%d partitions: at least 1, and %d on this broker in all",
+                              (int)partitions, PARTITIONS_MAX);
+    struct topic *topic = new_topic(name, partitions);
+    enum weir_err err = topic ? WEIR_OK : WEIR_NOMEM;
+    for (uint32_t i = 0; i < config_count && err == WEIR_OK; i++) {
+        err = topic_config_check(configs[i].name, configs[i].value, error);
+        if (err == WEIR_OK)
+            err = set_config(topic, configs[i].name, configs[i].value);
+    }
+    if (err == WEIR_OK)
+        err = open_partitions(broker, topic, 0, error);
+    if (err == WEIR_OK) {
+        err = weir_map_put(&broker->topics, name, topic);
+        if (err == WEIR_OK && (err = write_catalogue(broker, error)) != WEIR_OK)
+            weir_map_remove(&broker->topics, name, NULL);
+        if (err != WEIR_OK)
+            destroy_partitions(broker, topic, 0, partitions);
+    }
+    if (err != WEIR_OK) {
+        if (topic)
+            free_topic(topic);
+        return err == WEIR_NOMEM ? weir_error_set(error, err, -1, "no memory for a topic") : err;
+    }
+    count_topics(broker);
+    weir_log(&broker->options.log, WEIR_LOG_INFO, "broker", "topic %s created, %d partitions",
+             topic->name, (int)partitions);
+    if (out)
+        *out = topic;
+    return WEIR_OK;
+}
+
+enum weir_err topic_grow(struct weir_broker *broker, struct topic *topic, int32_t partitions,
+                         struct weir_error *error)
+{
+    int32_t before = topic->partition_count;
+    if (partitions <= before)
+        return weir_error_set(error, WEIR_INVALID, -1,
+                              "topic %s has %d partitions; their number can only grow",
+                              topic->name, (int)before);
+    if (broker->partition_count + partitions - before > PARTITIONS_MAX)
+        return weir_error_set(error, WEIR_LIMIT, -1, "over %d partitions on this broker",
+                              PARTITIONS_MAX);
+    for (int32_t i = 0; i < before; i++)
+        if (topic->partitions[i].waits)
+            fetches_wake(&topic->partitions[i]); /* they point at what moves now */
+    struct partition *grown =
+        weir_realloc(topic->partitions, (size_t)partitions * sizeof *grown);
+    if (!grown)
+        return weir_error_set(error, WEIR_NOMEM, -1, "no memory for partitions");
+    memset(grown + before, 0, (size_t)(partitions - before) * sizeof *grown);
+    topic->partitions = grown;
+    topic->partition_count = partitions;
+    enum weir_err err = open_partitions(broker, topic, before, error);
+    if (err == WEIR_OK && (err = write_catalogue(broker, error)) != WEIR_OK)
+        destroy_partitions(broker, topic, before, partitions);
+    if (err != WEIR_OK)
+        topic->partition_count = before;
+    count_topics(broker);
+    return err;
+}
+
+enum weir_err topic_delete(struct weir_broker *broker, struct topic *topic,
+                           struct weir_error *error)
+{
+    struct weir_slice name = weir_slice(topic->name, strlen(topic->name));
+    for (int32_t i = 0; i < topic->partition_count; i++)
+        fetches_wake(&topic->partitions[i]);
+    weir_map_remove(&broker->topics, name, NULL);
+    enum weir_err err = write_catalogue(broker, error);
+    if (err != WEIR_OK) {
+        weir_assert(weir_map_put(&broker->topics, name, topic) == WEIR_OK);
+        return err;
+    }
+    destroy_partitions(broker, topic, 0, topic->partition_count);
+    weir_log(&broker->options.log, WEIR_LOG_INFO, "broker", "topic %s deleted", topic->name);
+    free_topic(topic);
+    count_topics(broker);
+    return WEIR_OK;
+}
+
+enum weir_err topic_configure(struct weir_broker *broker, struct topic *topic,
+                              const struct config_pair *configs, uint32_t config_count,
+                              struct weir_error *error)
+{
+    enum weir_err err = WEIR_OK;
+    for (uint32_t i = 0; i < config_count && err == WEIR_OK; i++)
+        err = topic_config_check(configs[i].name, configs[i].value, error);
+    for (uint32_t i = 0; i < config_count && err == WEIR_OK; i++)
+        err = set_config(topic, configs[i].name, configs[i].value);
+    if (err == WEIR_OK)
+        err = write_catalogue(broker, error);
+    for (int32_t i = 0; i < topic->partition_count; i++) {
+        struct weir_plog_options options;
+        topic_log_options(broker, topic, &options);
+        weir_plog_configure(topic->partitions[i].log, &options);
+    }
+    return err;
+}
+
+/* ---- opening --------------------------------------------------------------------------------- */
+
+/* One line of the catalogue: "topic<TAB>name<TAB>partitions[<TAB>key=value]...". */
+static enum weir_err read_topic(struct weir_broker *broker, char *line, struct weir_error *error)
+{
+    char *rest = line, *word = strsep(&rest, "\t"), *name = strsep(&rest, "\t");
+    char *count = strsep(&rest, "\t");
+    int64_t partitions;
+    if (strcmp(word, "topic") != 0 || !name || !count ||
+        !topic_name_valid(weir_slice(name, strlen(name))) ||
+        weir_parse_int64(weir_slice(count, strlen(count)), &partitions) != WEIR_OK ||
+        partitions < 1 || partitions > PARTITIONS_MAX)
+        return weir_error_set(error, WEIR_CORRUPT, -1, "%s/weir-topics: a line can't be read: %s",
+                              broker->data_dir, line);
+    struct topic *topic = new_topic(weir_slice(name, strlen(name)), (int32_t)partitions);
+    enum weir_err err = topic ? WEIR_OK : WEIR_NOMEM;
+    while (err == WEIR_OK && (word = strsep(&rest, "\t")) != NULL) {
+        char *value = strchr(word, '=');
+        if (value) {
+            *value++ = '\0';
+            err = set_config(topic, weir_slice(word, strlen(word)),
+                             weir_slice(value, strlen(value)));
+        }
+    }
+    if (err == WEIR_OK)
+        err = open_partitions(broker, topic, 0, error);
+    if (err == WEIR_OK)
+        err = weir_map_put_text(&broker->topics, topic->name, topic);
+    if (err != WEIR_OK && topic)
+        free_topic(topic);
+    return err;
+}
+
+static enum weir_err read_catalogue(struct weir_broker *broker, struct weir_error *error)
+{
+    char path[PATH_BYTES_MAX];
+    struct weir_buffer text;
+    weir_buffer_init(&text, FILE_BYTES_MAX);
+    path_of(broker, "weir-topics", path);
+    enum weir_err err = weir_disk_read_file(broker->disk, path, &text, error);
+    if (err == WEIR_NOT_FOUND) {
+        weir_buffer_release(&text);
+        return WEIR_OK; /* a new directory */
+    }
+    char *line = err == WEIR_OK ? (char *)(uintptr_t)weir_buffer_text(&text) : NULL;
+    if (err == WEIR_OK && strncmp(line, catalogue_head, strlen(catalogue_head)) != 0)
+        err = weir_error_set(error, WEIR_OTHER_VERSION, -1,
+                             "%s: not a catalogue of topics that this version reads", path);
+    if (err == WEIR_OK)
+        line += strlen(catalogue_head);
+    for (char *next; err == WEIR_OK && *line; line = next) {
+        next = strchr(line, '\n');
+        if (!next) {
+            err = weir_error_set(error, WEIR_CORRUPT, -1, "%s: the last line is cut off", path);
+            break;
+        }
+        *next++ = '\0';
+        err = read_topic(broker, line, error);
+    }
+    weir_buffer_release(&text);
+    return err;
+}
+
+/* Kafka's checkpoint: version 0, a count, then "topic partition offset" lines. */
+static void read_checkpoint(struct weir_broker *broker)
+{
+    char path[PATH_BYTES_MAX], name[TOPIC_NAME_BYTES_MAX + 16], topic[TOPIC_NAME_BYTES_MAX + 1];
+    struct weir_buffer text;
+    int index, skip;
+    long long offset;
+    weir_buffer_init(&text, FILE_BYTES_MAX);
+    path_of(broker, "log-start-offset-checkpoint", path);
+    if (weir_disk_read_file(broker->disk, path, &text, NULL) == WEIR_OK) {
+        const char *at = strchr(weir_buffer_text(&text), '\n');
+        at = at ? strchr(at + 1, '\n') : NULL;
+        while (at && sscanf(at + 1, "%249s %d %lld%n", topic, &index, &offset, &skip) == 3) {
+            struct weir_map_entry *entry;
+            int length = snprintf(name, sizeof name, "%s-%d", topic, index);
+            if (weir_map_add(&broker->recovery, weir_slice(name, (size_t)length), &entry, NULL) !=
+                WEIR_OK)
+                break;
+            entry->value.number = (uint64_t)offset + 1;
+            at = strchr(at + 1, '\n');
+        }
+    }
+    weir_buffer_release(&text);
+}
+
+void topics_checkpoint(struct weir_broker *broker)
+{
+    char path[PATH_BYTES_MAX];
+    struct weir_buffer text;
+    struct weir_error error = {.code = WEIR_OK};
+    weir_buffer_init(&text, FILE_BYTES_MAX);
+    enum weir_err err =
+        weir_buffer_appendf(&text, "0\n%d\n", (int)broker->partition_count);
+    for (struct weir_map_entry *e = NULL; (e = weir_map_next(&broker->topics, e)) != NULL;) {
+        struct topic *topic = e->value.pointer;
+        for (int32_t i = 0; i < topic->partition_count && err == WEIR_OK; i++)
+            err = weir_buffer_appendf(&text, "%s %d %lld\n", topic->name, (int)i,
+                                      (long long)weir_plog_offset_first(topic->partitions[i].log));
+    }
+    path_of(broker, "log-start-offset-checkpoint", path);
+    if (err == WEIR_OK)
+        err = weir_disk_replace_file(broker->disk, path, text.data, text.bytes, &error);
+    if (err != WEIR_OK)
+        weir_log(&broker->options.log, WEIR_LOG_ERROR, "broker", "%s: %s", path, error.message);
+    weir_buffer_release(&text);
+}
+
+static void make_cluster_id(struct weir_broker *broker)
+{
+    static const char letters[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
+    uint8_t random[22];
+    weir_assert(getrandom(random, sizeof random, 0) == (ssize_t)sizeof random);
+    for (size_t i = 0; i < sizeof random; i++)
+        broker->cluster_id[i] = letters[random[i] & 63];
+}
+
+static enum weir_err write_meta(struct weir_broker *broker, const char *path,
+                                struct weir_error *error)
+{
+    char text[256];
+    make_cluster_id(broker);
+    int length = snprintf(text, sizeof text,
+                          "# written by weir %s\nversion=1\nweir.format=%d\nbroker.id=%d\n"
+                          "cluster.id=%s\n",
+                          WEIR_VERSION, FORMAT, BROKER_ID, broker->cluster_id);
+    return weir_disk_replace_file(broker->disk, path, text, (size_t)length, error);
+}
+
+/* Reads meta.properties, or writes it in a new directory. */
+static enum weir_err check_meta(struct weir_broker *broker, struct weir_error *error)
+{
+    char path[PATH_BYTES_MAX];
+    struct weir_buffer text;
+    int format = 0;
+    weir_buffer_init(&text, 1 << 16);
+    path_of(broker, "meta.properties", path);
+    enum weir_err err = weir_disk_read_file(broker->disk, path, &text, error);
+    if (err == WEIR_NOT_FOUND) {
+        weir_buffer_release(&text);
+        return write_meta(broker, path, error);
+    }
+    if (err == WEIR_OK) {
+        const char *number = strstr(weir_buffer_text(&text), "weir.format=");
+        const char *id = strstr(weir_buffer_text(&text), "cluster.id=");
+        if (!number || sscanf(number, "weir.format=%d", &format) != 1)
+            err = weir_error_set(error, WEIR_INVALID, -1,
+                                 "%s: not a directory of weir broker (Apache Kafka's own can't be "
+                                 "taken over); give another --data-dir",
+                                 broker->data_dir);
+        else if (format > FORMAT)
+            err = weir_error_set(error, WEIR_OTHER_VERSION, -1,
+                                 "%s: written by a newer version of weir (format %d, this one knows "
+                                 "%d); use that version, or another --data-dir",
+                                 broker->data_dir, format, FORMAT);
+        else if (!id || sscanf(id, "cluster.id=%22s", broker->cluster_id) != 1)
+            err = weir_error_set(error, WEIR_CORRUPT, -1, "%s: has no cluster.id", path);
+    }
+    weir_buffer_release(&text);
+    return err;
+}
+
+static enum weir_err lock_directory(struct weir_broker *broker, struct weir_error *error)
+{
+    char path[PATH_BYTES_MAX];
+    enum weir_err err =
+        weir_disk_make_directories(broker->disk, broker->data_dir, 0755, error);
+    path_of(broker, ".lock", path);
+    if (err == WEIR_OK)
+        err = weir_disk_open(broker->disk, path, O_RDWR | O_CREAT, 0644, &broker->lock_fd, error);
+    if (err == WEIR_OK)
+        err = weir_disk_lock(broker->disk, path, broker->lock_fd, error);
+    if (err == WEIR_IN_USE)
+        weir_error_set(error, err, -1,
+                       "%s: another broker runs on this directory; stop it, or give another "
+                       "--data-dir",
+                       broker->data_dir);
+    return err;
+}
+
+/* Was the last stop orderly? From now on it is not, until the next one. */
+static void take_clean_mark(struct weir_broker *broker)
+{
+    char path[PATH_BYTES_MAX];
+    path_of(broker, ".kafka_cleanshutdown", path);
+    broker->was_clean = weir_disk_unlink(broker->disk, path, NULL) == WEIR_OK;
+}
+
+enum weir_err topics_open(struct weir_broker *broker, struct weir_error *error)
+{
+    enum weir_err err = lock_directory(broker, error);
+    if (err == WEIR_OK)
+        err = check_meta(broker, error);
+    if (err != WEIR_OK)
+        return err;
+    take_clean_mark(broker);
+    read_checkpoint(broker);
+    err = read_catalogue(broker, error);
+    weir_map_clear(&broker->recovery);
+    count_topics(broker);
+    broker->directory_ready = err == WEIR_OK;
+    return err;
+}
+
+enum weir_err topics_close(struct weir_broker *broker, struct weir_error *error)
+{
+    char path[PATH_BYTES_MAX];
+    enum weir_err err = WEIR_OK;
+    if (weir_map_count(&broker->topics))
+        topics_checkpoint(broker);
+    for (struct weir_map_entry *e = NULL; (e = weir_map_next(&broker->topics, e)) != NULL;) {
+        struct topic *topic = e->value.pointer;
+        for (int32_t i = 0; i < topic->partition_count; i++) {
+            enum weir_err closed =
+                weir_plog_close(topic->partitions[i].log, err == WEIR_OK ? error : NULL);
+            err = err == WEIR_OK ? closed : err;
+        }
+        free_topic(topic);
+    }
+    weir_map_release(&broker->topics);
+    weir_map_release(&broker->recovery);
+    path_of(broker, ".kafka_cleanshutdown", path);
+    if (err == WEIR_OK && broker->directory_ready)
+        err = weir_disk_replace_file(broker->disk, path, "clean\n", 6, error);
+    weir_disk_close(broker->disk, path, broker->lock_fd, NULL);
+    return err;
+}
+
+void topics_maintain(struct weir_broker *broker)
+{
+    bool trimmed = false;
+    for (struct weir_map_entry *e = NULL; (e = weir_map_next(&broker->topics, e)) != NULL;) {
+        struct topic *topic = e->value.pointer;
+        for (int32_t i = 0; i < topic->partition_count; i++) {
+            struct weir_plog *log = topic->partitions[i].log;
+            trimmed |= weir_plog_maintain(log) > 0;
+            if (broker->options.flush == WEIR_BROKER_FLUSH_INTERVAL &&
+                weir_plog_offset_flushed(log) < weir_plog_offset_next(log)) {
+                struct weir_error error;
+                if (weir_plog_sync(log, &error) != WEIR_OK)
+                    weir_log(&broker->options.log, WEIR_LOG_ERROR, "broker", "%s", error.message);
+            }
+        }
+    }
+    if (trimmed)
+        topics_checkpoint(broker);
+}

@@ -1,0 +1,158 @@
+/* cli/embedded.c - a broker inside this process, see embedded.h. */
+#include "cli/embedded.h"
+
+#include <errno.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+
+struct embedded {
+    struct weir_broker *broker;
+    char *directory;
+    bool temporary; /* the directory is removed at the end */
+    struct weir_log log;
+};
+
+/* ---- the directory --------------------------------------------------------------------------- */
+
+static enum weir_err make_temporary(char **out, struct weir_error *error)
+{
+    const char *base = getenv("TMPDIR");
+    size_t bytes = strlen(base && *base ? base : "/tmp") + sizeof "/weir-demo-XXXXXX";
+    char *path = weir_alloc(bytes);
+    if (!path)
+        return weir_error_set(error, WEIR_NOMEM, -1, "no memory for a path");
+    snprintf(path, bytes, "%s/weir-demo-XXXXXX", base && *base ? base : "/tmp");
+    if (!mkdtemp(path)) {
+        weir_error_set(error, WEIR_IO, -1, "no temporary folder can be made: %s: %s", path,
+                       strerror(errno));
+        weir_free(path);
+        return WEIR_IO;
+    }
+    *out = path;
+    return WEIR_OK;
+}
+
+/* $XDG_DATA_HOME/weir/broker, or ~/.local/share/weir/broker. */
+static enum weir_err users_directory(char **out, struct weir_error *error)
+{
+    const char *data = getenv("XDG_DATA_HOME"), *home = getenv("HOME");
+    bool xdg = data && *data == '/';
+    if (!xdg && (!home || !*home))
+        return weir_error_set(error, WEIR_INVALID, -1,
+                              "neither XDG_DATA_HOME nor HOME is set; give --data-dir");
+    size_t bytes = strlen(xdg ? data : home) + sizeof "/.local/share/weir/broker";
+    *out = weir_alloc(bytes);
+    if (!*out)
+        return weir_error_set(error, WEIR_NOMEM, -1, "no memory for a path");
+    snprintf(*out, bytes, "%s%s/weir/broker", xdg ? data : home, xdg ? "" : "/.local/share");
+    return WEIR_OK;
+}
+
+static int remove_one(const char *path, const struct stat *status, int kind, struct FTW *place)
+{
+    (void)status;
+    (void)kind;
+    (void)place;
+    return remove(path);
+}
+
+static void release(struct embedded *embedded)
+{
+    if (embedded->temporary && embedded->directory &&
+        nftw(embedded->directory, remove_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT) != 0)
+        weir_log(&embedded->log, WEIR_LOG_WARN, "broker", "%s can't be removed: %s",
+                 embedded->directory, strerror(errno));
+    weir_free(embedded->directory);
+    weir_free(embedded);
+}
+
+static enum weir_err choose_directory(const struct embedded_options *options,
+                                      struct embedded *embedded, struct weir_error *error)
+{
+    const char *given = weir_settings_string(options->settings, "log.dirs");
+    if (given) {
+        embedded->directory = weir_strdup(given);
+        return embedded->directory ? WEIR_OK
+                                   : weir_error_set(error, WEIR_NOMEM, -1, "no memory for a path");
+    }
+    embedded->temporary = options->temporary;
+    return options->temporary ? make_temporary(&embedded->directory, error)
+                              : users_directory(&embedded->directory, error);
+}
+
+/* ---- the broker ------------------------------------------------------------------------------ */
+
+static void own_settings(const struct weir_settings *settings, struct weir_broker_options *options)
+{
+    options->partitions = (int32_t)weir_settings_int(settings, "num.partitions");
+    options->auto_create_topics = weir_settings_bool(settings, "auto.create.topics.enable");
+    options->group_initial_rebalance_delay_ms =
+        (int32_t)weir_settings_int(settings, "group.initial.rebalance.delay.ms");
+    options->retention_ms = weir_settings_int(settings, "log.retention.ms");
+    options->segment_bytes = weir_settings_int(settings, "log.segment.bytes");
+    options->flush = (enum weir_broker_flush)weir_settings_enum(settings, "flush");
+}
+
+enum weir_err embedded_start(const struct embedded_options *options, struct embedded **out,
+                             struct weir_error *error)
+{
+    char listen[WEIR_NET_TEXT_MAX];
+    struct weir_endpoint endpoint = weir_settings_endpoint(options->settings, "listeners");
+    struct weir_broker_options broker;
+    struct embedded *embedded = weir_calloc(1, sizeof *embedded);
+    if (!embedded)
+        return weir_error_set(error, WEIR_NOMEM, -1, "no memory for a broker");
+    embedded->log = options->log;
+    enum weir_err err = choose_directory(options, embedded, error);
+    weir_broker_options_default(&broker);
+    if (options->own_settings)
+        own_settings(options->settings, &broker);
+    weir_net_format(&endpoint, listen);
+    broker.listen = listen;
+    broker.data_dir = embedded->directory;
+    broker.insecure = options->insecure;
+    broker.log = options->log;
+    if (err == WEIR_OK)
+        err = weir_broker_start(&broker, &embedded->broker, error);
+    if (err == WEIR_IN_USE && options->any_port && endpoint.port) {
+        endpoint.port = 0;
+        weir_net_format(&endpoint, listen);
+        err = weir_broker_start(&broker, &embedded->broker, error);
+    }
+    if (err != WEIR_OK) {
+        release(embedded);
+        return err;
+    }
+    *out = embedded;
+    return WEIR_OK;
+}
+
+const char *embedded_address(const struct embedded *embedded)
+{
+    return weir_broker_address(embedded->broker);
+}
+
+const char *embedded_directory(const struct embedded *embedded)
+{
+    return embedded->directory;
+}
+
+struct weir_broker *embedded_broker(struct embedded *embedded)
+{
+    return embedded->broker;
+}
+
+void embedded_stop(struct embedded *embedded)
+{
+    struct weir_error error = {.code = WEIR_OK};
+    if (!embedded)
+        return;
+    if (weir_broker_stop(embedded->broker, &error) != WEIR_OK)
+        weir_log(&embedded->log, WEIR_LOG_ERROR, "broker", "%s", error.message);
+    release(embedded);
+}

@@ -1,0 +1,35 @@
+/*
+ * cli/embedded.h - a broker inside this process, for the demo, `provide --embedded` and `broker`.
+ *
+ * Life:    embedded_start -> embedded_stop, which also removes a temporary folder.
+ * Threads: the caller's; the broker has threads of its own.
+ * Errors:  what the broker says: IN_USE (port, folder), DENIED, OTHER_VERSION, IO.
+ */
+#ifndef CLI_EMBEDDED_H
+#define CLI_EMBEDDED_H
+
+#include <weir/broker.h>
+
+#include "base/net.h"
+#include "base/settings.h"
+
+struct embedded;
+
+struct embedded_options {
+    const struct weir_settings *settings; /* log.dirs, listeners and the broker's own */
+    bool own_settings;   /* the command has all the broker's settings (weir broker) */
+    bool temporary;      /* without log.dirs: a temporary folder, else the user's */
+    bool any_port;       /* a port that is taken is replaced by a free one */
+    bool insecure;
+    struct weir_log log;
+};
+
+enum weir_err embedded_start(const struct embedded_options *options, struct embedded **out,
+                             struct weir_error *error);
+/* "127.0.0.1:9092". Borrowed until stop. */
+const char *embedded_address(const struct embedded *embedded);
+const char *embedded_directory(const struct embedded *embedded);
+struct weir_broker *embedded_broker(struct embedded *embedded);
+void embedded_stop(struct embedded *embedded); /* NULL is allowed */
+
+#endif
