@@ -16,6 +16,7 @@ typedef UINT D(vuint) __attribute__((vector_size(VECTOR_BYTES)));
 enum {
     D(WIDTH) = VECTOR_BYTES / sizeof(REAL),
     D(BLOCK) = 4, /* vectors of rows that are summed together */
+    D(SIDE) = 16 / D(WIDTH) < 4 ? 16 / D(WIDTH) : 4, /* vectors of neurons; a stride holds them */
 };
 
 TARGET static inline D(vreal) D(load)(const REAL *from)
@@ -120,13 +121,22 @@ TARGET static void D(activate)(const struct dense_layer *layer, REAL *values, ui
 TARGET static void D(layer_row)(const struct dense_layer *layer, const REAL *x, REAL *y)
 {
     const REAL *bias = layer->D(bias);
-    for (uint32_t o = 0; o < layer->stride; o += D(WIDTH)) {
+    for (uint32_t o = 0; o < layer->stride; o += D(SIDE) * D(WIDTH)) {
         const REAL *weights = layer->D(weights) + o;
-        D(vreal) sum = layer->bias_last ? (D(vreal)){0} : D(load)(bias + o);
-        for (uint32_t i = 0; i < layer->inputs; i++, weights += layer->stride) {
-            sum += D(load)(weights) * D(splat)(x[i]);
+        D(vreal) sums[D(SIDE)];
+        for (uint32_t b = 0; b < D(SIDE); b++) {
+            sums[b] = layer->bias_last ? (D(vreal)){0} : D(load)(bias + o + b * D(WIDTH));
         }
-        D(store)(y + o, layer->bias_last ? sum + D(load)(bias + o) : sum);
+        for (uint32_t i = 0; i < layer->inputs; i++, weights += layer->stride) {
+            D(vreal) from = D(splat)(x[i]);
+            for (uint32_t b = 0; b < D(SIDE); b++) {
+                sums[b] += D(load)(weights + b * D(WIDTH)) * from;
+            }
+        }
+        for (uint32_t b = 0; b < D(SIDE); b++) {
+            uint32_t at = o + b * D(WIDTH);
+            D(store)(y + at, layer->bias_last ? sums[b] + D(load)(bias + at) : sums[b]);
+        }
     }
     D(activate)(layer, y, layer->stride);
 }

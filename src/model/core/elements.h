@@ -45,7 +45,7 @@ struct model_tree {
 
 extern const struct model_element_ops model_tree_ops;
 
-/* ---- Segmentation (MiningModel) --------------------------------------------------------------- */
+/* ---- Segmentation (MiningModel) -------------------------------------------------------------- */
 
 enum model_method {
     MODEL_METHOD_MAJORITY_VOTE,
@@ -84,7 +84,7 @@ struct model_segmentation {
 
 extern const struct model_element_ops model_segmentation_ops;
 
-/* ---- RegressionModel --------------------------------------------------------------------------- */
+/* ---- RegressionModel ------------------------------------------------------------------------- */
 
 /* Also what link functions undo: see model_link_inverse. */
 enum model_normalization {
@@ -142,7 +142,7 @@ void model_simplemax(double *values, uint32_t count);
 /* Index of the largest, the first of equals; NaN is passed over. UINT32_MAX: nothing but NaN. */
 uint32_t model_argmax(const double *values, uint32_t count);
 
-/* ---- GeneralRegressionModel -------------------------------------------------------------------- */
+/* ---- GeneralRegressionModel ------------------------------------------------------------------ */
 
 enum model_link {
     MODEL_LINK_IDENTITY,
@@ -192,7 +192,7 @@ struct model_general_regression {
 
 extern const struct model_element_ops model_general_regression_ops;
 
-/* ---- NeuralNetwork ----------------------------------------------------------------------------- */
+/* ---- NeuralNetwork --------------------------------------------------------------------------- */
 
 enum model_activation {
     MODEL_ACTIVATION_IDENTITY,
@@ -248,7 +248,7 @@ extern const struct model_element_ops model_neural_ops;
 
 double model_activate(enum model_activation activation, double threshold, double z);
 
-/* ---- dense network (graphs) -------------------------------------------------------------------- */
+/* ---- dense network (graphs) ------------------------------------------------------------------ */
 
 /*
  * y = activation(x W + b) in float32: each product and each sum is rounded to float, products are

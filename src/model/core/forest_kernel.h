@@ -252,6 +252,30 @@ TARGET static inline uint32_t largest(const double *values, uint32_t count)
     return best;
 }
 
+/*
+ * The class of undivided sums. Dividing by a positive number keeps their order, but two that are
+ * close may become equal, and then the first of them wins: only then they are divided.
+ */
+TARGET static inline uint32_t largest_of_sums(double *sums, uint32_t count, double divisor)
+{
+    uint32_t best = 0;
+    double most = sums[0];
+    double before = -INFINITY; /* the largest in front of the best */
+    for (uint32_t c = 1; c < count; c++) {
+        bool more = sums[c] > most;
+        before = more ? most : before;
+        most = more ? sums[c] : most;
+        best = more ? c : best;
+    }
+    if (divisor > 0 && before < most - fabs(most) * 0x1p-50) {
+        return best;
+    }
+    for (uint32_t c = 0; c < count; c++) {
+        sums[c] /= divisor;
+    }
+    return largest(sums, count);
+}
+
 /* Sum of leaf vectors, in the order of the trees, divided; then the class. leaves: one a tree, each
  * `step` apart. */
 TARGET static inline void vote(const struct forest_plan *p, const uint32_t *leaves, uint32_t step,
@@ -265,10 +289,14 @@ TARGET static inline void vote(const struct forest_plan *p, const uint32_t *leav
         for (uint32_t t = 0; t < p->tree_count; t++) {
             sum += load(p->vectors + (size_t)leaves[(size_t)t * step] * p->width + c);
         }
-        store(sums + c, sum / divisor);
+        store(sums + c, run->probabilities != NULL ? sum / divisor : sum);
+    }
+    if (run->probabilities == NULL) {
+        run->classes[row] = largest_of_sums(sums, p->class_count, p->divisor);
+        return;
     }
     run->classes[row] = largest(sums, p->class_count);
-    for (uint32_t c = 0; run->probabilities != NULL && c < p->class_count; c++) {
+    for (uint32_t c = 0; c < p->class_count; c++) {
         run->probabilities[c][row] = sums[c];
     }
 }
@@ -323,12 +351,17 @@ TARGET static void vote_bytes(const struct forest_plan *p, const uint8_t *leaves
                 }
             }
             for (uint32_t k = 0; k < SIDE; k++) {
-                store(sums[k] + c, sum[k] / divisor);
+                store(sums[k] + c, run->probabilities != NULL ? sum[k] / divisor : sum[k]);
             }
         }
         for (uint32_t k = 0; k < SIDE && r + k < count; k++) {
+            if (run->probabilities == NULL) {
+                run->classes[first + r + k] =
+                    largest_of_sums(sums[k], p->class_count, p->divisor);
+                continue;
+            }
             run->classes[first + r + k] = largest(sums[k], p->class_count);
-            for (uint32_t c = 0; run->probabilities != NULL && c < p->class_count; c++) {
+            for (uint32_t c = 0; c < p->class_count; c++) {
                 run->probabilities[c][first + r + k] = sums[k][c];
             }
         }
@@ -398,6 +431,10 @@ TARGET void NAME(forest_run)(const struct model_plan *plan, const struct model_r
             uint32_t left = run->rows - first;
             forest_group(p, run, first, left < 64 ? left : 64);
         }
+        return;
+    }
+    if (VECTOR_BYTES == 64) {
+        forest_run_portable(plan, run); /* measured: one row gains nothing from wide vectors */
         return;
     }
     double *x = run->scratch;

@@ -173,10 +173,12 @@ struct model_result {
 };
 
 /* PMML's Target: what is done to a regression's number, in this order; defaults. */
+enum model_cast { MODEL_CAST_NONE, MODEL_CAST_ROUND, MODEL_CAST_CEILING, MODEL_CAST_FLOOR };
+
 struct model_target {
     double min, max; /* -inf, +inf when not given */
     double rescale_factor, rescale_constant;
-    enum model_cast { MODEL_CAST_NONE, MODEL_CAST_ROUND, MODEL_CAST_CEILING, MODEL_CAST_FLOOR } cast;
+    enum model_cast cast;
     double default_value; /* for a missing result; missing = none */
     uint32_t default_class;   /* classification: for a missing result; UINT32_MAX = none */
     const double *priors;     /* [class_count] the probabilities that come with it */

@@ -10,7 +10,8 @@
  * Threads: shared; scratch is the caller's.
  * Memory:  the model's arena. Kernels allocate nothing.
  * Results: a plan's dispatched kernels give the bits of its portable ones, for they do the same
- *          IEEE operations in the same order (no FMA), exp included (core/exp.h).
+ *          IEEE operations in the same order (no FMA), exp included. That exp is within 2 ulp
+ *          (dense_kernel.h), where the general path uses the C library's.
  */
 #ifndef WEIR_MODEL_CORE_PLAN_H
 #define WEIR_MODEL_CORE_PLAN_H
@@ -44,7 +45,8 @@ struct model_plan {
 };
 
 /*
- * Finds NaNs: bit r of nan_rows[] (rows / 64 words, rounded up) is set if a column has one in row r.
+ * Finds NaNs: bit r of nan_rows[] (rows / 64 words, rounded up) is set if a column has one in
+ * row r.
  * Gives a value other than 0 if there is any.
  */
 typedef uint64_t model_scan(const double *const *columns, uint32_t column_count, uint32_t rows,

@@ -171,12 +171,19 @@ struct compiler {
     enum weir_err err;
 };
 
+/* Zeroed, and aligned so that no vector crosses a cache line. */
 static void *take(struct compiler *c, size_t count, size_t bytes)
 {
-    void *memory = weir_arena_calloc(c->model->arena, count > 0 ? count : 1, bytes);
+    size_t total;
+    void *memory = NULL;
+    if (!__builtin_mul_overflow(count, bytes, &total)) {
+        memory = weir_arena_alloc_aligned(c->model->arena, 64, total);
+    }
     if (memory == NULL) {
         c->err = WEIR_NOMEM;
+        return NULL;
     }
+    memset(memory, 0, total);
     return memory;
 }
 

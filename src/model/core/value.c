@@ -146,5 +146,6 @@ bool model_parse_value(enum model_type type, struct weir_slice text, double *val
         *value_out = is_word(word, "true") ? 1 : 0;
         return type == MODEL_BOOLEAN || type == MODEL_INTEGER;
     }
-    return weir_parse_double(word, &number) == WEIR_OK && model_cast_number(type, number, value_out);
+    return weir_parse_double(word, &number) == WEIR_OK &&
+           model_cast_number(type, number, value_out);
 }

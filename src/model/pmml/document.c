@@ -218,7 +218,7 @@ static void on_doctype(void *opaque, const xmlChar *name, const xmlChar *externa
     (void)system;
     struct reader *reader = ((xmlParserCtxtPtr)opaque)->_private;
     fail(reader, WEIR_PARSE, "a DOCTYPE is not allowed: models come without entities");
-    xmlStopParser(reader->parser); /* before it expands entities in entities; nothing is read here */
+    xmlStopParser(reader->parser); /* before it expands entities; nothing is read behind this */
 }
 
 /* libxml2 reports here what makes the document malformed; the message ends with a newline. */

@@ -148,8 +148,8 @@ struct model_element *pmml_read_general_regression(struct pmml_reader *r,
     pmml_read_base(r, e, &model_general_regression_ops, &g->element);
     uint32_t type = pmml_choice(r, e, "modelType", type_names, 0);
     g->multinomial = type == MULTINOMIAL;
-    g->link = (enum model_link)pmml_choice(
-        r, e, "linkFunction", link_names, type == LOG_LINEAR ? MODEL_LINK_LOG : MODEL_LINK_IDENTITY);
+    uint32_t link = type == LOG_LINEAR ? MODEL_LINK_LOG : MODEL_LINK_IDENTITY;
+    g->link = (enum model_link)pmml_choice(r, e, "linkFunction", link_names, link);
     g->link_parameter = pmml_number(r, e, "linkParameter", 0);
     g->dist_parameter = pmml_number(r, e, "distParameter", 0);
     g->has_offset_slot = read_variable(r, e, "offsetVariable", &g->offset_slot);
