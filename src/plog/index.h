@@ -1,5 +1,5 @@
 /*
- * plog/index.h - a sparse index file: fixed-size big-endian entries in ascending order of their key.
+ * plog/index.h - a sparse index file: big-endian entries of one size, their keys ascending.
  *
  *      offset index, 8 bytes:    relative offset u32 | position of the batch in the .log u32
  *      time index, 12 bytes:     timestamp i64       | relative offset u32

@@ -109,8 +109,8 @@ enum weir_err weir_plog_close(struct weir_plog *log, struct weir_error *error)
         if (!atomic_load(&log->segments[i]->index_damaged))
             continue;
         weir_plog_segment_path(log->segments[i], ".index", path);
-        weir_log(&log->options.log, WEIR_LOG_WARN, "plog", "%s: damaged, built anew by the next open",
-                 path);
+        weir_log(&log->options.log, WEIR_LOG_WARN, "plog",
+                 "%s: damaged, built anew by the next open", path);
         (void)!weir_disk_unlink(log->disk, path, NULL);
     }
     weir_plog_free(log);
@@ -326,6 +326,7 @@ enum weir_err weir_plog_roll(struct weir_plog *log, struct weir_error *error)
     weir_plog_take_pending(sealed);
     weir_plog_lend_pending(log, segment);
     pthread_mutex_unlock(&log->mutex);
+    atomic_store(&sealed->indexes_unsynced, true);
     segment->created_ms = weir_clock_wall_ms(log->options.clock);
     weir_plog_save_snapshot(log);
     weir_plog_push_segment(log, segment);
@@ -334,9 +335,10 @@ enum weir_err weir_plog_roll(struct weir_plog *log, struct weir_error *error)
 
 /* ---- sync */
 
-/* The first segment with bytes that are not flushed, with a reference; and how far it goes. */
-static struct plog_segment *take_unflushed(struct weir_plog *log, int64_t *offset_out,
-                                           bool *sealed_out)
+/* The first segment with bytes below `offset` or with indexes that are not flushed, with a
+ * reference; and how far it goes. */
+static struct plog_segment *take_unflushed(struct weir_plog *log, int64_t offset,
+                                           int64_t *offset_out, bool *sealed_out)
 {
     struct plog_segment *found = NULL;
     int64_t flushed = atomic_load(&log->offset_flushed);
@@ -344,11 +346,13 @@ static struct plog_segment *take_unflushed(struct weir_plog *log, int64_t *offse
     pthread_mutex_lock(&log->mutex);
     for (uint32_t i = 0; i < log->segment_count && found == NULL; i++) {
         struct plog_segment *segment = log->segments[i];
-        if (segment->offset_next <= flushed)
+        bool sealed = i + 1 < log->segment_count;
+        if ((segment->offset_next <= flushed || flushed >= offset) &&
+            !(sealed && atomic_load(&segment->indexes_unsynced)))
             continue;
         found = segment;
         *offset_out = segment->offset_next;
-        *sealed_out = i + 1 < log->segment_count;
+        *sealed_out = sealed;
         weir_plog_segment_ref(found);
     }
     pthread_mutex_unlock(&log->mutex);
@@ -363,20 +367,22 @@ static enum weir_err sync_up_to(struct weir_plog *log, int64_t offset, struct we
         if (err != WEIR_OK)
             return err;
     }
-    while (atomic_load(&log->offset_flushed) < offset) {
+    for (;;) {
         int64_t upto = 0;
         bool sealed = false;
-        struct plog_segment *segment = take_unflushed(log, &upto, &sealed);
+        struct plog_segment *segment = take_unflushed(log, offset, &upto, &sealed);
         enum weir_err err;
         if (segment == NULL)
-            break;
+            return WEIR_OK;
         err = weir_plog_segment_sync(segment, sealed, cause);
+        if (err == WEIR_OK && sealed)
+            atomic_store(&segment->indexes_unsynced, false);
         weir_plog_segment_unref(segment);
         if (err != WEIR_OK)
             return err;
-        atomic_store(&log->offset_flushed, upto);
+        if (upto > atomic_load(&log->offset_flushed))
+            atomic_store(&log->offset_flushed, upto);
     }
-    return WEIR_OK;
 }
 
 enum weir_err weir_plog_sync(struct weir_plog *log, struct weir_error *error)

@@ -14,7 +14,8 @@
  * Errors:  see plog/plog.h.
  *
  * Room for what comes: a cleaner builds a segment aside and puts it into the list under the mutex;
- * readers of the old one keep it by their reference. Batches of transactions and markers are
+ * readers of the old one keep it by their reference; it keeps the last batch of a segment, if need
+ * be without records, so that the end of a segment stays where the next one begins. Batches of transactions and markers are
  * recognised by the scan and by the producers' table.
  */
 #ifndef WEIR_PLOG_LOG_H

@@ -86,7 +86,8 @@ enum weir_plog_refusal {
     WEIR_PLOG_OUT_OF_ORDER_SEQUENCE,
     WEIR_PLOG_DUPLICATE_SEQUENCE,       /* older than the last five batches */
     WEIR_PLOG_INVALID_PRODUCER_EPOCH,
-    WEIR_PLOG_UNKNOWN_PRODUCER,
+    WEIR_PLOG_UNKNOWN_PRODUCER,         /* not given: one that is unknown begins anywhere, as in
+                                           Kafka since 2.5 */
     WEIR_PLOG_STORAGE,                  /* the log is read-only after a failed write */
 };
 

@@ -183,8 +183,9 @@ enum weir_err weir_plog_producers_load(struct plog_producers *producers,
     if (file.bytes >= 2 && plog_get16(file.data) != VERSION)
         err = weir_error_set(error, WEIR_OTHER_VERSION, -1, "%s: version %u, not %d", path,
                              (unsigned)plog_get16(file.data), VERSION);
-    else if (file.bytes < ENTRIES_AT || plog_get32(file.data + CRC_AT) !=
-                                            weir_crc32c(0, file.data + BODY_AT, file.bytes - BODY_AT))
+    else if (file.bytes < ENTRIES_AT ||
+             plog_get32(file.data + CRC_AT) !=
+                 weir_crc32c(0, file.data + BODY_AT, file.bytes - BODY_AT))
         err = weir_error_set(error, WEIR_CORRUPT, -1, "%s: torn or damaged", path);
     else
         err = load_entries(producers, file.data, file.bytes, now_ms);

@@ -310,6 +310,7 @@ static enum weir_err finish_indexes(struct recovering *r, struct plog_segment *s
 
     if (err == WEIR_OK && sealed) {
         weir_plog_segment_note_time(segment);
+        atomic_store(&segment->indexes_unsynced, true);
         err = flush_indexes(segment, r->error);
     }
     if (err == WEIR_OK)
@@ -391,6 +392,20 @@ static enum weir_err walk_segment(struct recovering *r, uint32_t number, bool in
 
 /* ---- cut */
 
+static enum weir_err delete_last(struct recovering *r)
+{
+    struct weir_plog *log = r->log;
+    struct plog_segment *last = weir_plog_active(log);
+    enum weir_err err = weir_plog_segment_unlink(last, r->error);
+
+    if (err != WEIR_OK)
+        return err;
+    atomic_fetch_sub(&log->bytes, last->bytes);
+    log->segment_count--;
+    weir_plog_segment_unref(last);
+    return WEIR_OK;
+}
+
 /* Ends the log behind `valid` bytes of segment `number`. */
 static enum weir_err cut(struct recovering *r, uint32_t number, int64_t valid)
 {
@@ -399,7 +414,7 @@ static enum weir_err cut(struct recovering *r, uint32_t number, int64_t valid)
     enum weir_err err;
 
     weir_log(&log->options.log, WEIR_LOG_WARN, "plog",
-             "%s: cut at offset %lld, %lld bytes behind it are no whole batches; later segments: %u",
+             "%s: cut at offset %lld; behind it %lld bytes that are no whole batches, %u segments",
              segment->path, (long long)segment->offset_next, (long long)(segment->bytes - valid),
              (unsigned)(log->segment_count - number - 1));
     err = weir_disk_truncate(log->disk, segment->path, segment->fd, valid, r->error);
@@ -407,16 +422,23 @@ static enum weir_err cut(struct recovering *r, uint32_t number, int64_t valid)
         return err;
     atomic_fetch_sub(&log->bytes, segment->bytes - valid);
     segment->bytes = valid;
-    while (log->segment_count > number + 1) {
-        struct plog_segment *later = log->segments[log->segment_count - 1];
-        err = weir_plog_segment_unlink(later, r->error);
-        if (err != WEIR_OK)
-            return err;
-        atomic_fetch_sub(&log->bytes, later->bytes);
-        log->segment_count--;
-        weir_plog_segment_unref(later);
-    }
-    return WEIR_OK;
+    while (err == WEIR_OK && log->segment_count > number + 1)
+        err = delete_last(r);
+    return err;
+}
+
+/* With the power the end of a segment can go, at the end of a batch by chance, while the names of
+ * empty segments behind it stay: the log goes on where its records end. */
+static enum weir_err delete_hollow(struct recovering *r)
+{
+    struct weir_plog *log = r->log;
+    enum weir_err err = WEIR_OK;
+
+    while (err == WEIR_OK && log->segment_count > r->check_from + 1 &&
+           weir_plog_active(log)->bytes == 0 &&
+           log->segments[log->segment_count - 2]->offset_next < weir_plog_active(log)->offset_base)
+        err = delete_last(r);
+    return err;
 }
 
 static enum weir_err walk_segments(struct recovering *r, const bool *indexed)
@@ -443,7 +465,7 @@ static enum weir_err walk_segments(struct recovering *r, const bool *indexed)
             segment->offset_next = base_after(log, i);
         }
     }
-    return WEIR_OK;
+    return delete_hollow(r);
 }
 
 /* ---- all together */

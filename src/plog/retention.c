@@ -21,8 +21,9 @@ enum weir_err weir_plog_trim(struct weir_plog *log, int64_t offset, struct weir_
     if (err != WEIR_OK)
         return err;
     if (offset < 0 || offset > weir_plog_offset_next(log))
-        return weir_error_set(error, WEIR_NOT_FOUND, offset, "%s: offset %lld is outside %lld..%lld",
-                              log->directory, (long long)offset,
+        return weir_error_set(error, WEIR_NOT_FOUND, offset,
+                              "%s: offset %lld is outside %lld..%lld", log->directory,
+                              (long long)offset,
                               (long long)weir_plog_offset_first(log),
                               (long long)weir_plog_offset_next(log));
     if (offset <= weir_plog_offset_first(log))

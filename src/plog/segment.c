@@ -177,7 +177,7 @@ enum weir_err weir_plog_segment_open(const struct weir_disk *disk, const char *d
     if (err == WEIR_OK)
         err = weir_disk_size(disk, segment->path, segment->fd, &segment->bytes, error);
     if (err == WEIR_OK && segment->bytes > PLOG_SEGMENT_BYTES_MAX)
-        err = weir_error_set(error, WEIR_CORRUPT, -1, "%s: %lld bytes are more than a segment holds",
+        err = weir_error_set(error, WEIR_CORRUPT, -1, "%s: %lld bytes: more than a segment holds",
                              segment->path, (long long)segment->bytes);
     if (err == WEIR_OK)
         err = index_open(segment, &segment->offsets, ".index", &offsets_good, &offset, error);
@@ -195,8 +195,8 @@ enum weir_err weir_plog_segment_open(const struct weir_disk *disk, const char *d
         segment->timestamp_max = segment->time_indexed = time.key;
         segment->timestamp_max_offset = offset_base + time.value;
     }
-    /* A time index gets an entry with each of the other, and one when it is sealed: an empty file is
-     * a lost one, unless no batch has a timestamp. */
+    /* A time index gets an entry with each of the other, and one when it is sealed: an empty file
+     * is a lost one, unless no batch has a timestamp. */
     if (segment->bytes > 0 && (segment->times.stored == 0 ||
                                (segment->offsets.stored == 0 && segment->times.stored > 1)))
         times_good = false;
@@ -218,13 +218,13 @@ void weir_plog_segment_stamp(struct plog_segment *segment, int64_t timestamp_max
 
 void weir_plog_segment_note_time(struct plog_segment *segment)
 {
+    struct plog_index_entry entry;
+
     if (segment->timestamp_max <= segment->time_indexed)
         return;
-    weir_plog_index_add(&segment->times,
-                        (struct plog_index_entry){
-                            .key = segment->timestamp_max,
-                            .value = (uint32_t)(segment->timestamp_max_offset - segment->offset_base),
-                        });
+    entry.key = segment->timestamp_max;
+    entry.value = (uint32_t)(segment->timestamp_max_offset - segment->offset_base);
+    weir_plog_index_add(&segment->times, entry);
     segment->time_indexed = segment->timestamp_max;
 }
 

@@ -36,7 +36,8 @@ struct plog_segment {
     int fd;
 
     _Atomic uint32_t references;
-    _Atomic bool index_damaged; /* seen by a reader; the next open rebuilds it */
+    _Atomic bool index_damaged;    /* seen by a reader; the next open rebuilds it */
+    _Atomic bool indexes_unsynced; /* sealed, but perhaps not on the disk */
 
     /* Written by the owner under the log's mutex. */
     struct plog_index offsets, times;

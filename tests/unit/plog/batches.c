@@ -23,7 +23,8 @@ static size_t put_varint(uint8_t *at, int64_t value)
     return bytes;
 }
 
-static size_t put_record(uint8_t *at, const struct batch_spec *spec, int32_t number, uint64_t *state)
+static size_t put_record(uint8_t *at, const struct batch_spec *spec, int32_t number,
+                         uint64_t *state)
 {
     uint8_t head[64];
     size_t used = 0, length_bytes;
