@@ -5,10 +5,7 @@
 #include "base/arena.h"
 #include "model/core/form.h"
 #include "model/pmml/pmml.h"
-#if __has_include("model/tensorflow/tensorflow.h")
 #include "model/tensorflow/tensorflow.h"
-#define HAS_TENSORFLOW 1
-#endif
 
 enum { DEPTH_CEILING = 1024 }; /* readers recurse over elements */
 
@@ -48,11 +45,7 @@ enum weir_err weir_model_load(struct weir_slice bytes, const struct weir_model_o
                               bytes_max);
     }
     if (format == WEIR_FORMAT_TENSORFLOW) {
-#ifdef HAS_TENSORFLOW
         return tensorflow_load(bytes, nodes_max, model_out, error);
-#else
-        return weir_error_set(error, WEIR_UNSUPPORTED, 0, "the model is not PMML");
-#endif
     }
     struct pmml_limits limits = {
         .bytes_max = bytes_max,

@@ -53,11 +53,13 @@ static bool is_pmml_namespace(const xmlChar *uri)
     if (text == NULL) {
         return true;
     }
-    static const char prefix[] = "http://www.dmg.org/PMML-";
-    if (strncmp(text, prefix, sizeof prefix - 1) != 0) {
+    static const char plain[] = "http://www.dmg.org/PMML-";
+    static const char secure[] = "https://www.dmg.org/PMML-";
+    bool is_secure = strncmp(text, secure, sizeof secure - 1) == 0;
+    if (!is_secure && strncmp(text, plain, sizeof plain - 1) != 0) {
         return false;
     }
-    const char *version = text + sizeof prefix - 1;
+    const char *version = text + (is_secure ? sizeof secure : sizeof plain) - 1;
     bool known = (version[0] == '3' || version[0] == '4') && version[1] == '_' &&
                  version[2] >= '0' && version[2] <= '4' && version[3] == '\0';
     return known;
