@@ -5,6 +5,7 @@ static const char *const type_names[] = {"regression",        "generalLinear",
                                          "generalizedLinear", "logLinear",
                                          "multinomialLogistic", NULL};
 enum { LOG_LINEAR = 3, MULTINOMIAL = 4 };
+enum { COMPARES_MAX = 1 << 30 }; /* of PCells with PPCells: seconds, not hours */
 
 /* In the order of enum model_link. */
 static const char *const link_names[] = {"identity", "log",     "logit", "probit",
@@ -83,6 +84,11 @@ static void read_pcells(struct pmml_reader *r, const struct pmml_element *model,
     const struct pmml_element *matrix = pmml_child(model, "ParamMatrix");
     if (matrix == NULL) {
         pmml_fail(r, model, WEIR_INVALID, "needs a ParamMatrix");
+        return;
+    }
+    const struct pmml_element *cells = pmml_child(model, "PPMatrix");
+    if (cells != NULL && (uint64_t)cells->child_count * matrix->child_count > COMPARES_MAX) {
+        pmml_fail(r, matrix, WEIR_LIMIT, "and its PPMatrix are too large");
         return;
     }
     struct model_pcell *pcells = model_alloc(&r->b, matrix->child_count, sizeof *pcells);
