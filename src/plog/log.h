@@ -14,9 +14,9 @@
  * Errors:  see plog/plog.h.
  *
  * Room for what comes: a cleaner builds a segment aside and puts it into the list under the mutex;
- * readers of the old one keep it by their reference; it keeps the last batch of a segment, if need
- * be without records, so that the end of a segment stays where the next one begins. Batches of transactions and markers are
- * recognised by the scan and by the producers' table.
+ * readers of the old one keep it by their reference. It keeps the last batch of a segment, if need
+ * be without records, so that the end of a segment stays where the next one begins. Batches of
+ * transactions and markers are recognised by the scan and by the producers' table.
  */
 #ifndef WEIR_PLOG_LOG_H
 #define WEIR_PLOG_LOG_H

@@ -11,13 +11,16 @@
  * Life:    weir_plog_open (recovers) -> append / read / ... -> weir_plog_close.
  * Threads: one owner thread appends, trims and closes. read, offsets and find may be called from
  *          any thread meanwhile; segments deleted under a reader stay readable until it is done.
- * Memory:  read copies into the caller's buffer. An open log holds a few hundred bytes a segment,
- *          its indexes mapped or cached up to index_bytes_max.
+ * Memory:  read copies into the caller's buffer. An open log holds 6 KB, and for each segment three
+ *          descriptors and about 300 bytes; indexes are searched where they lie. With idempotent
+ *          producers about 350 bytes each, 100,000 of them at most.
  * Errors:  IO, DENIED, CORRUPT, INVALID, LIMIT, OTHER_VERSION; detail in struct weir_error. After a
  *          failed write or fsync the log is read-only (error.fatal) and says so; it never pretends.
  *
  * kill -9 at any moment loses nothing acknowledged, at any flush setting: the page cache has it.
- * Power loss is covered up to the last flush. Recovery scans the last segment (all since the
+ * Power loss is covered up to the last sync: with flush = none too the owner calls weir_plog_sync now
+ * and then, from another thread, and keeps weir_plog_offset_flushed as the recovery point; without
+ * one, only the last segment is checked after a power loss. Recovery scans the last segment (all since the
  * recovery point) and cuts it at the first batch that is torn or fails its CRC.
  */
 #ifndef WEIR_PLOG_H
@@ -121,14 +124,15 @@ int64_t weir_plog_bytes(const struct weir_plog *log);
  * Appends whole batches, beginning with the one that holds `offset` and ending below offset_end (-1
  * = the end of the log), to `into`, at most bytes_max bytes; one batch is given even if it is
  * larger when at_least_one. Nothing is appended at the end
- * of the log. Errors: NOT_FOUND (offset outside first..next), IO, LIMIT (buffer's ceiling).
+ * of the log. Goes on into the next segment where there is room. CRCs are not checked again.
+ * Errors: NOT_FOUND (offset outside first..next), IO, CORRUPT, NOMEM, LIMIT (buffer's ceiling).
  */
 WEIR_MUST_USE enum weir_err weir_plog_read(struct weir_plog *log, int64_t offset,
                                            int64_t offset_end, size_t bytes_max, bool at_least_one,
                                            struct weir_buffer *into, struct weir_error *error);
 /*
  * The first record with a timestamp >= timestamp_ms: its offset and timestamp. Looks into the
- * batch, inflating it if need be. NOT_FOUND: all are older.
+ * batch, inflating it if need be. NOT_FOUND: all are older or have no timestamp.
  */
 WEIR_MUST_USE enum weir_err weir_plog_find_time(struct weir_plog *log, int64_t timestamp_ms,
                                                 int64_t *offset_out, int64_t *timestamp_out,
