@@ -18,10 +18,10 @@
  *          failed write or fsync the log is read-only (error.fatal) and says so; it never pretends.
  *
  * kill -9 at any moment loses nothing acknowledged, at any flush setting: the page cache has it.
- * Power loss is covered up to the last sync: with flush = none too the owner calls weir_plog_sync now
- * and then, from another thread, and keeps weir_plog_offset_flushed as the recovery point; without
- * one, only the last segment is checked after a power loss. Recovery scans the last segment (all since the
- * recovery point) and cuts it at the first batch that is torn or fails its CRC.
+ * Power loss is covered up to the last sync: with flush = none too the owner calls weir_plog_sync
+ * now and then, from another thread, and keeps weir_plog_offset_flushed as the recovery point.
+ * Recovery scans all since the recovery point (the last segment, if that is unknown) and cuts the
+ * log at the first batch that is torn or fails its CRC.
  */
 #ifndef WEIR_PLOG_H
 #define WEIR_PLOG_H

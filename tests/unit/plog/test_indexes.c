@@ -1,4 +1,4 @@
-/* The index files say what Kafka's own tools check of them (DumpLogSegments, index sanity checks). */
+/* The index files hold what Kafka's own tools check of them (DumpLogSegments). */
 #include "fixture.h"
 
 #include <dirent.h>
