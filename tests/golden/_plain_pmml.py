@@ -381,7 +381,7 @@ def first_largest(model, probabilities):
     best = None
     for label in model.classes:
         p = probabilities.get(label)
-        if p is not None and (best is None or p > probabilities[best]):
+        if p is not None and not math.isnan(p) and (best is None or p > probabilities[best]):
             best = label
     return best
 
@@ -426,8 +426,9 @@ def score_chain(model, segmentation, scope, treatment):
         following = model.score_element(element, scope)
         if following.value is None and treatment == "skipSegment":
             continue
-        result = following
-        if result.value is None and treatment == "returnMissing":
+        same_kind = bool(model.classes) == bool(model.classes_of(element))
+        result = following if same_kind else Result()
+        if following.value is None and treatment == "returnMissing":
             break
     return result
 
@@ -542,8 +543,7 @@ def score_regression(model, element, scope):
     else:
         shares = normalize_tables(method, values)
     probabilities = {t.get("targetCategory"): p for t, p in zip(tables, shares)}
-    best = tables[shares.index(max(shares))].get("targetCategory")
-    return Result(best, probabilities)
+    return Result(first_largest(model, probabilities), probabilities)
 
 
 def parameter_value(element, parameter, scope):
@@ -613,7 +613,7 @@ ACTIVATION = {
     "identity": lambda z: z,
     "logistic": INVERSE["logit"],
     "tanh": math.tanh,
-    "rectifier": lambda z: max(z, 0.0),
+    "rectifier": lambda z: z if z > 0 else 0.0,
     "exponential": math.exp,
     "reciprocal": lambda z: 1 / z,
     "square": lambda z: z * z,
@@ -657,7 +657,7 @@ def score_network(model, element, scope):
                for o in child(element, "NeuralOutputs")]
     if model.classes:
         probabilities = {norm.get("value"): value for value, norm in outputs}
-        return Result(max(outputs, key=lambda o: o[0])[1].get("value"), probabilities)
+        return Result(first_largest(model, probabilities), probabilities)
     value, norm = outputs[0]
     if tag(norm) == "FieldRef":
         return Result(value)
@@ -706,17 +706,22 @@ class Model:
         root = ElementTree.fromstring(text)
         self.fields = {e.get("name"): Field(e) for e in
                        children(child(root, "DataDictionary"), "DataField")}
+        # What segments give is a field to those behind them, missing if they took no part.
+        self.fields.update((e.get("name"), Field(e)) for e in root.iter()
+                           if tag(e) == "OutputField")
         self.transformations = child(root, "TransformationDictionary")
         self.element = children(root, *MODELS)[0]
         self.schema = list(child(self.element, "MiningSchema"))
         self.target = next(m.get("name") for m in self.schema
                            if m.get("usageType") in ("target", "predicted"))
         self.target_field = self.fields[self.target]
-        self.classes = []
-        if self.element.get("functionName") == "classification":
-            self.classes = self.target_field.values["valid"]
+        self.classes = self.classes_of(self.element)  # of the element that is being scored
         output = child(self.element, "Output")
         self.outputs = [] if output is None else children(output, "OutputField")
+
+    def classes_of(self, element):
+        is_number = element.get("functionName") == "regression"
+        return [] if is_number else self.target_field.values["valid"]
 
     def columns(self):
         names = [o.get("name") for o in self.outputs]
@@ -742,11 +747,12 @@ class Model:
         transformations = child(element, "LocalTransformations")
         if transformations is not None:
             scope.define(transformations)
+        outer_classes, self.classes = self.classes, self.classes_of(element)
         result = treat_result(self, element, SCORE[tag(element)](self, element, scope))
+        self.classes = outer_classes
         output = child(element, "Output")
         for field in [] if output is None else children(output, "OutputField"):
             outer.values[field.get("name")] = self.output_value(field, result, scope)
-            outer.fields[field.get("name")] = Field(field)
         return result
 
     @staticmethod
@@ -765,6 +771,7 @@ class Model:
 
     def score(self, cells):
         """cells: text by field name. The row's cells, target first; None if there is no result."""
+        self.classes = self.classes_of(self.element)
         try:
             values = {}
             for mining in self.schema:
@@ -777,8 +784,8 @@ class Model:
             result = self.score_element(self.element, scope)
         except NoResult:
             return None
-        if result.value is None:
-            return None
+        if result.value is None or result.value != result.value:
+            return None  # not a number: the model failed on this record
         if not self.outputs:
             shares = result.probabilities or {}
             return [result.value] + [shares.get(c) for c in self.classes]

@@ -46,5 +46,8 @@ def same(expected, text, relative, absolute):
         return expected is None and text == ""
     if isinstance(expected, str):
         return expected == text
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        return False
     return value == expected or abs(value - expected) <= relative * abs(expected) + absolute

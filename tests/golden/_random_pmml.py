@@ -1,0 +1,532 @@
+"""Random PMML models of every kind, with rows that have missing, invalid and outlying cells.
+
+Everything comes from the random.Random that is handed in: one seed, one model. What the standard
+leaves open is not generated: votes of segments without prediction with treatment "continue", the
+order of ordinal values that are invalid, a chain that ends with a skipped classification behind a
+regression, returnInvalid for a field that a segment lists and does not read, NaN taken as it is.
+"""
+
+NUMBERS = ["x0", "x1", "x2", "x3"]
+INTEGER = "n"
+CATEGORY = "c"
+ORDINAL = "o"
+CATEGORIES = ["a", "b", "two words"]
+LEVELS = ["low", "middle", "high"]
+CLASSES = ["first", "second", "third", "fourth"]
+KINDS = ["plain_forest", "tree", "forest", "regression", "general_regression", "network",
+         "chain"]
+
+
+def element(name, attributes, *inner):
+    given = "".join(' %s="%s"' % (k, v) for k, v in attributes.items() if v is not None)
+    return "<%s%s>%s</%s>" % (name, given, "".join(inner), name)
+
+
+class Maker:
+    def __init__(self, rng, kind):
+        self.rng = rng
+        self.kind = kind
+        self.plain = kind == "plain_forest" or rng.random() < 0.3
+        self.classes = CLASSES[:rng.randint(2, 4)] if rng.random() < 0.5 else []
+        self.ordinal_target = False
+        self.derived = []  # fields that may be used where the text stands now
+        self.derivations = 0
+        self.interval = None if self.plain else rng.choice([None, (-8.0, 8.0)])
+        self.nodes = 0
+        self.as_is = set()  # fields that take invalid values as they are
+
+    def real(self, spread=5.0):
+        return round(self.rng.uniform(-spread, spread), self.rng.randint(0, 6))
+
+    def maybe(self, share, value):
+        return value if self.rng.random() < share else None
+
+    # ---- fields
+
+    def data_dictionary(self):
+        rng, fields = self.rng, []
+        for name in NUMBERS:
+            inner = []
+            if name == "x0" and self.interval:
+                closure = rng.choice(["openOpen", "openClosed", "closedOpen", "closedClosed"])
+                inner.append(element("Interval", {"closure": closure, "leftMargin": -8,
+                                                  "rightMargin": 8}))
+            if name == "x1" and not self.plain:
+                inner.append(element("Value", {"value": "-999", "property": "missing"}))
+                inner.append(element("Value", {"value": "3", "property": "invalid"}))
+            fields.append(self.data_field(name, "continuous", "double", inner))
+        fields.append(self.data_field(INTEGER, "continuous", "integer", []))
+        fields.append(self.data_field(CATEGORY, "categorical", "string",
+                                      [element("Value", {"value": v}) for v in CATEGORIES]))
+        fields.append(self.data_field(ORDINAL, "ordinal", "string",
+                                      [element("Value", {"value": v}) for v in LEVELS]))
+        if self.classes:
+            optype = "ordinal" if self.ordinal_target else "categorical"
+            fields.append(self.data_field("y", optype, "string",
+                                          [element("Value", {"value": v}) for v in self.classes]))
+        else:
+            fields.append(self.data_field("y", "continuous", "double", []))
+        return element("DataDictionary", {}, *fields)
+
+    @staticmethod
+    def data_field(name, optype, kind, inner):
+        return element("DataField", {"name": name, "optype": optype, "dataType": kind}, *inner)
+
+    def inputs(self):
+        return NUMBERS if self.plain else NUMBERS + [INTEGER, CATEGORY, ORDINAL]
+
+    def missing_treatment(self, name, top):
+        text = {INTEGER: 2, CATEGORY: "b", ORDINAL: "middle"}.get(name, self.real())
+        if self.rng.random() < 0.3:
+            return {"missingValueReplacement": text}
+        return {"missingValueTreatment": self.maybe(0.08, "returnInvalid") if top else None}
+
+    def outlier_treatment(self, name):
+        if name not in NUMBERS or self.rng.random() < 0.7:
+            return {}
+        return {"outliers": self.rng.choice(["asMissingValues", "asExtremeValues"]),
+                "lowValue": -4, "highValue": self.maybe(0.7, 4.5)}
+
+    def mining_field(self, name):
+        given = {"name": name}
+        if not self.plain:
+            treatments = [None, "returnInvalid", "asMissing", "asValue"]
+            if name not in (ORDINAL, INTEGER):
+                treatments.append("asIs")
+            invalid = self.rng.choice(treatments)
+            given["invalidValueTreatment"] = invalid
+            if invalid == "asIs":
+                self.as_is.add(name)
+            if invalid == "asValue":
+                given["invalidValueReplacement"] = {
+                    INTEGER: 1, CATEGORY: "a", ORDINAL: "low"}.get(name, 0.5)
+            given.update(self.missing_treatment(name, True))
+            given.update(self.outlier_treatment(name))
+        return element("MiningField", given)
+
+    def schema(self):
+        target = element("MiningField", {"name": "y", "usageType": "target"})
+        return element("MiningSchema", {}, target, *map(self.mining_field, self.inputs()))
+
+    def segment_schema(self, extra=()):
+        fields = [element("MiningField", {"name": "y", "usageType": "target"})]
+        for name in self.inputs():
+            given = {"name": name}
+            if not self.plain and self.rng.random() < 0.1:
+                given.update(self.missing_treatment(name, False))
+                given.update(self.outlier_treatment(name))
+            fields.append(element("MiningField", given))
+        fields += [element("MiningField", {"name": name}) for name in extra]
+        return element("MiningSchema", {}, *fields)
+
+    def norm(self, field, points=None):
+        at = sorted({self.real() for _ in range(points or self.rng.randint(2, 4))})
+        if len(at) < 2:
+            at = [-1.0, 1.0]
+        rows = [element("LinearNorm", {"orig": x, "norm": self.real(2)}) for x in at]
+        outliers = self.rng.choice([None, "asIs", "asMissingValues", "asExtremeValues"])
+        return element("NormContinuous", {"field": field, "outliers": outliers,
+                                          "mapMissingTo": self.maybe(0.3, self.real())}, *rows)
+
+    def transformations(self, tag):
+        """Derived fields, which later predicates and predictors use."""
+        if self.plain or self.rng.random() < 0.4:
+            return ""
+        fields = []
+        for _ in range(self.rng.randint(1, 2)):
+            self.derivations += 1
+            name = "d%d" % self.derivations
+            source = self.rng.choice(NUMBERS + self.derived)
+            inner = self.rng.choice([
+                self.norm(source),
+                element("FieldRef", {"field": source,
+                                     "mapMissingTo": self.maybe(0.5, self.real())}),
+                element("NormDiscrete", {"field": CATEGORY,
+                                         "value": self.rng.choice(CATEGORIES),
+                                         "mapMissingTo": self.maybe(0.3, 0.25)})])
+            fields.append(element("DerivedField", {"name": name, "optype": "continuous",
+                                                   "dataType": "double"}, inner))
+            self.derived.append(name)
+        return element(tag, {}, *fields)
+
+    # ---- predicates
+
+    def simple(self, name, operator, value):
+        return element("SimplePredicate", {"field": name, "operator": operator, "value": value})
+
+    def predicate(self, depth=0):
+        rng, draw = self.rng, self.rng.random()
+        if draw < 0.08:
+            return element(rng.choice(["True", "False"]), {})
+        if draw < 0.16:
+            name = rng.choice(self.inputs() + self.derived)
+            return element("SimplePredicate", {
+                "field": name, "operator": rng.choice(["isMissing", "isNotMissing"])})
+        if draw < 0.30 and depth < 2:
+            operator = rng.choice(["and", "or", "xor", "surrogate"])
+            parts = [self.predicate(depth + 1) for _ in range(rng.randint(2, 3))]
+            return element("CompoundPredicate", {"booleanOperator": operator}, *parts)
+        if draw < 0.38 and not self.plain:
+            return self.set_predicate()
+        if draw < 0.46 and not self.plain:
+            operator = rng.choice(["equal", "notEqual"])
+            return self.simple(CATEGORY, operator, rng.choice(CATEGORIES))
+        if draw < 0.54 and not self.plain:
+            operator = rng.choice(["lessThan", "lessOrEqual", "greaterThan", "greaterOrEqual",
+                                   "equal"])
+            return self.simple(ORDINAL, operator, rng.choice(LEVELS))
+        name = rng.choice(NUMBERS + self.derived + ([] if self.plain else [INTEGER]))
+        operator = rng.choice(["lessThan", "lessOrEqual", "greaterThan", "greaterOrEqual"] * 3 +
+                              ["equal", "notEqual"])
+        value = rng.randint(-4, 4) if name == INTEGER or rng.random() < 0.3 else self.real(4)
+        return self.simple(name, operator, value)
+
+    def set_predicate(self):
+        operator = self.rng.choice(["isIn", "isNotIn"])
+        if self.rng.random() < 0.5:
+            name, kind = INTEGER, "int"
+            items = " ".join(str(self.rng.randint(-4, 4)) for _ in range(3))
+        else:
+            name, kind = CATEGORY, "string"
+            chosen = self.rng.sample(CATEGORIES, 2)
+            items = " ".join('"%s"' % c if " " in c else c for c in chosen)
+        return element("SimpleSetPredicate", {"field": name, "booleanOperator": operator},
+                       element("Array", {"type": kind}, items))
+
+    def split(self):
+        """A predicate and its opposite, as learners write them."""
+        name, value = self.rng.choice(NUMBERS), self.real(4)
+        pair = self.rng.choice([("lessOrEqual", "greaterThan"), ("lessThan", "greaterOrEqual")])
+        return [self.simple(name, operator, value) for operator in pair]
+
+    # ---- trees
+
+    def distribution(self, confidences):
+        if not self.classes:
+            return ""
+        counts = [self.rng.randint(0, 40) for _ in self.classes]
+        counts[self.rng.randrange(len(counts))] += 50
+        return "".join(element("ScoreDistribution", {
+            "value": label, "recordCount": count,
+            "confidence": round(count / sum(counts), 3) if confidences else None})
+            for label, count in zip(self.classes, counts))
+
+    def node(self, depth, predicate, regular, confidences):
+        self.nodes += 1
+        node_id = str(self.nodes)
+        score = self.rng.choice(self.classes) if self.classes else self.real(100)
+        inner, default = [predicate, self.distribution(confidences)], None
+        if depth > 0 and (regular or self.rng.random() < 0.85):
+            predicates = self.split() if regular else [
+                self.predicate() for _ in range(self.rng.randint(1, 3))]
+            first = self.nodes + 1
+            for p in predicates:
+                inner.append(self.node(depth - 1, p, regular, confidences))
+            default = first if self.rng.random() < 0.8 else None
+        bare = self.classes and self.rng.random() < 0.2 and inner[1]
+        given = {"id": node_id, "score": None if bare else score, "defaultChild": default}
+        return element("Node", given, *inner)
+
+    def tree(self, schema, output, regular):
+        strategy = self.rng.choice([None, "none", "nullPrediction", "lastPrediction",
+                                    "defaultChild"])
+        penalty = self.maybe(0.4, 0.75)
+        no_child = self.rng.choice([None, "returnNullPrediction", "returnLastPrediction"])
+        root = element("True", {}) if regular or self.rng.random() < 0.8 else self.predicate()
+        local = self.transformations("LocalTransformations")
+        node = self.node(self.rng.randint(1, 6 if regular else 4), root, regular,
+                         self.classes and not regular and self.rng.random() < 0.6)
+        return element("TreeModel", {
+            "functionName": self.function(), "missingValueStrategy": strategy,
+            "missingValuePenalty": penalty, "noTrueChildStrategy": no_child,
+            "splitCharacteristic": "binarySplit" if regular else "multiSplit"},
+            schema, output, local, node)
+
+    def function(self):
+        return "classification" if self.classes else "regression"
+
+    # ---- regression
+
+    def numeric_predictor(self, small):
+        exponent = self.rng.choice([None, None, 1, 2, 3])
+        return element("NumericPredictor", {
+            "name": self.rng.choice(NUMBERS + self.derived), "exponent": exponent,
+            "coefficient": self.real(0.02 if small else 0.4)})
+
+    def table(self, small, label=None):
+        predictors = [self.numeric_predictor(small) for _ in range(self.rng.randint(1, 5))]
+        if not self.plain:
+            for value in self.rng.sample(CATEGORIES, 2):
+                predictors.append(element("CategoricalPredictor", {
+                    "name": CATEGORY, "value": value, "coefficient": self.real(1)}))
+            factors = [element("FieldRef", {"field": f}) for f in self.rng.sample(NUMBERS, 2)]
+            predictors.append(element("PredictorTerm", {"coefficient": self.real(0.2)}, *factors))
+        # With simplemax the sums must stay away from 0, where a quotient has no digits left.
+        intercept = 60 + self.real(9) if small else self.real(2)
+        return element("RegressionTable", {"intercept": intercept, "targetCategory": label},
+                       *predictors)
+
+    def regression(self, schema, output):
+        local = self.transformations("LocalTransformations")
+        methods = ["none", "softmax", "logit", "probit", "cloglog", "loglog", "cauchit"]
+        methods += ["simplemax"] if self.classes else ["exp"]
+        method = self.rng.choice(methods)
+        labels = self.classes or [None]
+        tables = [self.table(method == "simplemax", label) for label in labels]
+        return element("RegressionModel", {"functionName": self.function(),
+                                           "normalizationMethod": method},
+                       schema, output, local, *tables)
+
+    # ---- general regression
+
+    def cells(self, parameters):
+        cells = []
+        for parameter in parameters[1:]:
+            for name in self.rng.sample(NUMBERS + ([] if self.plain else [CATEGORY]), 2):
+                value = self.rng.choice([1, 1, 2]) if name != CATEGORY else \
+                    self.rng.choice(CATEGORIES)
+                cells.append(element("PPCell", {"parameterName": parameter,
+                                                "predictorName": name, "value": value}))
+        return cells
+
+    def general_regression(self, schema, output):
+        local = self.transformations("LocalTransformations")
+        given = {"functionName": self.function()}
+        if len(self.classes) > 2:
+            given["modelType"] = "multinomialLogistic"
+        else:
+            given["modelType"] = self.rng.choice(["generalizedLinear", "generalLinear",
+                                                  "regression"])
+            given["linkFunction"] = self.rng.choice(
+                ["logit", "probit", "cloglog", "loglog", "cauchit"] +
+                ([] if self.classes else ["identity", "log", "logc", "power", "oddspower"]))
+            if given["linkFunction"] in ("power", "oddspower"):
+                given["linkParameter"] = self.rng.choice([0, 1, 2, 3])
+        if self.classes:
+            given["targetReferenceCategory"] = self.rng.choice(self.classes)
+        given["offsetValue"] = self.maybe(0.3, self.real(1))
+        if not self.plain and not self.classes:
+            given["trialsVariable"] = self.maybe(0.2, "x3")
+        parameters = ["p%d" % i for i in range(self.rng.randint(2, 5))]
+        labels = [c for c in self.classes if c != given.get("targetReferenceCategory")]
+        cells = [element("PCell", {"parameterName": p, "beta": self.real(0.1),
+                                   "targetCategory": label})
+                 for p in parameters for label in (labels or [None])]
+        factors = [] if self.plain else [element("Predictor", {"name": CATEGORY})]
+        return element(
+            "GeneralRegressionModel", given, schema, output, local,
+            element("ParameterList", {}, *(element("Parameter", {"name": p})
+                                           for p in parameters)),
+            element("FactorList", {}, *factors),
+            element("CovariateList", {}, *(element("Predictor", {"name": x}) for x in NUMBERS)),
+            element("PPMatrix", {}, *self.cells(parameters)),
+            element("ParamMatrix", {}, *cells))
+
+    # ---- networks
+
+    def network_inputs(self):
+        inputs = []
+        for i, name in enumerate(NUMBERS + ([] if self.plain else [CATEGORY])):
+            if name == CATEGORY:
+                inner = element("NormDiscrete", {"field": name, "value": "a"})
+            elif self.rng.random() < 0.5:
+                inner = element("FieldRef", {"field": name})
+            else:
+                inner = self.norm(name)
+            field = element("DerivedField", {"optype": "continuous", "dataType": "double"}, inner)
+            inputs.append(element("NeuralInput", {"id": "i%d" % i}, field))
+        return inputs
+
+    def layer(self, number, size, before, method):
+        neurons = []
+        for k in range(size):
+            full = self.plain or self.rng.random() < 0.8
+            sources = before if full else self.rng.sample(before, self.rng.randint(1, len(before)))
+            cons = [element("Con", {"from": s, "weight": self.real(0.9)}) for s in sources]
+            neurons.append(element("Neuron", {"id": "%d,%d" % (number, k), "bias": self.real(1)},
+                                   *cons))
+        functions = ["logistic", "tanh", "identity", "rectifier"] * 3 + [
+            "Gauss", "sine", "cosine", "Elliott", "arctan", "square", "threshold", "radialBasis"]
+        # The last layer's numbers are compared: one that jumps would make an ulp a fault.
+        function = self.rng.choice(functions) if method is None else "identity"
+        width = 2.5 if function == "radialBasis" else None
+        return element("NeuralLayer", {"activationFunction": function, "width": width,
+                                       "normalizationMethod": method}, *neurons)
+
+    def network(self, schema, output):
+        local = self.transformations("LocalTransformations")
+        inputs = self.network_inputs()
+        before = ["i%d" % i for i in range(len(inputs))]
+        sizes = [self.rng.randint(1, 9) for _ in range(self.rng.randint(1, 2))]
+        sizes.append(len(self.classes) or 1)
+        layers = []
+        for number, size in enumerate(sizes):
+            last = number == len(sizes) - 1
+            method = ("softmax" if self.classes else "none") if last else None
+            layers.append(self.layer(number, size, before, method))
+            before = ["%d,%d" % (number, k) for k in range(size)]
+        outputs = []
+        for k, label in enumerate(self.classes or [None]):
+            inner = element("NormDiscrete", {"field": "y", "value": label})
+            if label is None:
+                inner = element("FieldRef", {"field": "y"})
+                if self.rng.random() < 0.5:
+                    norms = [element("LinearNorm", {"orig": x, "norm": n})
+                             for x, n in ((-10, 0), (20, 0.5), (40, 3))]
+                    inner = element("NormContinuous", {"field": "y"}, *norms)
+            field = element("DerivedField", {"optype": "continuous", "dataType": "double"}, inner)
+            outputs.append(element("NeuralOutput", {"outputNeuron": before[k]}, field))
+        return element("NeuralNetwork", {"functionName": self.function(),
+                                         "activationFunction": "logistic"},
+                       schema, output, local, element("NeuralInputs", {}, *inputs), *layers,
+                       element("NeuralOutputs", {}, *outputs))
+
+    # ---- ensembles
+
+    def segment(self, predicate, weight, model):
+        return element("Segment", {"weight": weight}, predicate, model)
+
+    def forest(self, schema, output, regular):
+        methods = ["average", "weightedAverage", "median", "selectFirst"]
+        methods += ["majorityVote", "weightedMajorityVote", "max"] if self.classes else [
+            "sum", "weightedSum"]
+        method = self.rng.choice(methods)
+        segments = []
+        outer = self.transformations("LocalTransformations")
+        known = list(self.derived)
+        for _ in range(self.rng.randint(1, 6)):
+            self.derived = list(known)  # a segment's own derived fields are known to it alone
+            true = element("True", {})
+            predicate = true if regular or self.rng.random() < 0.6 else self.predicate()
+            weight = round(self.rng.uniform(0.5, 3), 3)
+            inner = self.segment_schema()
+            model = self.tree(inner, "", regular)
+            if not regular and self.rng.random() < 0.25:
+                self.derived = list(known)
+                model = self.regression(inner, "")
+            segments.append(self.segment(predicate, weight, model))
+        treatment = self.rng.choice(["returnMissing", "skipSegment"])
+        # Of "max" it is left open whether the weight of what lost the contest counts.
+        threshold = self.maybe(0.5, round(self.rng.random(), 2)) if method != "max" else None
+        return element("MiningModel", {"functionName": self.function()}, schema, output, outer,
+                       element("Segmentation", {
+                           "multipleModelMethod": method, "missingThreshold": threshold,
+                           "missingPredictionTreatment": treatment}, *segments))
+
+    def chain(self, schema, output):
+        """Regressions whose outputs the last segment reads."""
+        classes, self.classes = self.classes, []
+        true, segments, names = element("True", {}), [], []
+        for i in range(self.rng.randint(1, 3)):
+            name = "s%d" % i
+            result = element("Output", {}, element("OutputField", {
+                "name": name, "optype": "continuous", "dataType": "double",
+                "feature": "predictedValue"}))
+            predicate = true if self.rng.random() < 0.7 else self.predicate()
+            make = self.rng.choice([self.regression,
+                                    lambda s, o: self.tree(s, o, False)])
+            known = list(self.derived)
+            # What the class is called is no matter of these: they predict a number.
+            schema_inner = self.segment_schema(names).replace(
+                '<MiningField name="y" usageType="target"></MiningField>', "")
+            segments.append(self.segment(predicate, None, make(schema_inner, result)))
+            self.derived = known
+            names.append(name)
+        self.classes = classes
+        self.derived = names + self.derived
+        last = self.regression(self.segment_schema(names), "")
+        segments.append(self.segment(true, None, last))
+        treatments = ["returnMissing", "continue"] + ([] if self.classes else ["skipSegment"])
+        treatment = self.rng.choice(treatments)
+        return element("MiningModel", {"functionName": self.function()}, schema, output,
+                       element("Segmentation", {"multipleModelMethod": "modelChain",
+                                                "missingPredictionTreatment": treatment},
+                               *segments))
+
+    # ---- whole
+
+    def output(self):
+        if self.rng.random() < 0.5:
+            return ""
+        fields = [{"name": "value", "feature": "predictedValue"}]
+        if self.classes:
+            fields.append({"name": "winner", "feature": "probability"})
+            fields += [{"name": "of " + c, "feature": "probability", "value": c}
+                       for c in self.rng.sample(self.classes, 2)]
+        if self.kind == "tree":
+            fields.append({"name": "where", "feature": "entityId"})
+            if self.classes:
+                fields.append({"name": "sure", "feature": "confidence"})
+        out = []
+        for field in fields:
+            text = field["feature"] == "entityId" or (
+                self.classes and field["feature"] == "predictedValue")
+            field["optype"] = "categorical" if text else "continuous"
+            field["dataType"] = "string" if text else "double"
+            out.append(element("OutputField", field))
+        if self.rng.random() < 0.3:
+            out.append(element("OutputField", {
+                "name": "turned", "optype": "continuous", "dataType": "double",
+                "feature": "transformedValue"}, self.norm("x2")))
+        return element("Output", {}, *out)
+
+    def targets(self):
+        if self.rng.random() < 0.6:
+            return ""
+        if self.classes:
+            values = [element("TargetValue", {"value": c, "priorProbability": 0.1 + 0.2 * i})
+                      for i, c in enumerate(self.classes)]
+            return element("Targets", {}, element("Target", {"field": "y"}, *values))
+        given = {"field": "y", "min": self.maybe(0.4, -20), "max": self.maybe(0.4, 30),
+                 "rescaleFactor": self.maybe(0.4, self.real()),
+                 "rescaleConstant": self.maybe(0.4, self.real()),
+                 "castInteger": self.maybe(0.15, self.rng.choice(["round", "ceiling", "floor"]))}
+        default = element("TargetValue", {"defaultValue": 7.25})
+        return element("Targets", {}, element("Target", given, self.maybe(0.5, default) or ""))
+
+    def document(self):
+        if self.kind == "regression" and self.classes:
+            self.ordinal_target = self.rng.random() < 0.3
+        shared = self.transformations("TransformationDictionary")
+        schema, output = self.schema(), self.output()
+        output += self.targets()
+        model = {
+            "plain_forest": lambda: self.forest(schema, output, True),
+            "tree": lambda: self.tree(schema, output, self.rng.random() < 0.3),
+            "forest": lambda: self.forest(schema, output, False),
+            "regression": lambda: self.regression(schema, output),
+            "general_regression": lambda: self.general_regression(schema, output),
+            "network": lambda: self.network(schema, output),
+            "chain": lambda: self.chain(schema, output),
+        }[self.kind]()
+        return ('<?xml version="1.0"?>\n<PMML version="4.4" '
+                'xmlns="http://www.dmg.org/PMML-4_4"><Header></Header>%s%s%s</PMML>\n'
+                % (self.data_dictionary(), shared, model))
+
+    # ---- rows
+
+    def cell(self, name, dirty):
+        draw = self.rng.random()
+        if draw < dirty / 2:
+            return ""
+        if name == CATEGORY:
+            return self.rng.choice(CATEGORIES + (["unheard of"] if draw < dirty else []))
+        if name == ORDINAL:
+            return self.rng.choice(LEVELS + (["higher"] if draw < dirty else []))
+        if name == INTEGER:
+            return "2.5" if draw < dirty * 0.7 else str(self.rng.randint(-5, 5))
+        if draw < dirty:
+            odd = ["many", "NaN", "-999", "3", "9.5", "8", "1e3", "-8"]
+            return self.rng.choice([o for o in odd if o != "NaN" or name not in self.as_is])
+        return str(self.rng.randint(-5, 5) if self.rng.random() < 0.2 else self.real(6))
+
+    def rows(self, count):
+        names = NUMBERS + [INTEGER, CATEGORY, ORDINAL]
+        dirty = self.rng.choice([0.0, 0.05, 0.3])
+        return names, [[self.cell(name, dirty) for name in names] for _ in range(count)]
+
+
+def make(rng, kind, row_count):
+    """(PMML text, field names, rows of cells)."""
+    maker = Maker(rng, kind)
+    return (maker.document(), *maker.rows(row_count))
