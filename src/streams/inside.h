@@ -1,0 +1,280 @@
+/*
+ * streams/inside.h - the engine's own structures, shared by its files.
+ *
+ *      weir_streams --- stream_thread --- consumer, producer
+ *           |                 +--------- task (a source partition) --- context (a node of it)
+ *           |                                 +-- inflight, inflight ... (blocks not delivered yet)
+ *           +--- global_thread --- global_table (a store's topic)
+ *
+ * A task's blocks in flight, oldest first:
+ *
+ *      [done, 0 left][done, 3 left][done, 0 left][in hand]
+ *       `-> popped: position_done = its offset_next      the second holds back all behind it
+ *
+ * position_committed <= position_done <= what was read. Only position_done is ever committed.
+ *
+ * Threads: a stream_thread and all below it belong to its thread; `shared` is under the lock of
+ *          weir_streams; counters are atomics.
+ */
+#ifndef STREAMS_INSIDE_H
+#define STREAMS_INSIDE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include <weir/streams.h>
+
+#include "base/buffer.h"
+#include "base/clock.h"
+
+enum {
+    CHILDREN_MAX = 32,
+    STORES_MAX = 32,
+    PUNCTUATORS_MAX = 16,  /* of a task */
+    THREADS_MAX = 64,
+    INFLIGHT_MAX = 4096,   /* blocks of a task that wait for their deliveries */
+    REWINDS_MAX = 5,       /* without progress, then the instance fails */
+    DEAD_LETTER_BYTES_MAX = 900 << 10, /* larger ones are cut */
+    DEAD_LETTER_CUT_BYTES = 64 << 10,
+};
+
+/* ---- topology (topology.c) ------------------------------------------------------------------- */
+
+enum node_kind { NODE_SOURCE, NODE_PROCESSOR, NODE_SINK };
+
+struct node {
+    enum node_kind kind;
+    char *name, *topic; /* topic of source and sink */
+    const struct weir_processor_ops *ops;
+    weir_decoder_factory *decoder;
+    void *config;
+    uint32_t children[CHILDREN_MAX], child_count;
+    uint32_t parents[CHILDREN_MAX], parent_count;
+};
+
+struct weir_topology {
+    struct node nodes[WEIR_NODES_MAX];
+    uint32_t node_count;
+    struct weir_global_store stores[STORES_MAX]; /* their texts are copies */
+    uint32_t store_count;
+};
+
+/* At least one source, and nothing without a way from one. */
+enum weir_err topology_check(const struct weir_topology *topology, struct weir_error *error);
+
+/* ---- tasks (task.c, progress.c, dead_letter.c) --------------------------------------------------- */
+
+struct task;
+struct stream_thread;
+
+/* A block whose outputs are on their way. Lives until its last report, whatever became of its task. */
+struct inflight {
+    struct task *task; /* NULL: the task went, or was rewound; the reports mean nothing any more */
+    struct stream_thread *thread;
+    struct inflight *next; /* of the task, or of the pool */
+    int64_t offset_first, offset_next;
+    uint64_t left; /* reports to come */
+    size_t bytes;  /* of its outputs, for back-pressure */
+    bool done;     /* processing is over: no further outputs */
+};
+
+/* A bad record of a global store on its way to the dead letters: sent until it is delivered. */
+struct letter {
+    struct letter *next;
+    struct stream_thread *thread;
+    struct weir_kafka_record record; /* points into `bytes` */
+    bool sent;
+    uint8_t bytes[];
+};
+
+struct gathered; /* records that a per-record processor forwards (context.c) */
+
+struct weir_context {
+    struct task *task;
+    uint32_t node;
+    void *self;
+    bool open; /* init has succeeded */
+    struct gathered *gathered;
+};
+
+struct punctuator {
+    enum weir_punctuation kind;
+    int64_t interval_ms, due_ms; /* due_ms -1: a stream-time one before the first record */
+    struct weir_context *context;
+    enum weir_err (*fn)(void *self, struct weir_context *context, int64_t time_ms,
+                        struct weir_error *error);
+};
+
+struct task {
+    struct stream_thread *thread;
+    struct task *next;
+    char id[32];
+    uint32_t source; /* node */
+    int32_t partition, index; /* index: the consumer's number */
+    char *topic;
+    struct weir_context contexts[WEIR_NODES_MAX];
+    struct punctuator punctuators[PUNCTUATORS_MAX];
+    uint32_t punctuator_count;
+    bool in_init;
+    int64_t stream_time_ms;
+    /* progress */
+    struct inflight *oldest, *newest;
+    uint32_t inflight_count;
+    struct inflight *in_hand; /* outputs made now belong to it */
+    int64_t position_done, position_committed;
+    int64_t failed_at;      /* position_committed at the last rewind */
+    uint32_t rewinds;       /* since the last progress */
+    bool must_rewind;
+    /* a block that could not be taken */
+    struct weir_kafka_batch parked;
+    bool is_parked;
+    const struct weir_block *input;       /* in hand, for forward_record */
+    uint32_t input_row;
+};
+
+/* Makes a task and its processors. */
+enum weir_err task_new(struct stream_thread *thread, const struct weir_kafka_partition *partition,
+                       int32_t index, struct task **out, struct weir_error *error);
+/* Closes the processors; blocks in flight are let go. */
+void task_free(struct task *task);
+/* Processes a batch, which it takes: released, or parked. AGAIN: parked. */
+enum weir_err task_process(struct task *task, struct weir_kafka_batch *batch,
+                           struct weir_error *error);
+enum weir_err task_retry(struct task *task, struct weir_error *error);
+/* Calls what is due by the clocks. */
+enum weir_err task_punctuate(struct task *task, struct weir_error *error);
+/* Lets processors give what they have buffered. */
+enum weir_err task_flush(struct task *task, struct weir_error *error);
+/* Gives a block to a node's children. */
+enum weir_err task_forward(struct task *task, uint32_t node, const struct weir_block *block,
+                           struct weir_error *error);
+/* The same to one node. */
+enum weir_err task_forward_to(struct task *task, uint32_t node, const struct weir_block *block,
+                              struct weir_error *error);
+/* Hands on what `forward_record` has gathered in all contexts. */
+enum weir_err contexts_hand_on(struct task *task, struct weir_error *error);
+void context_release(struct weir_context *context);
+
+/* Outputs begin to belong to a new block in flight. NOMEM. */
+enum weir_err progress_begin(struct task *task, int64_t offset_first, int64_t offset_next);
+/* They end. A block without outputs is done with at once. */
+void progress_end(struct task *task);
+/* Takes back a block that was parked: it has no outputs. */
+void progress_cancel(struct task *task);
+/* Counts an output of the block in hand, for its record's opaque. */
+struct inflight *progress_output(struct task *task, size_t bytes, uint64_t count);
+/* One report. */
+void progress_report(struct inflight *inflight, bool delivered);
+/* Forgets all blocks in flight; position_done falls back to what is committed. */
+void progress_drop(struct task *task);
+void inflight_pool_free(struct stream_thread *thread);
+
+/* Sends one row of rows to the dead letters in the name of the block in hand. */
+enum weir_err dead_letter_send(struct task *task, const struct weir_rows *rows, uint32_t row,
+                               enum weir_err why, const char *message, bool with_value,
+                               struct weir_error *error);
+/* A copy that is sent until it is delivered. */
+enum weir_err dead_letter_keep(struct stream_thread *thread, const struct weir_rows *rows,
+                               uint32_t row, enum weir_err why, const char *message,
+                               struct weir_error *error);
+void dead_letters_send_kept(struct stream_thread *thread);
+void dead_letters_free(struct stream_thread *thread);
+
+/* ---- threads (thread.c, global.c) ---------------------------------------------------------------- */
+
+struct stream_thread {
+    struct weir_streams *streams;
+    uint32_t number;
+    pthread_t thread;
+    struct weir_kafka_consumer *consumer;
+    struct weir_kafka_producer *producer;
+    struct task *tasks;
+    int32_t sink_partitions[WEIR_NODES_MAX]; /* of the topics, by node; 0 = not known yet */
+    struct weir_block *blocks[WEIR_NODES_MAX];     /* by source: rows in hand */
+    struct weir_decoder *decoders[WEIR_NODES_MAX]; /* by source; NULL = rows stay as they are */
+    struct inflight *pool;
+    struct letter *letters;
+    size_t pending_bytes; /* of outputs not delivered */
+    int64_t commit_due_ns, retry_due_ns, lag_due_ns;
+    bool producer_failed;
+    bool closing; /* no more waiting for room */
+    int64_t close_deadline_ns;
+    struct weir_header *headers; /* scratch of dead letters */
+    size_t header_capacity;
+    atomic_bool woken;
+    atomic_int_least64_t lag;
+    atomic_uint_least32_t task_count;
+    bool drained; /* at the end: everything was delivered and committed */
+    bool runs;
+};
+
+/* Makes producer and consumer; partitions of sinks are asked for. */
+enum weir_err thread_open(struct stream_thread *thread, struct weir_error *error);
+/* One round; waits for records up to timeout_ms. A failure ends the instance. */
+enum weir_err thread_step(struct stream_thread *thread, int32_t timeout_ms,
+                          struct weir_error *error);
+/* Finishes what was read, commits, leaves the group. */
+void thread_close(struct stream_thread *thread);
+void *thread_run(void *thread);
+/* Room for so many bytes more? Serves reports while it waits. */
+enum weir_err thread_produce_rows(struct stream_thread *thread, const char *topic,
+                                  int32_t partition, const struct weir_rows *rows, uint32_t first,
+                                  uint32_t end, void *opaque, uint32_t *accepted,
+                                  struct weir_error *error);
+enum weir_err thread_produce(struct stream_thread *thread, const struct weir_kafka_record *record,
+                             struct weir_error *error);
+
+struct global_table {
+    const struct weir_global_store *store;
+    struct weir_kafka_table *table;
+    struct weir_block *block;
+    struct weir_kafka_batch batch; /* one that was not taken yet */
+    bool has_batch, at_end;
+};
+
+/* One round over all stores; *ready_out: all are read to the end and ready. */
+enum weir_err globals_step(struct weir_streams *streams, int32_t timeout_ms, bool *ready_out,
+                           struct weir_error *error);
+enum weir_err globals_open(struct weir_streams *streams, struct weir_error *error);
+void globals_close(struct weir_streams *streams);
+void *globals_run(void *streams);
+
+/* ---- the instance (streams.c) -------------------------------------------------------------------- */
+
+struct stream_counters {
+    atomic_uint_least64_t consumed, to_sinks, delivered, dead_letters, commits, commit_failures,
+        rebalances, rewinds, global_records;
+};
+
+struct weir_streams {
+    struct weir_topology *topology;
+    struct weir_kafka *kafka;
+    struct weir_streams_options options;
+    char *texts; /* the options' strings */
+    const struct weir_clock *clock;
+    struct stream_thread *threads[THREADS_MAX];
+    struct global_table tables[STORES_MAX];
+    pthread_t global_thread;
+    bool global_runs, started;
+    struct stream_counters counters;
+    atomic_bool stopping;
+    pthread_mutex_t lock; /* of what follows */
+    pthread_cond_t changed;
+    enum weir_streams_state state;
+    bool globals_ready, stopped;
+    enum weir_err stop_result;
+    struct weir_error failure;
+};
+
+/* Changes the state if that is a step that Kafka Streams knows; tells on_state. */
+void streams_become(struct weir_streams *streams, enum weir_streams_state state);
+/* The instance fails: all threads end. */
+void streams_fail(struct weir_streams *streams, const struct weir_error *error);
+int64_t streams_now_ns(const struct weir_streams *streams);
+
+static inline void count_up(atomic_uint_least64_t *counter, uint64_t more)
+{
+    atomic_fetch_add_explicit(counter, more, memory_order_relaxed);
+}
+
+#endif

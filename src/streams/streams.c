@@ -1,0 +1,300 @@
+/* streams/streams.c - the life of an instance, its states and figures. */
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "streams/inside.h"
+
+void weir_streams_options_default(struct weir_streams_options *options)
+{
+    *options = (struct weir_streams_options){.threads = 1,
+                                             .commit_interval_ms = 30000,
+                                             .poll_ms = 100,
+                                             .batch_rows = 1024,
+                                             .linger_ms = 100,
+                                             .input_bytes = 64 << 20,
+                                             .partitions_expected = 16,
+                                             .output_bytes = 64 << 20,
+                                             .drain_timeout_ms = 30000};
+}
+
+/* ---- states ---------------------------------------------------------------------------------- */
+
+const char *weir_streams_state_name(enum weir_streams_state state)
+{
+    static const char *const names[] = {"CREATED", "REBALANCING",   "RUNNING", "PENDING_SHUTDOWN",
+                                        "NOT_RUNNING", "PENDING_ERROR", "ERROR"};
+    return names[state];
+}
+
+/* The steps that Kafka Streams' client knows (KafkaStreams.State). */
+static bool is_step(enum weir_streams_state from, enum weir_streams_state to)
+{
+    static const uint8_t steps[] = {
+        [WEIR_STREAMS_CREATED] = 1 << WEIR_STREAMS_REBALANCING | 1 << WEIR_STREAMS_PENDING_SHUTDOWN,
+        [WEIR_STREAMS_REBALANCING] = 1 << WEIR_STREAMS_RUNNING |
+                                     1 << WEIR_STREAMS_PENDING_SHUTDOWN |
+                                     1 << WEIR_STREAMS_PENDING_ERROR,
+        [WEIR_STREAMS_RUNNING] = 1 << WEIR_STREAMS_REBALANCING |
+                                 1 << WEIR_STREAMS_PENDING_SHUTDOWN |
+                                 1 << WEIR_STREAMS_PENDING_ERROR,
+        [WEIR_STREAMS_PENDING_SHUTDOWN] = 1 << WEIR_STREAMS_NOT_RUNNING,
+        [WEIR_STREAMS_NOT_RUNNING] = 0,
+        [WEIR_STREAMS_PENDING_ERROR] = 1 << WEIR_STREAMS_ERROR,
+        [WEIR_STREAMS_ERROR] = 0,
+    };
+    return steps[from] >> to & 1;
+}
+
+void streams_become(struct weir_streams *streams, enum weir_streams_state state)
+{
+    pthread_mutex_lock(&streams->lock);
+    enum weir_streams_state from = streams->state;
+    bool step = is_step(from, state);
+    if (step)
+        streams->state = state;
+    pthread_cond_broadcast(&streams->changed);
+    pthread_mutex_unlock(&streams->lock);
+    if (step && streams->options.on_state)
+        streams->options.on_state(streams->options.opaque, from, state);
+}
+
+enum weir_streams_state weir_streams_state(const struct weir_streams *streams)
+{
+    struct weir_streams *locked = (struct weir_streams *)(uintptr_t)streams;
+    pthread_mutex_lock(&locked->lock);
+    enum weir_streams_state state = streams->state;
+    pthread_mutex_unlock(&locked->lock);
+    return state;
+}
+
+/* Wakes everybody who waits. */
+static void wake_all(struct weir_streams *streams)
+{
+    pthread_mutex_lock(&streams->lock);
+    pthread_cond_broadcast(&streams->changed);
+    pthread_mutex_unlock(&streams->lock);
+}
+
+void streams_fail(struct weir_streams *streams, const struct weir_error *error)
+{
+    pthread_mutex_lock(&streams->lock);
+    if (streams->failure.code == WEIR_OK)
+        streams->failure = *error;
+    pthread_mutex_unlock(&streams->lock);
+    weir_log(&streams->options.log, WEIR_LOG_ERROR, "streams", "%s", error->message);
+    atomic_store(&streams->stopping, true);
+    streams_become(streams, WEIR_STREAMS_PENDING_ERROR);
+    streams_become(streams, WEIR_STREAMS_ERROR);
+    wake_all(streams);
+}
+
+void weir_streams_failure(const struct weir_streams *streams, struct weir_error *out)
+{
+    struct weir_streams *locked = (struct weir_streams *)(uintptr_t)streams;
+    pthread_mutex_lock(&locked->lock);
+    *out = streams->failure;
+    pthread_mutex_unlock(&locked->lock);
+}
+
+/* ---- making ---------------------------------------------------------------------------------- */
+
+static enum weir_err check_options(const struct weir_streams_options *options,
+                                   struct weir_error *error)
+{
+    if (!options->application_id || !*options->application_id)
+        return weir_error_set(error, WEIR_INVALID, -1, "application.id is needed");
+    if (options->threads < 1 || options->threads > THREADS_MAX)
+        return weir_error_set(error, WEIR_INVALID, -1, "num.stream.threads must be from 1 to %d",
+                              THREADS_MAX);
+    if (options->batch_rows < 1 || options->batch_rows > WEIR_KAFKA_BATCH_MAX)
+        return weir_error_set(error, WEIR_INVALID, -1, "batch_rows must be from 1 to %d",
+                              WEIR_KAFKA_BATCH_MAX);
+    if (options->commit_interval_ms < 1 || options->poll_ms < 0 || options->linger_ms < 0 ||
+        options->drain_timeout_ms < 0 || !options->input_bytes || !options->output_bytes)
+        return weir_error_set(error, WEIR_INVALID, -1,
+                              "a time is negative or a size is 0: begin with "
+                              "weir_streams_options_default");
+    return WEIR_OK;
+}
+
+static char *keep(char **at, const char *text)
+{
+    char *begin = *at;
+    if (!text)
+        return NULL;
+    *at = stpcpy(begin, text) + 1;
+    return begin;
+}
+
+static size_t length(const char *text)
+{
+    return text ? strlen(text) + 1 : 0;
+}
+
+static enum weir_err copy_texts(struct weir_streams *streams)
+{
+    struct weir_streams_options *options = &streams->options;
+    size_t bytes = length(options->application_id) + length(options->group_instance_id) +
+                   length(options->dead_letter_topic);
+    char *at = streams->texts = weir_alloc(bytes);
+    if (!at)
+        return WEIR_NOMEM;
+    options->application_id = keep(&at, options->application_id);
+    options->group_instance_id = keep(&at, options->group_instance_id);
+    options->dead_letter_topic = keep(&at, options->dead_letter_topic);
+    return WEIR_OK;
+}
+
+static enum weir_err make_threads(struct weir_streams *streams)
+{
+    for (uint32_t i = 0; i < streams->options.threads; i++) {
+        struct stream_thread *thread = weir_calloc(1, sizeof *thread);
+        if (!thread)
+            return WEIR_NOMEM;
+        thread->streams = streams;
+        thread->number = i + 1;
+        atomic_init(&thread->lag, -1);
+        streams->threads[i] = thread;
+    }
+    return WEIR_OK;
+}
+
+static void destroy(struct weir_streams *streams)
+{
+    for (uint32_t i = 0; i < THREADS_MAX; i++)
+        weir_free(streams->threads[i]);
+    weir_topology_free(streams->topology);
+    weir_free(streams->texts);
+    pthread_cond_destroy(&streams->changed);
+    pthread_mutex_destroy(&streams->lock);
+    weir_free(streams);
+}
+
+enum weir_err weir_streams_new(struct weir_topology *topology, struct weir_kafka *kafka,
+                               const struct weir_streams_options *options,
+                               struct weir_streams **streams_out, struct weir_error *error)
+{
+    enum weir_err err = check_options(options, error);
+    if (err == WEIR_OK)
+        err = topology_check(topology, error);
+    struct weir_streams *streams = err == WEIR_OK ? weir_calloc(1, sizeof *streams) : NULL;
+    if (!streams) {
+        weir_topology_free(topology);
+        return err != WEIR_OK ? err
+                              : weir_error_set(error, WEIR_NOMEM, -1, "no memory for an instance");
+    }
+    streams->topology = topology;
+    streams->kafka = kafka;
+    streams->options = *options;
+    streams->clock = weir_clock_real();
+    pthread_mutex_init(&streams->lock, NULL);
+    pthread_cond_init(&streams->changed, NULL);
+    err = copy_texts(streams);
+    if (err == WEIR_OK)
+        err = make_threads(streams);
+    if (err != WEIR_OK) {
+        destroy(streams);
+        return weir_error_set(error, err, -1, "no memory for an instance");
+    }
+    *streams_out = streams;
+    return WEIR_OK;
+}
+
+/* ---- running --------------------------------------------------------------------------------- */
+
+enum weir_err weir_streams_start(struct weir_streams *streams, struct weir_error *error)
+{
+    if (streams->started)
+        return weir_error_set(error, WEIR_INVALID, -1, "the instance was started before");
+    streams->started = true;
+    streams_become(streams, WEIR_STREAMS_REBALANCING);
+    enum weir_err err = WEIR_OK;
+    if (streams->topology->store_count) {
+        streams->global_runs =
+            pthread_create(&streams->global_thread, NULL, globals_run, streams) == 0;
+        err = streams->global_runs ? WEIR_OK : WEIR_NOMEM;
+    } else {
+        streams->globals_ready = true;
+    }
+    for (uint32_t i = 0; i < streams->options.threads && err == WEIR_OK; i++) {
+        struct stream_thread *thread = streams->threads[i];
+        thread->runs = pthread_create(&thread->thread, NULL, thread_run, thread) == 0;
+        err = thread->runs ? WEIR_OK : WEIR_NOMEM;
+    }
+    if (err == WEIR_OK)
+        return err;
+    weir_error_set(error, err, -1, "a stream thread can't be started");
+    struct weir_error why = {.code = err, .message = "a stream thread can't be started"};
+    streams_fail(streams, &why);
+    return err;
+}
+
+void weir_streams_wake(struct weir_streams *streams)
+{
+    for (uint32_t i = 0; i < streams->options.threads; i++)
+        atomic_store(&streams->threads[i]->woken, true);
+    wake_all(streams);
+}
+
+static void join_all(struct weir_streams *streams)
+{
+    for (uint32_t i = 0; i < streams->options.threads; i++) {
+        if (streams->threads[i]->runs)
+            weir_assert(pthread_join(streams->threads[i]->thread, NULL) == 0);
+        streams->threads[i]->runs = false;
+    }
+    if (streams->global_runs)
+        weir_assert(pthread_join(streams->global_thread, NULL) == 0);
+    streams->global_runs = false;
+}
+
+enum weir_err weir_streams_stop(struct weir_streams *streams)
+{
+    bool drained = true;
+    if (streams->stopped)
+        return streams->stop_result;
+    streams_become(streams, WEIR_STREAMS_PENDING_SHUTDOWN);
+    atomic_store(&streams->stopping, true);
+    wake_all(streams);
+    join_all(streams);
+    for (uint32_t i = 0; i < streams->options.threads; i++)
+        drained &= !streams->started || streams->threads[i]->drained;
+    streams->stopped = true;
+    streams->stop_result = drained ? WEIR_OK : WEIR_TIMEOUT;
+    streams_become(streams, WEIR_STREAMS_NOT_RUNNING);
+    return streams->stop_result;
+}
+
+void weir_streams_free(struct weir_streams *streams)
+{
+    if (!streams)
+        return;
+    if (weir_streams_stop(streams) != WEIR_OK)
+        weir_log(&streams->options.log, WEIR_LOG_WARN, "streams",
+                 "ended before everything was delivered");
+    destroy(streams);
+}
+
+/* ---- figures --------------------------------------------------------------------------------- */
+
+void weir_streams_stats(const struct weir_streams *streams, struct weir_streams_stats *out)
+{
+    const struct stream_counters *counters = &streams->counters;
+    *out = (struct weir_streams_stats){
+        .records_consumed = atomic_load(&counters->consumed),
+        .records_forwarded_to_sinks = atomic_load(&counters->to_sinks),
+        .records_delivered = atomic_load(&counters->delivered),
+        .dead_letters = atomic_load(&counters->dead_letters),
+        .commits = atomic_load(&counters->commits),
+        .commit_failures = atomic_load(&counters->commit_failures),
+        .rebalances = atomic_load(&counters->rebalances),
+        .rewinds = atomic_load(&counters->rewinds),
+        .global_records = atomic_load(&counters->global_records),
+        .threads = streams->options.threads};
+    for (uint32_t i = 0; i < streams->options.threads; i++) {
+        int64_t lag = atomic_load(&streams->threads[i]->lag);
+        out->tasks += atomic_load(&streams->threads[i]->task_count);
+        out->lag_records = lag < 0 || out->lag_records < 0 ? -1 : out->lag_records + lag;
+    }
+}

@@ -1,0 +1,352 @@
+/*
+ * streams/task.c - a task: one source partition and its own copy of every processor behind it.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "streams/inside.h"
+
+static const struct weir_topology *topology_of(const struct task *task)
+{
+    return task->thread->streams->topology;
+}
+
+/* ---- life ------------------------------------------------------------------------------------ */
+
+/* Initialises the processors that can be reached from `node`, each once. */
+static enum weir_err open_contexts(struct task *task, uint32_t node, struct weir_error *error)
+{
+    const struct weir_topology *topology = topology_of(task);
+    enum weir_err err = WEIR_OK;
+    for (uint32_t i = 0; i < topology->nodes[node].child_count && err == WEIR_OK; i++) {
+        uint32_t child = topology->nodes[node].children[i];
+        const struct node *found = &topology->nodes[child];
+        struct weir_context *context = &task->contexts[child];
+        if (found->kind != NODE_PROCESSOR || context->open)
+            continue;
+        if (found->ops->init) {
+            err = found->ops->init(found->config, context, &context->self, error);
+            if (err != WEIR_OK) {
+                weir_error_context(error, "processor %s", found->name);
+                return err;
+            }
+        }
+        context->open = true;
+        err = open_contexts(task, child, error);
+    }
+    return err;
+}
+
+static int32_t source_of(const struct weir_topology *topology, const char *topic)
+{
+    for (uint32_t i = 0; i < topology->node_count; i++)
+        if (topology->nodes[i].kind == NODE_SOURCE && strcmp(topology->nodes[i].topic, topic) == 0)
+            return (int32_t)i;
+    return -1;
+}
+
+enum weir_err task_new(struct stream_thread *thread, const struct weir_kafka_partition *partition,
+                       int32_t index, struct task **out, struct weir_error *error)
+{
+    const struct weir_topology *topology = thread->streams->topology;
+    int32_t source = source_of(topology, partition->topic);
+    weir_assert(source >= 0); /* we subscribe to nothing else */
+    struct task *task = weir_calloc(1, sizeof *task);
+    char *topic = task ? weir_strdup(partition->topic) : NULL;
+    if (!topic) {
+        weir_free(task);
+        return weir_error_set(error, WEIR_NOMEM, -1, "no memory for a task");
+    }
+    task->thread = thread;
+    task->topic = topic;
+    task->source = (uint32_t)source;
+    task->partition = partition->partition;
+    task->index = index;
+    task->stream_time_ms = -1;
+    task->position_done = task->position_committed = partition->offset;
+    task->failed_at = -1;
+    snprintf(task->id, sizeof task->id, "0_%d", (int)partition->partition);
+    for (uint32_t i = 0; i < topology->node_count; i++)
+        task->contexts[i] = (struct weir_context){.task = task, .node = i};
+    task->in_init = true;
+    enum weir_err err = open_contexts(task, task->source, error);
+    task->in_init = false;
+    if (err != WEIR_OK) {
+        task_free(task);
+        return err;
+    }
+    *out = task;
+    return WEIR_OK;
+}
+
+void task_free(struct task *task)
+{
+    const struct weir_topology *topology = topology_of(task);
+    for (uint32_t i = 0; i < topology->node_count; i++) {
+        struct weir_context *context = &task->contexts[i];
+        if (context->open && topology->nodes[i].ops->close)
+            topology->nodes[i].ops->close(context->self, context);
+        context_release(context);
+    }
+    progress_drop(task);
+    if (task->is_parked)
+        weir_kafka_batch_release(&task->parked);
+    weir_free(task->topic);
+    weir_free(task);
+}
+
+/* ---- nodes ----------------------------------------------------------------------------------- */
+
+/* Rows first .. end-1, all of them OK, of a block to a topic. */
+static enum weir_err sink_rows(struct task *task, const struct node *sink, uint32_t node,
+                               const struct weir_rows *rows, uint32_t first, uint32_t end,
+                               struct weir_error *error)
+{
+    struct stream_thread *thread = task->thread;
+    size_t bytes = 0;
+    for (uint32_t row = first; row < end; row++)
+        bytes += rows->key[row].bytes + rows->value[row].bytes;
+    int32_t partitions = thread->sink_partitions[node];
+    int32_t source_partitions = thread->sink_partitions[task->source];
+    bool same = partitions > 0 && partitions == source_partitions;
+    uint32_t count = end - first, accepted = 0;
+    struct inflight *inflight = progress_output(task, bytes, count);
+    enum weir_err err =
+        thread_produce_rows(thread, sink->topic, same ? task->partition : -1, rows, first, end,
+                            inflight, &accepted, error);
+    count_up(&thread->streams->counters.to_sinks, accepted);
+    for (uint32_t refused = count - accepted; refused; refused--)
+        progress_report(inflight, true); /* no report will come for it */
+    if ((err == WEIR_LIMIT || err == WEIR_INVALID) && first + accepted < end) {
+        /* this very record will never be taken: a dead letter without value, and on behind it */
+        err = dead_letter_send(task, rows, first + accepted, err, error ? error->message : "", false,
+                               error);
+        if (err == WEIR_OK && first + accepted + 1 < end)
+            err = sink_rows(task, sink, node, rows, first + accepted + 1, end, error);
+    }
+    return err;
+}
+
+/* The runs of good rows of a block. */
+static enum weir_err run_sink(struct task *task, const struct node *sink, uint32_t node,
+                              const struct weir_block *block, struct weir_error *error)
+{
+    enum weir_err err = WEIR_OK;
+    for (uint32_t row = 0, end; row < block->rows && err == WEIR_OK; row = end) {
+        end = row + 1;
+        if (block->status[row] != WEIR_OK)
+            continue;
+        while (end < block->rows && block->status[end] == WEIR_OK)
+            end++;
+        err = sink_rows(task, sink, node, &block->rows_meta, row, end, error);
+    }
+    return err;
+}
+
+static enum weir_err run_processor(struct task *task, const struct node *node,
+                                   struct weir_context *context, const struct weir_block *block,
+                                   struct weir_error *error)
+{
+    if (node->ops->process_batch)
+        return node->ops->process_batch(context->self, context, block, error);
+    const struct weir_block *outer = task->input;
+    uint32_t outer_row = task->input_row;
+    enum weir_err err = WEIR_OK;
+    task->input = block;
+    for (uint32_t row = 0; row < block->rows && err == WEIR_OK; row++) {
+        if (block->status[row] != WEIR_OK)
+            continue;
+        task->input_row = row;
+        err = node->ops->process(context->self, context, block, row, error);
+    }
+    task->input = outer;
+    task->input_row = outer_row;
+    return err;
+}
+
+enum weir_err task_forward_to(struct task *task, uint32_t index, const struct weir_block *block,
+                              struct weir_error *error)
+{
+    const struct node *node = &topology_of(task)->nodes[index];
+    enum weir_err err = node->kind == NODE_SINK
+                            ? run_sink(task, node, index, block, error)
+                            : run_processor(task, node, &task->contexts[index], block, error);
+    if (err != WEIR_OK && err != WEIR_AGAIN)
+        weir_error_context(error, "%s %s", node->kind == NODE_SINK ? "sink" : "processor",
+                           node->name);
+    return err;
+}
+
+enum weir_err task_forward(struct task *task, uint32_t node, const struct weir_block *block,
+                           struct weir_error *error)
+{
+    const struct node *from = &topology_of(task)->nodes[node];
+    enum weir_err err = WEIR_OK;
+    for (uint32_t i = 0; i < from->child_count && err == WEIR_OK; i++)
+        err = task_forward_to(task, from->children[i], block, error);
+    return err;
+}
+
+/* ---- blocks ---------------------------------------------------------------------------------- */
+
+/* Makes the thread's block of this source hold the batch. */
+static enum weir_err fill_block(struct task *task, const struct weir_kafka_batch *batch,
+                                struct weir_block **out, struct weir_error *error)
+{
+    struct stream_thread *thread = task->thread;
+    struct weir_block *block = thread->blocks[task->source];
+    struct weir_decoder *decoder = thread->decoders[task->source];
+    enum weir_err err = weir_block_prepare(block, batch->count);
+    if (err == WEIR_OK) {
+        block->rows_meta = batch->rows;
+        block->rows_meta.topic = task->topic;
+        if (decoder)
+            err = weir_decode(decoder, block);
+    }
+    *out = block;
+    return err == WEIR_OK ? err : weir_error_set(error, err, -1, "no memory for a block of records");
+}
+
+/* The rows that could not be decoded, with the words for why. */
+static enum weir_err send_undecodable(struct task *task, const struct weir_block *block,
+                                      struct weir_error *error)
+{
+    struct weir_decoder *decoder = task->thread->decoders[task->source];
+    enum weir_err err = WEIR_OK;
+    for (uint32_t row = 0; block->failed && row < block->rows && err == WEIR_OK; row++) {
+        struct weir_error why = {.code = WEIR_OK};
+        if (block->status[row] == WEIR_OK)
+            continue;
+        weir_decode_explain(decoder, block->rows_meta.value[row], &why);
+        err = dead_letter_send(task, &block->rows_meta, row, (enum weir_err)block->status[row],
+                               why.message, true, error);
+    }
+    return err;
+}
+
+static void note_time(struct task *task, const struct weir_kafka_batch *batch)
+{
+    for (uint32_t row = 0; row < batch->count; row++)
+        if (batch->rows.timestamp_ms[row] > task->stream_time_ms)
+            task->stream_time_ms = batch->rows.timestamp_ms[row];
+}
+
+static enum weir_err process(struct task *task, const struct weir_kafka_batch *batch,
+                             struct weir_error *error)
+{
+    struct weir_block *block;
+    enum weir_err err = fill_block(task, batch, &block, error);
+    if (err != WEIR_OK)
+        return err;
+    err = progress_begin(task, batch->rows.offset[0], batch->offset_next);
+    if (err != WEIR_OK)
+        return weir_error_set(error, err, -1, "no memory for a block in flight");
+    err = task_forward(task, task->source, block, error);
+    if (err == WEIR_AGAIN) {
+        progress_cancel(task);
+        return err;
+    }
+    if (err == WEIR_OK)
+        err = contexts_hand_on(task, error);
+    if (err == WEIR_OK)
+        err = send_undecodable(task, block, error);
+    if (err == WEIR_OK)
+        progress_end(task);
+    return err; /* else the task is rewound, which lets the block go */
+}
+
+enum weir_err task_process(struct task *task, struct weir_kafka_batch *batch,
+                           struct weir_error *error)
+{
+    note_time(task, batch);
+    enum weir_err err = process(task, batch, error);
+    if (err == WEIR_AGAIN) {
+        task->parked = *batch;
+        task->is_parked = true;
+        return err;
+    }
+    if (err == WEIR_OK)
+        count_up(&task->thread->streams->counters.consumed, batch->count);
+    weir_kafka_batch_release(batch);
+    return err;
+}
+
+enum weir_err task_retry(struct task *task, struct weir_error *error)
+{
+    struct weir_kafka_batch batch = task->parked;
+    task->is_parked = false;
+    return task_process(task, &batch, error);
+}
+
+/* ---- time and flush -------------------------------------------------------------------------- */
+
+/* Runs something that may forward outside of a block: its outputs hold back the position as it is. */
+static enum weir_err run_aside(struct task *task,
+                               enum weir_err (*what)(struct task *task, void *opaque,
+                                                     struct weir_error *error),
+                               void *opaque, struct weir_error *error)
+{
+    int64_t next = task->newest ? task->newest->offset_next : task->position_done;
+    if (progress_begin(task, next, next) != WEIR_OK)
+        return weir_error_set(error, WEIR_NOMEM, -1, "no memory for a block in flight");
+    enum weir_err err = what(task, opaque, error);
+    if (err == WEIR_OK)
+        err = contexts_hand_on(task, error);
+    if (err == WEIR_OK)
+        progress_end(task);
+    return err;
+}
+
+static enum weir_err call_punctuator(struct task *task, void *opaque, struct weir_error *error)
+{
+    struct punctuator *punctuator = opaque;
+    (void)task;
+    return punctuator->fn(punctuator->context->self, punctuator->context, punctuator->due_ms,
+                          error);
+}
+
+enum weir_err task_punctuate(struct task *task, struct weir_error *error)
+{
+    int64_t wall_ms = weir_clock_wall_ms(task->thread->streams->clock);
+    enum weir_err err = WEIR_OK;
+    for (uint32_t i = 0; i < task->punctuator_count && err == WEIR_OK; i++) {
+        struct punctuator *punctuator = &task->punctuators[i];
+        int64_t now_ms =
+            punctuator->kind == WEIR_WALL_CLOCK_TIME ? wall_ms : task->stream_time_ms;
+        if (now_ms < 0)
+            continue;
+        if (punctuator->due_ms < 0) /* stream time has begun */
+            punctuator->due_ms = now_ms;
+        if (now_ms < punctuator->due_ms)
+            continue;
+        int64_t called_ms = punctuator->due_ms;
+        punctuator->due_ms = now_ms;
+        err = run_aside(task, call_punctuator, punctuator, error);
+        /* the rhythm is kept; what was missed is not made up for */
+        int64_t missed = (now_ms - called_ms) / punctuator->interval_ms;
+        punctuator->due_ms = called_ms + (missed + 1) * punctuator->interval_ms;
+    }
+    return err;
+}
+
+static enum weir_err call_flush(struct task *task, void *opaque, struct weir_error *error)
+{
+    const struct weir_topology *topology = topology_of(task);
+    enum weir_err err = WEIR_OK;
+    (void)opaque;
+    for (uint32_t i = 0; i < topology->node_count && err == WEIR_OK; i++)
+        if (task->contexts[i].open && topology->nodes[i].ops->flush)
+            err = topology->nodes[i].ops->flush(task->contexts[i].self, &task->contexts[i], error);
+    return err;
+}
+
+enum weir_err task_flush(struct task *task, struct weir_error *error)
+{
+    const struct weir_topology *topology = topology_of(task);
+    bool any = false;
+    for (uint32_t i = 0; i < topology->node_count; i++)
+        any |= task->contexts[i].open && topology->nodes[i].ops->flush;
+    return any ? run_aside(task, call_flush, NULL, error) : WEIR_OK;
+}

@@ -1,0 +1,586 @@
+/*
+ * streams/thread.c - a stream thread: reads, processes, commits.
+ *
+ * A round: reports -> rewinds -> parked blocks -> punctuators -> commit -> records.
+ *
+ * Rebalances are told inside the poll: a partition that is lost first gets the deliveries of what was
+ * read of it (for a bounded time), then its commit, then its task is closed.
+ */
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "streams/inside.h"
+
+enum {
+    COMMIT_TIMEOUT_MS = 5000,
+    REVOKE_TIMEOUT_MS = 10000, /* for the deliveries of what is lost */
+    ADMIN_TIMEOUT_MS = 5000,
+    CLOSE_TIMEOUT_MS = 3000,
+    RETRY_COMMIT_MS = 1000,
+    RETRY_PARKED_MS = 100,
+    LAG_EVERY_MS = 500,
+    REPORTS_WAIT_MS = 10,
+    BLOCK_BYTES_MAX = 16 << 20, /* headroom of the producer's queue: what one block may lead to */
+    LINGERING_MS = 10,          /* how soon reports are looked for while some are out */
+};
+
+int64_t streams_now_ns(const struct weir_streams *streams)
+{
+    return weir_clock_now_ns(streams->clock);
+}
+
+/* ---- producing ------------------------------------------------------------------------------- */
+
+static void delivered(void *opaque, void *record_opaque, int32_t partition, int64_t offset,
+                      const struct weir_error *error)
+{
+    struct stream_thread *thread = opaque;
+    (void)partition;
+    (void)offset;
+    if (!error)
+        count_up(&thread->streams->counters.delivered, 1);
+    if (error && error->fatal)
+        thread->producer_failed = true;
+    if ((uintptr_t)record_opaque & 1) { /* a kept letter, see dead_letter.c */
+        struct letter *letter = (struct letter *)((uintptr_t)record_opaque & ~(uintptr_t)1);
+        struct letter **at = &thread->letters;
+        while (*at != letter)
+            at = &(*at)->next;
+        letter->sent = false;
+        if (error && error->code != WEIR_LIMIT && error->code != WEIR_INVALID)
+            return; /* again with the next round */
+        *at = letter->next;
+        weir_free(letter);
+        return;
+    }
+    if (error)
+        weir_log(&thread->streams->options.log, WEIR_LOG_WARN, "streams",
+                 "a record was not delivered: %s", error->message);
+    progress_report(record_opaque, !error);
+}
+
+static enum weir_err open_producer(struct stream_thread *thread, struct weir_error *error)
+{
+    struct weir_streams *streams = thread->streams;
+    struct weir_kafka_producer_options options;
+    weir_kafka_producer_options_default(&options);
+    options.linger_ms = streams->options.linger_ms;
+    options.queue_bytes = streams->options.output_bytes / streams->options.threads +
+                          (size_t)BLOCK_BYTES_MAX;
+    options.delivered = delivered;
+    options.opaque = thread;
+    thread->producer_failed = false;
+    return weir_kafka_producer_new(streams->kafka, &options, &thread->producer, error);
+}
+
+/* Waits for room in the queue, a moment at a time. False: there is no more time. */
+static bool wait_for_room(struct stream_thread *thread)
+{
+    if (thread->closing && streams_now_ns(thread->streams) >= thread->close_deadline_ns)
+        return false;
+    if (!thread->closing && atomic_load(&thread->streams->stopping)) {
+        thread->closing = true;
+        thread->close_deadline_ns =
+            streams_now_ns(thread->streams) +
+            thread->streams->options.drain_timeout_ms * WEIR_NS_PER_MS;
+    }
+    weir_kafka_producer_poll(thread->producer, REPORTS_WAIT_MS);
+    return !thread->producer_failed;
+}
+
+enum weir_err thread_produce_rows(struct stream_thread *thread, const char *topic,
+                                  int32_t partition, const struct weir_rows *rows, uint32_t first,
+                                  uint32_t end, void *opaque, uint32_t *accepted,
+                                  struct weir_error *error)
+{
+    enum weir_err err;
+    *accepted = 0;
+    do {
+        uint32_t taken = 0;
+        err = weir_kafka_produce_rows(thread->producer, topic, partition, rows, first + *accepted,
+                                      end, opaque, &taken, error);
+        *accepted += taken;
+    } while (err == WEIR_AGAIN && wait_for_room(thread));
+    return err == WEIR_AGAIN ? weir_error_set(error, WEIR_TIMEOUT, -1, "no room to produce to %s",
+                                              topic)
+                             : err;
+}
+
+enum weir_err thread_produce(struct stream_thread *thread, const struct weir_kafka_record *record,
+                             struct weir_error *error)
+{
+    enum weir_err err;
+    do
+        err = weir_kafka_produce(thread->producer, record, error);
+    while (err == WEIR_AGAIN && wait_for_room(thread));
+    return err;
+}
+
+/* ---- committing ------------------------------------------------------------------------------ */
+
+static void note_commit(struct task *task, const struct weir_kafka_partition *partition)
+{
+    if (partition->err != WEIR_OK)
+        return;
+    if (partition->offset > task->position_committed)
+        task->rewinds = 0; /* there is progress */
+    task->position_committed = partition->offset;
+}
+
+/* Commits what is done of these tasks (all of the thread with only = NULL). */
+static enum weir_err commit(struct stream_thread *thread, const struct weir_kafka_partition *only,
+                            uint32_t only_count, struct weir_error *error)
+{
+    enum { AT_ONCE = 512 };
+    struct weir_kafka_partition partitions[AT_ONCE];
+    struct task *tasks[AT_ONCE];
+    uint32_t count = 0;
+    for (struct task *task = thread->tasks; task && count < AT_ONCE; task = task->next) {
+        bool wanted = !only;
+        for (uint32_t i = 0; i < only_count && !wanted; i++)
+            wanted = only[i].partition == task->partition &&
+                     strcmp(only[i].topic, task->topic) == 0;
+        if (!wanted || task->position_done <= task->position_committed)
+            continue;
+        partitions[count] = (struct weir_kafka_partition){
+            .topic = task->topic, .partition = task->partition, .offset = task->position_done};
+        tasks[count++] = task;
+    }
+    if (!count)
+        return WEIR_OK;
+    enum weir_err err =
+        weir_kafka_commit(thread->consumer, partitions, count, COMMIT_TIMEOUT_MS, error);
+    if (err == WEIR_OK) {
+        for (uint32_t i = 0; i < count; i++)
+            note_commit(tasks[i], &partitions[i]);
+        count_up(&thread->streams->counters.commits, 1);
+    } else if (err != WEIR_AGAIN) {
+        count_up(&thread->streams->counters.commit_failures, 1);
+        weir_log(&thread->streams->options.log, WEIR_LOG_WARN, "streams",
+                 "offsets were not committed: %s", error->message);
+    }
+    return err;
+}
+
+static enum weir_err commit_if_due(struct stream_thread *thread, struct weir_error *error)
+{
+    int64_t now_ns = streams_now_ns(thread->streams);
+    if (now_ns < thread->commit_due_ns)
+        return WEIR_OK;
+    for (struct task *task = thread->tasks; task; task = task->next) {
+        enum weir_err err = task_flush(task, error);
+        if (err != WEIR_OK) {
+            task->must_rewind = true;
+            weir_log(&thread->streams->options.log, WEIR_LOG_WARN, "streams", "task %s: %s",
+                     task->id, error->message);
+        }
+    }
+    struct weir_error why = {.code = WEIR_OK};
+    int64_t interval_ms = thread->streams->options.commit_interval_ms;
+    if (commit(thread, NULL, 0, &why) != WEIR_OK && interval_ms > RETRY_COMMIT_MS)
+        interval_ms = RETRY_COMMIT_MS;
+    thread->commit_due_ns = now_ns + interval_ms * WEIR_NS_PER_MS;
+    return WEIR_OK;
+}
+
+/* ---- rebalances ------------------------------------------------------------------------------ */
+
+static void gained(void *opaque, struct weir_kafka_partition *partitions, const int32_t *indexes,
+                   uint32_t count)
+{
+    struct stream_thread *thread = opaque;
+    for (uint32_t i = 0; i < count; i++) {
+        struct weir_error error = {.code = WEIR_OK};
+        struct task *task;
+        if (task_new(thread, &partitions[i], indexes[i], &task, &error) != WEIR_OK) {
+            streams_fail(thread->streams, &error);
+            return;
+        }
+        task->next = thread->tasks;
+        thread->tasks = task;
+        atomic_fetch_add(&thread->task_count, 1);
+        weir_log(&thread->streams->options.log, WEIR_LOG_INFO, "streams",
+                 "task %s: %s-%d from offset %lld", task->id, task->topic, (int)task->partition,
+                 (long long)partitions[i].offset);
+    }
+    count_up(&thread->streams->counters.rebalances, 1);
+    streams_become(thread->streams, WEIR_STREAMS_RUNNING);
+}
+
+static struct task **find(struct stream_thread *thread,
+                          const struct weir_kafka_partition *partition)
+{
+    struct task **at = &thread->tasks;
+    while (*at && ((*at)->partition != partition->partition ||
+                   strcmp((*at)->topic, partition->topic) != 0))
+        at = &(*at)->next;
+    return at;
+}
+
+/* Waits until everything of these tasks is delivered, or one of them fails. */
+static bool wait_for_deliveries(struct stream_thread *thread,
+                                const struct weir_kafka_partition *partitions, uint32_t count,
+                                int64_t deadline_ns)
+{
+    for (;;) {
+        bool pending = false;
+        for (uint32_t i = 0; i < count; i++) {
+            const struct task *task = *find(thread, &partitions[i]);
+            pending |= task && task->oldest && !task->must_rewind;
+        }
+        if (!pending)
+            return true;
+        if (streams_now_ns(thread->streams) >= deadline_ns || thread->producer_failed)
+            return false;
+        if (!weir_kafka_producer_poll(thread->producer, REPORTS_WAIT_MS) &&
+            thread->streams->clock->is_virtual)
+            return false; /* time does not pass while we wait */
+    }
+}
+
+static void close_task(struct stream_thread *thread, struct task **at)
+{
+    struct task *task = *at;
+    *at = task->next;
+    task_free(task);
+    atomic_fetch_sub(&thread->task_count, 1);
+}
+
+static void lost(void *opaque, const struct weir_kafka_partition *partitions,
+                 const int32_t *indexes, uint32_t count, bool gone)
+{
+    struct stream_thread *thread = opaque;
+    struct weir_error error = {.code = WEIR_OK};
+    (void)indexes;
+    if (!gone) {
+        int64_t deadline_ns =
+            thread->closing ? thread->close_deadline_ns
+                            : streams_now_ns(thread->streams) + REVOKE_TIMEOUT_MS * WEIR_NS_PER_MS;
+        for (uint32_t i = 0; i < count; i++) {
+            struct task *task = *find(thread, &partitions[i]);
+            if (task && !task->must_rewind && task_flush(task, &error) != WEIR_OK)
+                task->must_rewind = true;
+        }
+        wait_for_deliveries(thread, partitions, count, deadline_ns);
+        commit(thread, partitions, count, &error);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        struct task **at = find(thread, &partitions[i]);
+        if (!*at)
+            continue;
+        thread->drained &= (*at)->position_done == (*at)->position_committed && !(*at)->oldest;
+        close_task(thread, at);
+    }
+    count_up(&thread->streams->counters.rebalances, 1);
+    if (!thread->tasks)
+        streams_become(thread->streams, WEIR_STREAMS_REBALANCING);
+}
+
+/* ---- opening --------------------------------------------------------------------------------- */
+
+/* How many partitions the topics of sources and sinks have: a row keeps its partition's number where
+ * that is the same. */
+static enum weir_err count_partitions(struct stream_thread *thread, struct weir_error *error)
+{
+    const struct weir_topology *topology = thread->streams->topology;
+    enum weir_err err = WEIR_OK;
+    for (uint32_t i = 0; i < topology->node_count && err == WEIR_OK; i++) {
+        const struct node *node = &topology->nodes[i];
+        if (!node->topic)
+            continue;
+        err = weir_kafka_topic_partitions(thread->streams->kafka, node->topic, ADMIN_TIMEOUT_MS,
+                                          &thread->sink_partitions[i], error);
+        if (err == WEIR_NOT_FOUND)
+            weir_error_set(error, err, -1, "topic %s of node %s does not exist", node->topic,
+                           node->name);
+    }
+    return err;
+}
+
+static enum weir_err open_blocks(struct stream_thread *thread, struct weir_error *error)
+{
+    const struct weir_topology *topology = thread->streams->topology;
+    enum weir_err err = WEIR_OK;
+    for (uint32_t i = 0; i < topology->node_count && err == WEIR_OK; i++) {
+        const struct node *node = &topology->nodes[i];
+        if (node->kind != NODE_SOURCE)
+            continue;
+        if (node->decoder)
+            err = node->decoder(node->config, &thread->decoders[i], error);
+        if (err == WEIR_OK &&
+            weir_block_new(thread->decoders[i] ? weir_decoder_schema(thread->decoders[i]) : NULL,
+                           thread->streams->options.batch_rows, &thread->blocks[i]) != WEIR_OK)
+            err = weir_error_set(error, WEIR_NOMEM, -1, "no memory for blocks");
+    }
+    return err;
+}
+
+enum weir_err thread_open(struct stream_thread *thread, struct weir_error *error)
+{
+    const struct weir_streams *streams = thread->streams;
+    const struct weir_topology *topology = streams->topology;
+    const char *topics[WEIR_NODES_MAX];
+    struct weir_kafka_consumer_options options;
+    weir_kafka_consumer_options_default(&options);
+    options.group_id = streams->options.application_id;
+    options.group_instance_id = streams->options.group_instance_id;
+    options.topics = topics;
+    for (uint32_t i = 0; i < topology->node_count; i++)
+        if (topology->nodes[i].kind == NODE_SOURCE)
+            topics[options.topic_count++] = topology->nodes[i].topic;
+    options.queue_bytes = streams->options.input_bytes / streams->options.threads;
+    options.partitions_expected = streams->options.partitions_expected;
+    options.rebalance = (struct weir_kafka_rebalance){gained, lost, thread};
+    thread->drained = true;
+    thread->commit_due_ns =
+        streams_now_ns(streams) + streams->options.commit_interval_ms * WEIR_NS_PER_MS;
+    enum weir_err err = open_blocks(thread, error);
+    if (err == WEIR_OK)
+        err = count_partitions(thread, error);
+    if (err == WEIR_OK)
+        err = open_producer(thread, error);
+    if (err == WEIR_OK)
+        err = weir_kafka_consumer_new(streams->kafka, &options, &thread->consumer, error);
+    return err;
+}
+
+/* ---- rounds ---------------------------------------------------------------------------------- */
+
+/* A task could not process or deliver. It goes on from its last commit, unless that leads nowhere. */
+static enum weir_err task_failed(struct task *task, const struct weir_error *error)
+{
+    struct weir_streams *streams = task->thread->streams;
+    bool again = task->failed_at == task->position_committed;
+    weir_log(&streams->options.log, WEIR_LOG_WARN, "streams",
+             "task %s failed and is set back to offset %lld: %s", task->id,
+             (long long)task->position_committed, error->message);
+    task->must_rewind = true;
+    task->rewinds = again ? task->rewinds + 1 : 1;
+    task->failed_at = task->position_committed;
+    return task->rewinds > REWINDS_MAX ? error->code : WEIR_OK;
+}
+
+static enum weir_err rewind_task(struct stream_thread *thread, struct task *task,
+                                 struct weir_error *error)
+{
+    enum weir_err err =
+        weir_kafka_rewind(thread->consumer, task->index, task->position_committed, error);
+    if (err == WEIR_AGAIN || err == WEIR_NOT_FOUND)
+        return WEIR_OK; /* after the rebalance, or not at all */
+    if (err != WEIR_OK)
+        return err;
+    progress_drop(task);
+    if (task->is_parked)
+        weir_kafka_batch_release(&task->parked);
+    task->is_parked = false;
+    task->must_rewind = false;
+    count_up(&thread->streams->counters.rewinds, 1);
+    return WEIR_OK;
+}
+
+static enum weir_err rewind_tasks(struct stream_thread *thread, struct weir_error *error)
+{
+    enum weir_err err = WEIR_OK;
+    if (thread->producer_failed) { /* what it had is reported while it closes */
+        weir_kafka_producer_close(thread->producer);
+        thread->producer = NULL;
+        for (struct task *task = thread->tasks; task; task = task->next)
+            task->must_rewind = true;
+        err = open_producer(thread, error);
+    }
+    for (struct task *task = thread->tasks; task && err == WEIR_OK; task = task->next)
+        if (task->must_rewind)
+            err = rewind_task(thread, task, error);
+    return err;
+}
+
+/* A delivery that failed counts as a failure of the task, once a rewind. */
+static enum weir_err count_delivery_failures(struct stream_thread *thread,
+                                             struct weir_error *error)
+{
+    enum weir_err err = WEIR_OK;
+    for (struct task *task = thread->tasks; task && err == WEIR_OK; task = task->next) {
+        if (!task->must_rewind || task->in_hand)
+            continue;
+        weir_error_set(error, WEIR_BROKER, -1, "outputs were not delivered");
+        err = task_failed(task, error);
+    }
+    return err;
+}
+
+static enum weir_err retry_parked(struct stream_thread *thread, struct weir_error *error)
+{
+    int64_t now_ns = streams_now_ns(thread->streams);
+    enum weir_err err = WEIR_OK;
+    if (!atomic_exchange(&thread->woken, false) && now_ns < thread->retry_due_ns)
+        return WEIR_OK;
+    thread->retry_due_ns = now_ns + RETRY_PARKED_MS * WEIR_NS_PER_MS;
+    for (struct task *task = thread->tasks; task && err == WEIR_OK; task = task->next) {
+        if (!task->is_parked || task->must_rewind)
+            continue;
+        err = task_retry(task, error);
+        if (err == WEIR_AGAIN)
+            err = WEIR_OK;
+        else if (err != WEIR_OK)
+            err = task_failed(task, error);
+    }
+    return err;
+}
+
+static enum weir_err punctuate(struct stream_thread *thread, struct weir_error *error)
+{
+    enum weir_err err = WEIR_OK;
+    for (struct task *task = thread->tasks; task && err == WEIR_OK; task = task->next) {
+        if (!task->punctuator_count || task->must_rewind)
+            continue;
+        err = task_punctuate(task, error);
+        if (err != WEIR_OK)
+            err = task_failed(task, error);
+    }
+    return err;
+}
+
+static struct task *task_at(struct stream_thread *thread, int32_t index)
+{
+    struct task *task = thread->tasks;
+    while (task && task->index != index)
+        task = task->next;
+    return task;
+}
+
+/* May records of this partition be read now? */
+static bool want(void *opaque, int32_t partition_index)
+{
+    struct stream_thread *thread = opaque;
+    const struct weir_streams_options *options = &thread->streams->options;
+    const struct task *task = task_at(thread, partition_index);
+    return task && !task->is_parked && !task->must_rewind &&
+           task->inflight_count < INFLIGHT_MAX &&
+           thread->pending_bytes < options->output_bytes / options->threads;
+}
+
+static enum weir_err read_records(struct stream_thread *thread, int32_t timeout_ms,
+                                  struct weir_error *error)
+{
+    struct weir_kafka_batch batch = {0};
+    if (thread->pending_bytes && timeout_ms > LINGERING_MS)
+        timeout_ms = LINGERING_MS; /* reports are served in the next round */
+    enum weir_err err = weir_kafka_poll(thread->consumer, thread->streams->options.batch_rows,
+                                        timeout_ms, want, thread, &batch, error);
+    if (err == WEIR_AGAIN)
+        return WEIR_OK;
+    if (err != WEIR_OK) {
+        weir_log(&thread->streams->options.log, WEIR_LOG_WARN, "streams", "reading: %s",
+                 error->message);
+        return error->fatal ? err : WEIR_OK;
+    }
+    struct task *task = task_at(thread, batch.partition_index);
+    if (!task || task->must_rewind) {
+        weir_kafka_batch_release(&batch);
+        return WEIR_OK;
+    }
+    err = task_process(task, &batch, error);
+    if (err == WEIR_AGAIN)
+        return WEIR_OK;
+    return err == WEIR_OK ? err : task_failed(task, error);
+}
+
+static void look_at_lag(struct stream_thread *thread)
+{
+    int64_t now_ns = streams_now_ns(thread->streams), sum = 0;
+    bool known = true;
+    if (now_ns < thread->lag_due_ns)
+        return;
+    thread->lag_due_ns = now_ns + LAG_EVERY_MS * WEIR_NS_PER_MS;
+    for (const struct task *task = thread->tasks; task; task = task->next) {
+        int64_t lag = weir_kafka_lag(thread->consumer, task->index);
+        known &= lag >= 0;
+        sum += lag > 0 ? lag : 0;
+    }
+    atomic_store_explicit(&thread->lag, known ? sum : -1, memory_order_relaxed);
+}
+
+enum weir_err thread_step(struct stream_thread *thread, int32_t timeout_ms,
+                          struct weir_error *error)
+{
+    weir_kafka_producer_poll(thread->producer, 0);
+    if (thread->letters)
+        dead_letters_send_kept(thread);
+    enum weir_err err = count_delivery_failures(thread, error);
+    if (err == WEIR_OK)
+        err = rewind_tasks(thread, error);
+    if (err == WEIR_OK)
+        err = retry_parked(thread, error);
+    if (err == WEIR_OK)
+        err = punctuate(thread, error);
+    if (err == WEIR_OK)
+        err = commit_if_due(thread, error);
+    if (err == WEIR_OK)
+        err = read_records(thread, timeout_ms, error);
+    look_at_lag(thread);
+    return err;
+}
+
+/* ---- closing --------------------------------------------------------------------------------- */
+
+void thread_close(struct stream_thread *thread)
+{
+    struct weir_streams *streams = thread->streams;
+    const uint32_t nodes = streams->topology->node_count;
+    if (!thread->closing)
+        thread->close_deadline_ns =
+            streams_now_ns(streams) + streams->options.drain_timeout_ms * WEIR_NS_PER_MS;
+    thread->closing = true;
+    if (thread->consumer)
+        weir_kafka_consumer_close(thread->consumer, CLOSE_TIMEOUT_MS); /* `lost` drains */
+    thread->consumer = NULL;
+    while (thread->tasks)
+        close_task(thread, &thread->tasks);
+    while (thread->letters && thread->producer && !thread->producer_failed &&
+           streams_now_ns(streams) < thread->close_deadline_ns && !streams->clock->is_virtual) {
+        dead_letters_send_kept(thread);
+        weir_kafka_producer_poll(thread->producer, REPORTS_WAIT_MS);
+    }
+    thread->drained &= !thread->letters;
+    weir_kafka_producer_close(thread->producer);
+    thread->producer = NULL;
+    dead_letters_free(thread);
+    for (uint32_t i = 0; i < nodes; i++) {
+        weir_block_free(thread->blocks[i]);
+        weir_decoder_free(thread->decoders[i]);
+        thread->blocks[i] = NULL;
+        thread->decoders[i] = NULL;
+    }
+    inflight_pool_free(thread);
+    weir_free(thread->headers);
+    thread->headers = NULL;
+    thread->header_capacity = 0;
+}
+
+/* Waits until the global stores have been read. False: the instance ends. */
+static bool wait_for_globals(struct weir_streams *streams)
+{
+    pthread_mutex_lock(&streams->lock);
+    while (!streams->globals_ready && !atomic_load(&streams->stopping))
+        pthread_cond_wait(&streams->changed, &streams->lock);
+    pthread_mutex_unlock(&streams->lock);
+    return !atomic_load(&streams->stopping);
+}
+
+void *thread_run(void *opaque)
+{
+    struct stream_thread *thread = opaque;
+    struct weir_streams *streams = thread->streams;
+    struct weir_error error = {.code = WEIR_OK};
+    enum weir_err err = WEIR_OK;
+    if (wait_for_globals(streams)) {
+        err = thread_open(thread, &error);
+        while (err == WEIR_OK && !atomic_load(&streams->stopping))
+            err = thread_step(thread, streams->options.poll_ms, &error);
+    }
+    if (err != WEIR_OK)
+        streams_fail(streams, &error);
+    thread_close(thread);
+    return NULL;
+}

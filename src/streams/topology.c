@@ -1,0 +1,329 @@
+/* streams/topology.c - building a topology, and telling it in Kafka Streams' words. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "streams/inside.h"
+
+enum weir_err weir_topology_new(struct weir_topology **topology_out)
+{
+    struct weir_topology *topology = weir_calloc(1, sizeof *topology);
+    if (!topology)
+        return WEIR_NOMEM;
+    *topology_out = topology;
+    return WEIR_OK;
+}
+
+static void store_release(struct weir_global_store *store)
+{
+    weir_free((char *)(uintptr_t)store->name);
+    weir_free((char *)(uintptr_t)store->source);
+    weir_free((char *)(uintptr_t)store->topic);
+    weir_free((char *)(uintptr_t)store->processor);
+}
+
+void weir_topology_free(struct weir_topology *topology)
+{
+    if (!topology)
+        return;
+    for (uint32_t i = 0; i < topology->node_count; i++) {
+        weir_free(topology->nodes[i].name);
+        weir_free(topology->nodes[i].topic);
+    }
+    for (uint32_t i = 0; i < topology->store_count; i++)
+        store_release(&topology->stores[i]);
+    weir_free(topology);
+}
+
+enum weir_err weir_processor_ops_check(const struct weir_processor_ops *ops,
+                                       struct weir_error *error)
+{
+    if (!ops || ops->abi != WEIR_PROCESSOR_ABI)
+        return weir_error_set(error, WEIR_INVALID, -1, "a processor's table must have abi %d",
+                              WEIR_PROCESSOR_ABI);
+    if (!ops->process_batch == !ops->process)
+        return weir_error_set(error, WEIR_INVALID, -1,
+                              "a processor has process_batch or process, one of the two");
+    return WEIR_OK;
+}
+
+/* ---- adding ---------------------------------------------------------------------------------- */
+
+static int32_t find_node(const struct weir_topology *topology, const char *name)
+{
+    for (uint32_t i = 0; i < topology->node_count; i++)
+        if (strcmp(topology->nodes[i].name, name) == 0)
+            return (int32_t)i;
+    return -1;
+}
+
+static bool name_taken(const struct weir_topology *topology, const char *name)
+{
+    bool taken = find_node(topology, name) >= 0;
+    for (uint32_t i = 0; i < topology->store_count && !taken; i++)
+        taken = strcmp(topology->stores[i].source, name) == 0 ||
+                strcmp(topology->stores[i].processor, name) == 0;
+    return taken;
+}
+
+static enum weir_err check_name(const struct weir_topology *topology, const char *name,
+                                struct weir_error *error)
+{
+    if (!name || !*name || strlen(name) > WEIR_NODE_NAME_BYTES_MAX)
+        return weir_error_set(error, WEIR_INVALID, -1, "a node's name has 1 to %d bytes",
+                              WEIR_NODE_NAME_BYTES_MAX);
+    if (name_taken(topology, name))
+        return weir_error_set(error, WEIR_EXISTS, -1, "there is a node \"%s\" already", name);
+    return WEIR_OK;
+}
+
+static enum weir_err connect(struct weir_topology *topology, struct node *node,
+                             const char *const *parents, uint32_t parent_count,
+                             struct weir_error *error)
+{
+    if (parent_count == 0 || parent_count > CHILDREN_MAX)
+        return weir_error_set(error, WEIR_INVALID, -1, "node \"%s\" needs 1 to %d parents",
+                              node->name, CHILDREN_MAX);
+    for (uint32_t i = 0; i < parent_count; i++) {
+        int32_t parent = find_node(topology, parents[i]);
+        if (parent < 0 || topology->nodes[parent].kind == NODE_SINK)
+            return weir_error_set(error, WEIR_NOT_FOUND, -1,
+                                  "node \"%s\": there is no source or processor \"%s\"", node->name,
+                                  parents[i]);
+        if (topology->nodes[parent].child_count == CHILDREN_MAX)
+            return weir_error_set(error, WEIR_LIMIT, -1, "node \"%s\" has %d children already",
+                                  parents[i], CHILDREN_MAX);
+        node->parents[node->parent_count++] = (uint32_t)parent;
+    }
+    for (uint32_t i = 0; i < node->parent_count; i++) {
+        struct node *parent = &topology->nodes[node->parents[i]];
+        parent->children[parent->child_count++] = topology->node_count;
+    }
+    return WEIR_OK;
+}
+
+/* The next free node with name and topic; it counts only when the caller says so. */
+static enum weir_err begin_node(struct weir_topology *topology, enum node_kind kind,
+                                const char *name, const char *topic, struct node **out,
+                                struct weir_error *error)
+{
+    enum weir_err err = check_name(topology, name, error);
+    if (err != WEIR_OK)
+        return err;
+    if (topology->node_count == WEIR_NODES_MAX)
+        return weir_error_set(error, WEIR_LIMIT, -1, "a topology has at most %d nodes",
+                              WEIR_NODES_MAX);
+    if (kind != NODE_PROCESSOR &&
+        (!topic || !*topic || strlen(topic) > WEIR_KAFKA_TOPIC_BYTES_MAX))
+        return weir_error_set(error, WEIR_INVALID, -1, "node \"%s\" needs a topic", name);
+    struct node *node = &topology->nodes[topology->node_count];
+    *node = (struct node){.kind = kind, .name = weir_strdup(name)};
+    node->topic = topic ? weir_strdup(topic) : NULL;
+    if (!node->name || (topic && !node->topic)) {
+        weir_free(node->name);
+        weir_free(node->topic);
+        return weir_error_set(error, WEIR_NOMEM, -1, "no memory for node \"%s\"", name);
+    }
+    *out = node;
+    return WEIR_OK;
+}
+
+static enum weir_err end_node(struct weir_topology *topology, struct node *node, enum weir_err err)
+{
+    if (err == WEIR_OK) {
+        topology->node_count++;
+        return err;
+    }
+    weir_free(node->name);
+    weir_free(node->topic);
+    return err;
+}
+
+enum weir_err weir_topology_add_source(struct weir_topology *topology, const char *name,
+                                       const char *topic, weir_decoder_factory *decoder,
+                                       void *config, struct weir_error *error)
+{
+    struct node *node;
+    for (uint32_t i = 0; topic && i < topology->node_count; i++)
+        if (topology->nodes[i].kind == NODE_SOURCE && strcmp(topology->nodes[i].topic, topic) == 0)
+            return weir_error_set(error, WEIR_EXISTS, -1, "topic %s is read by source \"%s\" already",
+                                  topic, topology->nodes[i].name);
+    enum weir_err err = begin_node(topology, NODE_SOURCE, name, topic, &node, error);
+    if (err != WEIR_OK)
+        return err;
+    node->decoder = decoder;
+    node->config = config;
+    return end_node(topology, node, WEIR_OK);
+}
+
+enum weir_err weir_topology_add_processor(struct weir_topology *topology, const char *name,
+                                          const struct weir_processor_ops *ops, void *config,
+                                          const char *const *parents, uint32_t parent_count,
+                                          struct weir_error *error)
+{
+    struct node *node;
+    enum weir_err err = weir_processor_ops_check(ops, error);
+    if (err == WEIR_OK)
+        err = begin_node(topology, NODE_PROCESSOR, name, NULL, &node, error);
+    if (err != WEIR_OK)
+        return err;
+    node->ops = ops;
+    node->config = config;
+    return end_node(topology, node, connect(topology, node, parents, parent_count, error));
+}
+
+enum weir_err weir_topology_add_sink(struct weir_topology *topology, const char *name,
+                                     const char *topic, const char *const *parents,
+                                     uint32_t parent_count, struct weir_error *error)
+{
+    struct node *node;
+    enum weir_err err = begin_node(topology, NODE_SINK, name, topic, &node, error);
+    if (err != WEIR_OK)
+        return err;
+    return end_node(topology, node, connect(topology, node, parents, parent_count, error));
+}
+
+enum weir_err weir_topology_add_global_store(struct weir_topology *topology,
+                                             const struct weir_global_store *store,
+                                             struct weir_error *error)
+{
+    enum weir_err err = check_name(topology, store->source, error);
+    if (err == WEIR_OK)
+        err = check_name(topology, store->processor, error);
+    if (err != WEIR_OK)
+        return err;
+    if (!store->name || !*store->name || !store->topic || !*store->topic || !store->update)
+        return weir_error_set(error, WEIR_INVALID, -1,
+                              "a global store needs a name, a topic and an update function");
+    for (uint32_t i = 0; i < topology->store_count; i++)
+        if (strcmp(topology->stores[i].name, store->name) == 0)
+            return weir_error_set(error, WEIR_EXISTS, -1, "there is a store \"%s\" already",
+                                  store->name);
+    if (topology->store_count == STORES_MAX)
+        return weir_error_set(error, WEIR_LIMIT, -1, "a topology has at most %d global stores",
+                              STORES_MAX);
+    struct weir_global_store *copy = &topology->stores[topology->store_count];
+    *copy = *store;
+    copy->name = weir_strdup(store->name);
+    copy->source = weir_strdup(store->source);
+    copy->topic = weir_strdup(store->topic);
+    copy->processor = weir_strdup(store->processor);
+    if (!copy->name || !copy->source || !copy->topic || !copy->processor) {
+        store_release(copy);
+        return weir_error_set(error, WEIR_NOMEM, -1, "no memory for store \"%s\"", store->name);
+    }
+    topology->store_count++;
+    return WEIR_OK;
+}
+
+enum weir_err topology_check(const struct weir_topology *topology, struct weir_error *error)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < topology->node_count; i++)
+        any |= topology->nodes[i].kind == NODE_SOURCE;
+    return any ? WEIR_OK
+               : weir_error_set(error, WEIR_INVALID, -1, "a topology needs a source to read from");
+}
+
+/* ---- describing ------------------------------------------------------------------------------ */
+
+/* Text as far as it fits; counts all of it. */
+struct writing {
+    char *text;
+    size_t capacity, bytes;
+};
+
+static void put(struct writing *writing, const char *format, ...) WEIR_PRINTF(2, 3);
+
+static void put(struct writing *writing, const char *format, ...)
+{
+    bool fits = writing->bytes < writing->capacity;
+    va_list args;
+    va_start(args, format);
+    int more = vsnprintf(fits ? writing->text + writing->bytes : NULL,
+                         fits ? writing->capacity - writing->bytes : 0, format, args);
+    va_end(args);
+    weir_assert(more >= 0);
+    writing->bytes += (size_t)more;
+}
+
+/* " a, b" in order of name, as Kafka Streams has its sets. */
+static void put_names(struct writing *writing, const struct weir_topology *topology,
+                      const uint32_t *nodes, uint32_t count)
+{
+    const char *last = "";
+    for (uint32_t i = 0; i < count; i++) {
+        const char *next = NULL;
+        for (uint32_t j = 0; j < count; j++) {
+            const char *name = topology->nodes[nodes[j]].name;
+            if (strcmp(name, last) > 0 && (!next || strcmp(name, next) < 0))
+                next = name;
+        }
+        put(writing, "%s%s", i ? ", " : " ", next);
+        last = next;
+    }
+    put(writing, "%s\n", count ? "" : " none");
+}
+
+static void put_node(struct writing *writing, const struct weir_topology *topology, uint32_t index)
+{
+    const struct node *node = &topology->nodes[index];
+    switch (node->kind) {
+    case NODE_SOURCE:
+        put(writing, "    Source: %s (topics: [%s])\n      -->", node->name, node->topic);
+        put_names(writing, topology, node->children, node->child_count);
+        return;
+    case NODE_PROCESSOR:
+        put(writing, "    Processor: %s (stores: [])\n      -->", node->name);
+        put_names(writing, topology, node->children, node->child_count);
+        put(writing, "      <--");
+        put_names(writing, topology, node->parents, node->parent_count);
+        return;
+    case NODE_SINK:
+        put(writing, "    Sink: %s (topic: %s)\n      <--", node->name, node->topic);
+        put_names(writing, topology, node->parents, node->parent_count);
+        return;
+    }
+}
+
+/* Gives every node that hangs together with `index` the same number. */
+static void spread(const struct weir_topology *topology, uint32_t index, uint32_t number,
+                   uint32_t *group)
+{
+    const struct node *node = &topology->nodes[index];
+    if (group[index])
+        return;
+    group[index] = number;
+    for (uint32_t i = 0; i < node->child_count; i++)
+        spread(topology, node->children[i], number, group);
+    for (uint32_t i = 0; i < node->parent_count; i++)
+        spread(topology, node->parents[i], number, group);
+}
+
+size_t weir_topology_describe(const struct weir_topology *topology, char *text, size_t capacity)
+{
+    struct writing writing = {.text = text, .capacity = capacity};
+    uint32_t group[WEIR_NODES_MAX] = {0}, count = 0;
+    for (uint32_t i = 0; i < topology->node_count; i++)
+        if (!group[i])
+            spread(topology, i, ++count, group);
+    put(&writing, "Topologies:\n");
+    for (uint32_t number = 1; number <= count; number++) {
+        put(&writing, "   Sub-topology: %u\n", number - 1);
+        for (uint32_t i = 0; i < topology->node_count; i++)
+            if (group[i] == number)
+                put_node(&writing, topology, i);
+        put(&writing, "\n");
+    }
+    for (uint32_t i = 0; i < topology->store_count; i++) {
+        const struct weir_global_store *store = &topology->stores[i];
+        put(&writing,
+            "   Sub-topology: %u for global store (will not generate tasks)\n"
+            "    Source: %s (topics: [%s])\n      --> %s\n"
+            "    Processor: %s (stores: [%s])\n      --> none\n      <-- %s\n",
+            count + i, store->source, store->topic, store->processor, store->processor, store->name,
+            store->source);
+    }
+    return writing.bytes;
+}
