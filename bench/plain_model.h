@@ -2,8 +2,9 @@
  * plain_model.h - what a person would write by hand for one linear model, tree or forest: a loop
  * over terms, a walk from node to node. The yardstick of bench_model.
  *
- * Reads only what the reference models have: NumericPredictor terms, or nodes with a SimplePredicate
- * lessOrEqual / greaterThan and their ScoreDistributions; forests average probabilities.
+ * Reads only what the reference models have: NumericPredictor terms, or nodes with a
+ * SimplePredicate lessOrEqual / greaterThan and their ScoreDistributions; forests average
+ * probabilities.
  */
 #ifndef BENCH_PLAIN_MODEL_H
 #define BENCH_PLAIN_MODEL_H

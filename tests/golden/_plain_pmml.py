@@ -191,7 +191,8 @@ def test_set(element, scope):
     value = scope.value(name)
     if value is None:
         return None
-    items = [parse(scope.field(name).kind, i) for i in array_items(child(element, "Array").text or "")]
+    texts = array_items(child(element, "Array").text or "")
+    items = [parse(scope.field(name).kind, text) for text in texts]
     return (value in items) == (element.get("booleanOperator") == "isIn")
 
 

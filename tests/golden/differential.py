@@ -71,7 +71,7 @@ def keep(folder, seed):
 def main():
     need_program()
     seed = int(os.environ.get("WEIR_TEST_SEED") or random.SystemRandom().randrange(1 << 32))
-    wanted = int(os.environ.get("WEIR_TEST_MODELS") or 700)
+    wanted = int(os.environ.get("WEIR_TEST_MODELS") or 500)
     print("WEIR_TEST_SEED=%d" % seed, flush=True)
     end = time.monotonic() + SECONDS_MAX
     counts = {"models": 0, "scored": 0, "without result": 0, "undefined": 0}

@@ -1,6 +1,7 @@
 /* TensorFlow graphs: what loads and computes what it says, what is refused, and equal kernels. */
 #include <math.h>
 
+#include "base/alloc.h"
 #include "graph_writer.h"
 #include "support.h"
 
@@ -449,6 +450,31 @@ static void what_is_no_graph_is_refused(void **state)
     refuse(&w, WEIR_PARSE, "no message");
 }
 
+static void want_of_memory_is_reported_and_leaks_nothing(void **state)
+{
+    (void)state;
+    struct graph_writer w;
+    begin(&w);
+    graph_writer_node(&w, "s", "BiasAdd", "x c", NONE);
+    graph_writer_const(&w, "c", 0, 2, bias);
+    graph_writer_node(&w, "m", "MatMul", "s w", NONE);
+    graph_writer_node(&w, "y", "BiasAdd", "m b", NONE);
+    for (uint64_t n = 1;; n++) {
+        struct weir_model *model = NULL;
+        weir_alloc_watch_start(n);
+        enum weir_err err = weir_model_load(graph_writer_slice(&w), NULL, &model, NULL);
+        struct weir_alloc_counts counts = weir_alloc_watch_stop();
+        if (counts.failed == 0) {
+            assert_int_equal(err, WEIR_OK);
+            assert_true(n > 5);
+            weir_model_unref(model);
+            break;
+        }
+        assert_int_equal(err, WEIR_NOMEM);
+    }
+    graph_writer_release(&w);
+}
+
 /* ---- kernels --------------------------------------------------------------------------------- */
 
 static uint64_t random_next(uint64_t *state)
@@ -643,6 +669,7 @@ int main(void)
         cmocka_unit_test(shapes_that_do_not_fit_are_refused),
         cmocka_unit_test(sizes_beyond_the_limits_are_refused),
         cmocka_unit_test(what_is_no_graph_is_refused),
+        cmocka_unit_test(want_of_memory_is_reported_and_leaks_nothing),
         cmocka_unit_test(all_kernels_give_the_bits_of_the_portable_ones),
         cmocka_unit_test(sigmoid_is_within_four_ulp),
     };
