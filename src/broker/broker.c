@@ -7,7 +7,11 @@
 #include "base/assert.h"
 #include "broker/inside.h"
 
-enum { MAINTAIN_EVERY_MS = 1000 };
+enum {
+    MAINTAIN_EVERY_MS = 1000,
+    GROUPS_EVERY = 10,     /* rounds of maintenance */
+    TIMERS_MAX = 1 << 20,  /* sessions, rebalances, parked fetches */
+};
 
 void weir_broker_options_default(struct weir_broker_options *options)
 {
@@ -27,7 +31,11 @@ void weir_broker_options_default(struct weir_broker_options *options)
 
 static void on_maintenance(struct weir_loop_timer *timer)
 {
-    topics_maintain(timer->opaque);
+    struct weir_broker *broker = timer->opaque;
+    topics_maintain(broker);
+    connections_trim(broker);
+    if (++broker->maintenance_round % GROUPS_EVERY == 0)
+        groups_maintain(broker);
 }
 
 static void *run(void *opaque)
@@ -59,24 +67,35 @@ static enum weir_err parse_addresses(struct weir_broker *broker, struct weir_err
     return WEIR_OK;
 }
 
+/* All addresses: nothing that a client could be told to connect to. */
+static bool is_wildcard(const struct weir_endpoint *endpoint)
+{
+    return strcmp(endpoint->host, "0.0.0.0") == 0 || strcmp(endpoint->host, "::") == 0;
+}
+
 static enum weir_err listen_and_name(struct weir_broker *broker, struct weir_error *error)
 {
     enum weir_err err = connections_listen(broker, error);
     if (err != WEIR_OK)
         return err;
-    if (!broker->options.advertised)
-        broker->advertised = broker->listen;
-    else if (!broker->advertised.port)
+    if (broker->options.advertised && !broker->advertised.port)
         broker->advertised.port = broker->listen.port;
-    weir_net_format(&broker->advertised, broker->address);
+    if (!broker->options.advertised && !is_wildcard(&broker->listen))
+        broker->advertised = broker->listen;
+    weir_net_format(*broker->advertised.host ? &broker->advertised : &broker->listen,
+                    broker->address);
     return WEIR_OK;
 }
 
 static enum weir_err open_all(struct weir_broker *broker, struct weir_error *error)
 {
+    struct weir_loop_options loop;
+    weir_loop_options_default(&loop);
+    loop.clock = broker->clock;
+    loop.timers_max = TIMERS_MAX;
     enum weir_err err = parse_addresses(broker, error);
     if (err == WEIR_OK)
-        err = weir_loop_new(NULL, &broker->loop, error);
+        err = weir_loop_new(&loop, &broker->loop, error);
     if (err == WEIR_OK)
         err = topics_open(broker, error);
     if (err == WEIR_OK)
@@ -88,15 +107,11 @@ static enum weir_err open_all(struct weir_broker *broker, struct weir_error *err
     weir_loop_timer_init(broker->loop, &broker->maintenance, on_maintenance);
     broker->maintenance.opaque = broker;
     err = weir_loop_timer_start(&broker->maintenance, MAINTAIN_EVERY_MS, MAINTAIN_EVERY_MS);
-    if (err == WEIR_OK && pthread_create(&broker->thread, NULL, run, broker) != 0)
-        err = WEIR_NOMEM;
-    broker->thread_runs = err == WEIR_OK;
-    return err == WEIR_OK ? err
-                          : weir_error_set(error, err, -1, "the broker's thread can't be started");
+    return err == WEIR_OK ? err : weir_error_set(error, err, -1, "no memory for a timer");
 }
 
-/* Everything that was opened, in whatever state it is. */
-static enum weir_err close_all(struct weir_broker *broker, struct weir_error *error)
+/* Whatever of it is open. */
+enum weir_err broker_close(struct weir_broker *broker, struct weir_error *error)
 {
     if (broker->loop) {
         uint32_t count;
@@ -127,8 +142,9 @@ static enum weir_err check_options(const struct weir_broker_options *options,
     return WEIR_OK;
 }
 
-enum weir_err weir_broker_start(const struct weir_broker_options *options,
-                                struct weir_broker **broker_out, struct weir_error *error)
+enum weir_err broker_open(const struct weir_broker_options *options, const struct weir_disk *disk,
+                          const struct weir_clock *clock, struct weir_broker **out,
+                          struct weir_error *error)
 {
     enum weir_err err = check_options(options, error);
     if (err != WEIR_OK)
@@ -141,19 +157,35 @@ enum weir_err weir_broker_start(const struct weir_broker_options *options,
     }
     broker->options = *options;
     broker->data_dir = data_dir;
-    broker->disk = weir_disk_real();
-    broker->clock = weir_clock_real();
+    broker->disk = disk;
+    broker->clock = clock;
     broker->lock_fd = broker->listen_fd = broker->journal.fd = -1;
     weir_map_init(&broker->topics, TOPICS_MAX);
     weir_map_init(&broker->groups, GROUPS_MAX);
     weir_map_init(&broker->recovery, PARTITIONS_MAX);
     err = open_all(broker, error);
     if (err != WEIR_OK) {
-        close_all(broker, NULL);
+        broker_close(broker, NULL);
         return err;
     }
     /* Texts of the options are the caller's: they have been used up. */
     broker->options.listen = broker->options.advertised = broker->options.data_dir = NULL;
+    *out = broker;
+    return WEIR_OK;
+}
+
+enum weir_err weir_broker_start(const struct weir_broker_options *options,
+                                struct weir_broker **broker_out, struct weir_error *error)
+{
+    struct weir_broker *broker;
+    enum weir_err err =
+        broker_open(options, weir_disk_real(), weir_clock_real(), &broker, error);
+    if (err != WEIR_OK)
+        return err;
+    if (pthread_create(&broker->thread, NULL, run, broker) != 0) {
+        broker_close(broker, NULL);
+        return weir_error_set(error, WEIR_NOMEM, -1, "the broker's thread can't be started");
+    }
     *broker_out = broker;
     return WEIR_OK;
 }
@@ -164,7 +196,7 @@ enum weir_err weir_broker_stop(struct weir_broker *broker, struct weir_error *er
         return WEIR_OK;
     weir_loop_stop(broker->loop);
     weir_assert(pthread_join(broker->thread, NULL) == 0);
-    return close_all(broker, error);
+    return broker_close(broker, error);
 }
 
 /* ---- looking at it --------------------------------------------------------------------------- */

@@ -1,9 +1,13 @@
 /*
  * broker/connection.c - bytes in, requests handled one after the other, answers out.
  *
- * A buffer grows only with the bytes that have really come, whatever size a request claims. While a
- * request is parked, or an answer is not taken by the client, nothing more is read: that is the
- * back-pressure.
+ * A buffer grows only with the bytes that have really come, whatever size a request claims. While
+ * an answer is not taken by the client nothing more is read, and while a request is parked no more
+ * than a little, so that the end of the connection is noticed: that is the back-pressure.
+ *
+ * When all buffers together reach memory_bytes, connections that are in the midst of a large request
+ * stall: they are not read, but for one of them, the favoured. So the sum stays bounded, and some
+ * request always comes to its end and frees what it held.
  */
 #include <errno.h>
 #include <string.h>
@@ -12,7 +16,13 @@
 #include "base/assert.h"
 #include "broker/inside.h"
 
-enum { READ_BYTES = 64 << 10, SIZE_BYTES = 4, ANSWER_BYTES_MAX = 128 << 20, KEEP_BYTES = 256 << 10 };
+enum {
+    READ_BYTES = 64 << 10,
+    SIZE_BYTES = 4,
+    ANSWER_BYTES_MAX = 128 << 20,
+    KEEP_BYTES = 256 << 10,      /* a buffer up to this size is kept while the connection is busy */
+    ACCEPT_AGAIN_MS = 100,       /* when there are no descriptors */
+};
 
 /* ---- handling -------------------------------------------------------------------------------- */
 
@@ -94,6 +104,12 @@ static void make_dirty(struct connection *connection)
     connection->broker->dirty = connection;
 }
 
+void connection_park(struct connection *connection)
+{
+    drop_answer(connection);
+    connection->state = CONNECTION_PARKED;
+}
+
 static void finish_answer(struct connection *connection, const struct wire_writer *writer)
 {
     struct wire_writer last = *writer;
@@ -134,6 +150,9 @@ static enum handled handle_request(struct connection *connection, struct weir_sl
     connection->head = request.head;
     request.out = answer_begin(connection);
     enum handled handled = request.head.supported ? dispatch(&request) : refuse_version(&request);
+    connection->head.client_id = weir_slice(NULL, 0); /* it lies in the buffer, which moves */
+    if (handled == HANDLED_PARKED) /* perhaps answered meanwhile */
+        return handled;
     if (request.in.failed || request.out.err != WEIR_OK) {
         weir_log(&connection->broker->options.log, WEIR_LOG_WARN, "broker",
                  "%s sent a malformed %s request, version %d", connection->peer,
@@ -147,6 +166,13 @@ static enum handled handle_request(struct connection *connection, struct weir_sl
     return handled;
 }
 
+/* What the size in front of the next request says; its four bytes are there. */
+static uint32_t request_size(const struct connection *connection)
+{
+    const uint8_t *at = connection->in.data + connection->in_used;
+    return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
+}
+
 /* The next whole request in the buffer. False: there is none yet, or the connection goes. */
 static bool take_request(struct connection *connection, struct weir_slice *out)
 {
@@ -154,7 +180,7 @@ static bool take_request(struct connection *connection, struct weir_slice *out)
     size_t left = connection->in.bytes - connection->in_used;
     if (left < SIZE_BYTES)
         return false;
-    uint32_t size = (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
+    uint32_t size = request_size(connection);
     if (size > connection->broker->options.request_bytes_max || size < 8) {
         weir_log(&connection->broker->options.log, WEIR_LOG_WARN, "broker",
                  "%s announces a request of %u bytes: closed (is it a Kafka client?)",
@@ -171,12 +197,8 @@ static bool take_request(struct connection *connection, struct weir_slice *out)
 
 static bool has_request(const struct connection *connection)
 {
-    const uint8_t *at = connection->in.data + connection->in_used;
     size_t left = connection->in.bytes - connection->in_used;
-    if (left < SIZE_BYTES)
-        return false;
-    uint32_t size = (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
-    return left - SIZE_BYTES >= size;
+    return left >= SIZE_BYTES && left - SIZE_BYTES >= request_size(connection);
 }
 
 static void handle_requests(struct connection *connection)
@@ -188,9 +210,7 @@ static void handle_requests(struct connection *connection)
         switch (handle_request(connection, bytes)) {
         case HANDLED_ANSWER:
         case HANDLED_SILENT:
-            break;
         case HANDLED_PARKED:
-            connection->state = CONNECTION_PARKED;
             break;
         case HANDLED_CLOSE:
             atomic_fetch_add_explicit(&connection->broker->stats.requests_failed, 1,
@@ -251,16 +271,53 @@ static void tidy_in(struct connection *connection)
     connection->in_used = 0;
 }
 
+static void stall(struct connection *connection, bool stalled)
+{
+    if (connection->stalled == stalled)
+        return;
+    connection->stalled = stalled;
+    connection->broker->stalled_count += stalled ? 1 : -1;
+}
+
+/* May more be read into its buffer? */
+static bool has_room(struct connection *connection)
+{
+    struct weir_broker *broker = connection->broker;
+    size_t unhandled = connection->in.bytes - connection->in_used;
+    if (connection->state == CONNECTION_PARKED)
+        return unhandled < READ_BYTES;
+    bool large = unhandled >= READ_BYTES;
+    if (!large && broker->favoured == connection)
+        broker->favoured = NULL;
+    if (!large || broker->memory_used < broker->options.memory_bytes)
+        return true;
+    if (!broker->favoured)
+        broker->favoured = connection;
+    return broker->favoured == connection;
+}
+
 static void update_interest(struct connection *connection)
 {
     bool unsent = connection->out_sent < connection->out.bytes;
-    bool room = connection->broker->memory_used < connection->broker->options.memory_bytes ||
-                buffer_bytes(connection) < 2 * READ_BYTES;
     unsigned interest = unsent ? WEIR_LOOP_WRITE : 0;
-    if (connection->state == CONNECTION_READING && !unsent && room)
+    if (connection->state == CONNECTION_CLOSING)
+        return;
+    bool room = has_room(connection);
+    if (!unsent && room)
         interest |= WEIR_LOOP_READ;
-    if (connection->state != CONNECTION_CLOSING)
-        weir_loop_fd_interest(&connection->handle, interest);
+    stall(connection, connection->state == CONNECTION_READING && !room);
+    weir_loop_fd_interest(&connection->handle, interest);
+}
+
+/* Those that wait for memory look again when there is some. */
+static void wake_stalled(struct weir_broker *broker)
+{
+    if (!broker->stalled_count ||
+        (broker->favoured && broker->memory_used >= broker->options.memory_bytes))
+        return;
+    for (struct connection *at = broker->connections; at; at = at->next)
+        if (at->stalled)
+            update_interest(at);
 }
 
 /* Requests and answers until nothing more can be done now. */
@@ -276,8 +333,9 @@ static void look_after(struct connection *connection)
     } while (more);
     if (connection->state == CONNECTION_CLOSING)
         return;
-    if (connection->state == CONNECTION_READING && connection->in_used)
+    if (connection->in_used)
         tidy_in(connection);
+    connection->busy = true;
     account(connection);
     update_interest(connection);
 }
@@ -291,12 +349,37 @@ void connections_settle(struct weir_broker *broker)
         if (connection->state != CONNECTION_CLOSING)
             look_after(connection);
     }
+    wake_stalled(broker);
+}
+
+void connections_trim(struct weir_broker *broker)
+{
+    for (struct connection *at = broker->connections; at; at = at->next) {
+        if (!at->busy && !at->in.bytes)
+            weir_buffer_release(&at->in);
+        if (!at->busy && !at->out.bytes)
+            weir_buffer_release(&at->out);
+        at->busy = false;
+        account(at);
+    }
+    wake_stalled(broker);
+}
+
+/* How much to read at once: a large request is read in doubling steps as it comes. */
+static size_t read_size(const struct connection *connection)
+{
+    size_t unhandled = connection->in.bytes - connection->in_used;
+    if (unhandled < READ_BYTES)
+        return READ_BYTES;
+    size_t missing = SIZE_BYTES + request_size(connection) - unhandled;
+    size_t step = missing < unhandled ? missing : unhandled;
+    return step > READ_BYTES ? step : READ_BYTES;
 }
 
 static void read_bytes(struct connection *connection)
 {
     size_t count = 0;
-    if (weir_buffer_reserve(&connection->in, READ_BYTES) != WEIR_OK) {
+    if (weir_buffer_reserve(&connection->in, read_size(connection)) != WEIR_OK) {
         connection_close(connection);
         return;
     }
@@ -317,7 +400,7 @@ static void on_ready(struct weir_loop_fd *handle, unsigned events)
     struct connection *connection = handle->opaque;
     if (events & WEIR_LOOP_WRITE)
         send_answers(connection);
-    if (connection->state == CONNECTION_READING && events & WEIR_LOOP_READ)
+    if (connection->state != CONNECTION_CLOSING && events & WEIR_LOOP_READ)
         read_bytes(connection);
     if (connection->state != CONNECTION_CLOSING)
         make_dirty(connection);
@@ -359,6 +442,9 @@ void connection_close(struct connection *connection)
     if (connection->dirty)
         clean(connection);
     broker->memory_used -= connection->counted;
+    stall(connection, false);
+    if (broker->favoured == connection)
+        broker->favoured = NULL;
     if (connection->previous)
         connection->previous->next = connection->next;
     else
@@ -398,13 +484,21 @@ static void adopt(struct weir_broker *broker, int fd, const struct weir_address 
     atomic_fetch_add(&broker->stats.connections_opened, 1);
 }
 
+static void on_accept_again(struct weir_loop_timer *timer)
+{
+    struct weir_broker *broker = timer->opaque;
+    weir_loop_fd_interest(&broker->listener, WEIR_LOOP_READ);
+}
+
 static void on_accept(struct weir_loop_fd *handle, unsigned events)
 {
     struct weir_broker *broker = handle->opaque;
     struct weir_address peer;
+    struct weir_error error;
+    enum weir_err err;
     int fd;
     (void)events;
-    while (weir_net_accept(broker->listen_fd, &fd, &peer, NULL) == WEIR_OK) {
+    while ((err = weir_net_accept(broker->listen_fd, &fd, &peer, &error)) == WEIR_OK) {
         if (atomic_load(&broker->stats.connections) < broker->options.connections_max) {
             adopt(broker, fd, &peer);
         } else {
@@ -414,6 +508,12 @@ static void on_accept(struct weir_loop_fd *handle, unsigned events)
                      broker->options.connections_max);
         }
     }
+    if (err == WEIR_AGAIN)
+        return;
+    /* No descriptors: the connection stays in the backlog, and would call us again at once. */
+    weir_log(&broker->options.log, WEIR_LOG_WARN, "broker", "%s", error.message);
+    if (weir_loop_timer_start(&broker->accept_again, ACCEPT_AGAIN_MS, 0) == WEIR_OK)
+        weir_loop_fd_interest(handle, 0);
 }
 
 enum weir_err connections_listen(struct weir_broker *broker, struct weir_error *error)
@@ -423,6 +523,8 @@ enum weir_err connections_listen(struct weir_broker *broker, struct weir_error *
     if (err != WEIR_OK)
         return err;
     broker->listener.opaque = broker;
+    weir_loop_timer_init(broker->loop, &broker->accept_again, on_accept_again);
+    broker->accept_again.opaque = broker;
     err = weir_loop_fd_open(broker->loop, &broker->listener, broker->listen_fd, WEIR_LOOP_READ,
                             on_accept, error);
     broker->listener_open = err == WEIR_OK;
@@ -431,8 +533,10 @@ enum weir_err connections_listen(struct weir_broker *broker, struct weir_error *
 
 void connections_close(struct weir_broker *broker)
 {
-    if (broker->listener_open)
+    if (broker->listener_open) {
         weir_loop_fd_close(&broker->listener, NULL);
+        weir_loop_timer_stop(&broker->accept_again);
+    }
     broker->listener_open = false;
     while (broker->connections)
         connection_close(broker->connections);

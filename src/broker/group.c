@@ -56,6 +56,55 @@ static void committed_free(struct committed *committed)
     weir_free(committed);
 }
 
+/* An id that was given out to a client that is not a member yet. */
+struct pending {
+    struct group *group;
+    char *id;
+    struct weir_loop_timer timer;
+};
+
+static void pending_free(struct pending *pending)
+{
+    weir_loop_timer_stop(&pending->timer);
+    weir_free(pending->id);
+    weir_free(pending);
+}
+
+static void on_pending_end(struct weir_loop_timer *timer)
+{
+    struct pending *pending = timer->opaque;
+    struct group *group = pending->group;
+    weir_map_remove(&group->pending, weir_slice(pending->id, strlen(pending->id)), NULL);
+    pending_free(pending);
+    group_maybe_complete(group); /* nobody waits for it any more */
+    connections_settle(group->broker);
+}
+
+bool pending_add(struct group *group, const char *id, int32_t timeout_ms)
+{
+    struct pending *pending = weir_calloc(1, sizeof *pending);
+    if (!pending)
+        return false;
+    pending->group = group;
+    pending->id = weir_strdup(id);
+    weir_loop_timer_init(group->broker->loop, &pending->timer, on_pending_end);
+    pending->timer.opaque = pending;
+    if (pending->id && weir_loop_timer_start(&pending->timer, timeout_ms, 0) == WEIR_OK &&
+        weir_map_put_text(&group->pending, id, pending) == WEIR_OK)
+        return true;
+    pending_free(pending);
+    return false;
+}
+
+bool pending_take(struct group *group, struct weir_slice id)
+{
+    union weir_map_value old;
+    if (!id.data || !weir_map_remove(&group->pending, id, &old))
+        return false;
+    pending_free(old.pointer);
+    return true;
+}
+
 static void group_free(struct group *group)
 {
     weir_loop_timer_stop(&group->rebalance);
@@ -64,6 +113,8 @@ static void group_free(struct group *group)
     for (struct weir_map_entry *e = NULL; (e = weir_map_next(&group->offsets, e)) != NULL;)
         committed_free(e->value.pointer);
     weir_map_release(&group->offsets);
+    for (struct weir_map_entry *e = NULL; (e = weir_map_next(&group->pending, e)) != NULL;)
+        pending_free(e->value.pointer);
     weir_map_release(&group->pending);
     weir_free(group->protocol_type);
     weir_free(group->protocol);
@@ -78,6 +129,30 @@ void group_forget(struct weir_broker *broker, struct weir_slice id)
         return;
     group_free(old.pointer);
     atomic_fetch_sub(&broker->stats.groups, 1);
+}
+
+void groups_maintain(struct weir_broker *broker)
+{
+    for (struct weir_map_entry *e = NULL; (e = weir_map_next(&broker->groups, e)) != NULL;) {
+        struct group *group = e->value.pointer;
+        if (!group->members && !weir_map_count(&group->pending) &&
+            !weir_map_count(&group->offsets))
+            group_forget(broker, weir_slice(e->key, e->key_bytes));
+    }
+}
+
+void groups_forget_topic(struct weir_broker *broker, struct weir_slice topic)
+{
+    for (struct weir_map_entry *g = NULL; (g = weir_map_next(&broker->groups, g)) != NULL;) {
+        struct group *group = g->value.pointer;
+        for (struct weir_map_entry *e = NULL; (e = weir_map_next(&group->offsets, e)) != NULL;) {
+            struct committed *committed = e->value.pointer;
+            if (strlen(e->key) != topic.bytes || memcmp(e->key, topic.data, topic.bytes) != 0)
+                continue;
+            weir_map_remove(&group->offsets, weir_slice(e->key, e->key_bytes), NULL);
+            committed_free(committed);
+        }
+    }
 }
 
 void groups_close(struct weir_broker *broker)
@@ -110,6 +185,10 @@ static void on_session_end(struct weir_loop_timer *timer)
 {
     struct member *member = timer->opaque;
     struct group *group = member->group;
+    if (member->waiting) { /* it is we who keep it waiting: the rebalance's own time-out counts */
+        member_touch(member);
+        return;
+    }
     weir_log(&group->broker->options.log, WEIR_LOG_INFO, "broker",
              "group %s: member %s was not heard of for %d ms and is removed", group->id,
              member->id, (int)member->session_timeout_ms);
@@ -165,6 +244,7 @@ void member_remove(struct member *member)
 {
     struct group *group = member->group;
     struct member **at = &group->members;
+    answer_waiting(member, WIRE_UNKNOWN_MEMBER_ID);
     while (*at != member)
         at = &(*at)->next;
     *at = member->next;
@@ -172,8 +252,6 @@ void member_remove(struct member *member)
     if (group->leader == member)
         group->leader = group->members;
     weir_loop_timer_stop(&member->session);
-    if (member->waiting)
-        member->waiting->member = NULL;
     free_protocols(member);
     weir_free(member->assignment);
     weir_free(member->id);

@@ -8,7 +8,8 @@
  *      Stable                nothing; heartbeats keep the members
  *      Dead                  nothing: it is being removed
  *
- * Life:    a group is made by the first request that names it and removed by DeleteGroups.
+ * Life:    a group is made by the first request that names it and removed by DeleteGroups, or when
+ *          it has neither members nor offsets any more.
  * Threads: the loop's.
  * Memory:  MEMBERS_MAX members, protocols and assignments as the clients send them, within the size
  *          of a request.
@@ -52,7 +53,7 @@ struct group {
     char *protocol_type, *protocol; /* NULL = none yet */
     struct member *members, *leader;
     uint32_t member_count;
-    struct weir_map pending;        /* ids given out with MEMBER_ID_REQUIRED */
+    struct weir_map pending;        /* ids given out with MEMBER_ID_REQUIRED -> struct pending * */
     struct weir_map offsets;        /* "<topic>\0<partition>" -> struct committed * */
     struct weir_loop_timer rebalance;
     bool initial_delay;             /* the rebalance timer waits for more members, not for joins */
@@ -63,8 +64,13 @@ struct member *group_member(const struct group *group, struct weir_slice id);
 struct member *group_instance(const struct group *group, struct weir_slice instance_id);
 struct member *member_new(struct group *group, const char *id, struct weir_slice instance_id,
                           struct connection *connection);
-/* Takes it out of its group and frees it; a parked request of it is not answered. */
+/* Takes it out of its group and frees it; a parked request of it is told so. */
 void member_remove(struct member *member);
+/* Keeps an id for a client that was told to come back with it, as long as its session would last.
+ * False: too many of them, or no memory. */
+bool pending_add(struct group *group, const char *id, int32_t timeout_ms);
+/* Takes it back. False: it is none of them. */
+bool pending_take(struct group *group, struct weir_slice id);
 void member_touch(struct member *member); /* its session begins anew */
 /* Does every member know this protocol? */
 bool group_all_support(const struct group *group, const struct protocol *protocol);
@@ -78,9 +84,8 @@ void group_prepare(struct group *group);
 void group_maybe_complete(struct group *group);
 /* After a member left or its session ended. */
 void group_member_left(struct group *group);
-/* Answers a parked JoinGroup and SyncGroup. */
-void answer_join(struct member *member, enum wire_error error);
-void answer_sync(struct member *member, enum wire_error error);
+/* Answers the parked JoinGroup or SyncGroup of a member, if there is one. */
+void answer_waiting(struct member *member, enum wire_error error);
 /* The same into the request in hand. */
 void put_join(struct wire_writer *writer, int16_t version, const struct member *member,
               enum wire_error error);

@@ -69,23 +69,16 @@ static struct connection *unpark(struct member *member)
     return connection;
 }
 
-void answer_join(struct member *member, enum wire_error error)
+void answer_waiting(struct member *member, enum wire_error error)
 {
     struct connection *connection = unpark(member);
     if (!connection)
         return;
     struct wire_writer writer = answer_begin(connection);
-    put_join(&writer, connection->head.version, member, error);
-    answer_end(connection, &writer);
-}
-
-void answer_sync(struct member *member, enum wire_error error)
-{
-    struct connection *connection = unpark(member);
-    if (!connection)
-        return;
-    struct wire_writer writer = answer_begin(connection);
-    put_sync(&writer, connection->head.version, member, error);
+    if (connection->head.key == WIRE_JOIN_GROUP)
+        put_join(&writer, connection->head.version, member, error);
+    else
+        put_sync(&writer, connection->head.version, member, error);
     answer_end(connection, &writer);
 }
 
@@ -114,7 +107,7 @@ void group_prepare(struct group *group)
         return;
     for (struct member *at = group->members; at; at = at->next) {
         if (group->state == GROUP_COMPLETING)
-            answer_sync(at, WIRE_REBALANCE_IN_PROGRESS);
+            answer_waiting(at, WIRE_REBALANCE_IN_PROGRESS);
         at->joined = false;
     }
     group->initial_delay = group->state == GROUP_EMPTY && delay_ms > 0;
@@ -175,7 +168,7 @@ static void complete(struct group *group)
         weir_free(at->assignment);
         at->assignment = NULL;
         at->assignment_bytes = 0;
-        answer_join(at, copy ? WIRE_NONE : WIRE_INCONSISTENT_GROUP_PROTOCOL);
+        answer_waiting(at, copy ? WIRE_NONE : WIRE_INCONSISTENT_GROUP_PROTOCOL);
         if (at->joined)
             member_touch(at);
     }
@@ -218,7 +211,7 @@ void group_stabilise(struct group *group)
     group->state = GROUP_STABLE;
     weir_loop_timer_stop(&group->rebalance);
     for (struct member *at = group->members; at; at = at->next) {
-        answer_sync(at, WIRE_NONE);
+        answer_waiting(at, WIRE_NONE);
         if (at->joined)
             member_touch(at);
     }

@@ -7,11 +7,18 @@
 
 enum { CONFIGS_MAX = 256, CREATED_MAX = 10000 };
 
-void put_broker(struct wire_writer *writer, const struct weir_broker *broker)
+void put_broker(struct request *request)
 {
-    wire_put_i32(writer, BROKER_ID);
-    wire_put_text(writer, broker->advertised.host);
-    wire_put_i32(writer, broker->advertised.port);
+    struct wire_writer *out = &request->out;
+    struct weir_endpoint reached = request->broker->advertised;
+    struct weir_address address = {.bytes = sizeof address.storage};
+    if (!*reached.host &&
+        getsockname(request->connection->fd, (struct sockaddr *)&address.storage, &address.bytes) ==
+            0)
+        weir_net_endpoint_of(&address, &reached);
+    wire_put_i32(out, BROKER_ID);
+    wire_put_text(out, reached.host);
+    wire_put_i32(out, reached.port);
 }
 
 enum wire_error wire_error_of(enum weir_err err)
@@ -127,7 +134,7 @@ enum handled handle_metadata(struct request *request)
     if (version >= 3)
         wire_put_i32(out, 0);
     wire_put_array(out, 1);
-    put_broker(out, broker);
+    put_broker(request);
     if (version >= 1)
         wire_put_text(out, NULL); /* rack */
     wire_put_tags(out);
@@ -161,7 +168,7 @@ enum handled handle_describe_cluster(struct request *request)
     wire_put_text(out, request->broker->cluster_id);
     wire_put_i32(out, BROKER_ID);
     wire_put_array(out, 1);
-    put_broker(out, request->broker);
+    put_broker(request);
     wire_put_text(out, NULL);
     wire_put_tags(out);
     wire_put_i32(out, INT32_MIN);

@@ -31,6 +31,7 @@ struct fetch {
     struct connection *connection;
     int32_t min_bytes, bytes_max, topic_count;
     int64_t deadline_ns;
+    int64_t bytes_found; /* at its first look, and appended since */
     struct wanted *wanted;
     int32_t wanted_count, wanted_capacity;
     struct fetch_wait *waits;
@@ -135,8 +136,6 @@ static struct fetch *read_fetch(struct request *request)
         wire_string(in); /* rack */
     fetch->deadline_ns = weir_clock_now_ns(request->broker->clock) +
                          (wait_ms > 0 ? wait_ms : 0) * WEIR_NS_PER_MS;
-    if (fetch->bytes_max > FETCH_BYTES_MAX)
-        fetch->bytes_max = FETCH_BYTES_MAX;
     if (ok && !in->failed)
         return fetch;
     fetch_free(fetch);
@@ -147,19 +146,25 @@ static struct fetch *read_fetch(struct request *request)
 
 /* What a look at all partitions found. */
 struct found {
+    int64_t room;  /* for records; -1 = none at all */
     int64_t bytes; /* of records */
     bool error;    /* some partition has one: the client must hear of it at once */
 };
 
 static enum wire_error put_records(struct wire_writer *out, struct partition *partition,
-                                   const struct wanted *wanted, int64_t room, bool at_least_one,
-                                   struct found *found)
+                                   const struct wanted *wanted, struct found *found)
 {
     struct weir_error error = {.code = WEIR_OK};
     size_t place = wire_reserve_i32(out), before = out->into->bytes;
     enum wire_error answer = WIRE_NONE;
+    int64_t room = found->room - found->bytes;
     int64_t bytes_max = wanted->bytes_max < room ? wanted->bytes_max : room;
-    if (partition && (bytes_max > 0 || at_least_one)) {
+    bool at_least_one = found->bytes == 0 && found->room >= 0;
+    int64_t first = weir_plog_offset_first(partition->log);
+    int64_t next = weir_plog_offset_next(partition->log);
+    if (wanted->offset < first || wanted->offset > next) {
+        answer = WIRE_OFFSET_OUT_OF_RANGE;
+    } else if (wanted->offset < next && (bytes_max > 0 || at_least_one)) {
         enum weir_err err =
             weir_plog_read(partition->log, wanted->offset, -1, bytes_max > 0 ? (size_t)bytes_max : 0,
                            at_least_one, out->into, &error);
@@ -187,8 +192,7 @@ static void put_i16_at(struct wire_writer *out, size_t place, int16_t value)
 }
 
 static void put_partition(struct wire_writer *out, int16_t version, struct weir_broker *broker,
-                          const struct fetch *fetch, const struct wanted *wanted,
-                          struct found *found)
+                          const struct wanted *wanted, struct found *found)
 {
     struct partition *partition =
         partition_find(broker, weir_slice(wanted->topic, strlen(wanted->topic)), wanted->index);
@@ -205,18 +209,28 @@ static void put_partition(struct wire_writer *out, int16_t version, struct weir_
         wire_put_i32(out, -1); /* preferred replica */
     enum wire_error error = WIRE_UNKNOWN_TOPIC_OR_PARTITION;
     if (partition)
-        error = put_records(out, partition, wanted, fetch->bytes_max - found->bytes,
-                            found->bytes == 0, found);
+        error = put_records(out, partition, wanted, found);
     else
         wire_put_i32(out, 0);
     put_i16_at(out, error_place, (int16_t)error);
     found->error |= error != WIRE_NONE;
 }
 
+/* Records that one answer may hold: as many as the client wants, but only a part of the memory that
+ * is left for all. Nothing of it left: the client gets none, and asks again. */
+static int64_t room_of(const struct weir_broker *broker, const struct fetch *fetch)
+{
+    int64_t spare = (int64_t)broker->options.memory_bytes - (int64_t)broker->memory_used;
+    int64_t room = fetch->bytes_max < FETCH_BYTES_MAX ? fetch->bytes_max : FETCH_BYTES_MAX;
+    if (spare <= 0)
+        return -1;
+    return room < spare / 4 ? room : spare / 4;
+}
+
 static struct found put_fetch(struct wire_writer *out, int16_t version, struct weir_broker *broker,
                               const struct fetch *fetch)
 {
-    struct found found = {0};
+    struct found found = {.room = room_of(broker, fetch)};
     wire_put_i32(out, 0); /* throttle */
     if (version >= 7) {
         wire_put_i16(out, WIRE_NONE);
@@ -229,7 +243,7 @@ static struct found put_fetch(struct wire_writer *out, int16_t version, struct w
             wire_put_text(out, wanted->topic);
             wire_put_array(out, wanted->topic_partitions);
         }
-        put_partition(out, version, broker, fetch, wanted, &found);
+        put_partition(out, version, broker, wanted, &found);
     }
     return found;
 }
@@ -277,33 +291,25 @@ void fetch_cancel(struct connection *connection)
     fetch_free(fetch);
 }
 
-/* Bytes that all its partitions hold for a waiting fetch; min_bytes of them are enough. Counted by
- * records still to come being there at all when min_bytes is small, which it is by default. */
-static bool has_enough(struct fetch *fetch)
+void fetches_wake(struct partition *partition, size_t bytes)
 {
-    if (fetch->min_bytes <= 1)
-        return true;
-    struct weir_buffer scratch;
-    weir_buffer_init(&scratch, (size_t)FETCH_BYTES_MAX * 2);
-    struct wire_writer writer = wire_writer(&scratch, false);
-    struct found found = put_fetch(&writer, fetch->connection->head.version,
-                                   fetch->connection->broker, fetch);
-    weir_buffer_release(&scratch);
-    return found.error || found.bytes >= fetch->min_bytes;
+    struct fetch_wait *wait;
+    for (wait = partition->waits; wait; wait = wait->next)
+        wait->fetch->bytes_found += (int64_t)bytes;
+    for (wait = partition->waits; wait;) {
+        if (wait->fetch->bytes_found < wait->fetch->min_bytes) {
+            wait = wait->next;
+            continue;
+        }
+        answer(wait->fetch);
+        wait = partition->waits; /* the list has changed: from its start */
+    }
 }
 
-void fetches_wake(struct partition *partition)
+void fetches_release(struct partition *partition)
 {
-    struct fetch_wait *wait = partition->waits;
-    while (wait) {
-        struct fetch *fetch = wait->fetch;
-        if (has_enough(fetch)) {
-            answer(fetch);
-            wait = partition->waits; /* the list has changed: from its start */
-        } else {
-            wait = wait->next;
-        }
-    }
+    while (partition->waits)
+        answer(partition->waits->fetch);
 }
 
 static bool park(struct fetch *fetch)
@@ -336,15 +342,16 @@ enum handled handle_fetch(struct request *request)
     struct fetch *fetch = read_fetch(request);
     if (!fetch)
         return HANDLED_CLOSE;
-    size_t before = request->out.into->bytes;
     struct found found =
         put_fetch(&request->out, request->head.version, request->broker, fetch);
+    fetch->bytes_found = found.bytes;
     bool enough = found.error || found.bytes >= fetch->min_bytes || !fetch->wanted_count ||
                   weir_clock_now_ns(request->broker->clock) >= fetch->deadline_ns;
     if (!enough) {
-        weir_buffer_truncate(request->out.into, before);
-        if (park(fetch))
+        if (park(fetch)) {
+            connection_park(request->connection);
             return HANDLED_PARKED;
+        }
         weir_log(&request->broker->options.log, WEIR_LOG_ERROR, "broker",
                  "a fetch can't be parked: no memory or timer");
         fetch_free(fetch);

@@ -37,7 +37,7 @@ enum handled handle_find_coordinator(struct request *request)
     if (version >= 1)
         wire_put_text(out, ok ? NULL : "transactions are not supported here");
     if (ok) {
-        put_broker(out, request->broker);
+        put_broker(request);
     } else {
         wire_put_i32(out, -1);
         wire_put_text(out, "");
@@ -186,7 +186,7 @@ static struct member *find_joining(struct request *request, struct group *group,
             *error = WIRE_FENCED_INSTANCE_ID;
             return NULL;
         }
-        if (!member && weir_map_remove(&group->pending, join->member_id, NULL))
+        if (!member && pending_take(group, join->member_id))
             member = member_new(group, id, join->instance_id, request->connection);
         if (!member)
             *error = WIRE_UNKNOWN_MEMBER_ID;
@@ -199,16 +199,13 @@ static struct member *find_joining(struct request *request, struct group *group,
             *error = WIRE_UNKNOWN_SERVER_ERROR;
             return NULL;
         }
+        answer_waiting(instance, WIRE_FENCED_INSTANCE_ID);
         weir_free(instance->id);
         instance->id = copy;
-        if (instance->waiting)
-            answer_join(instance, WIRE_FENCED_INSTANCE_ID);
         return instance;
     }
     if (request->head.version >= 4 && !join->instance_id.data) {
-        struct weir_map_entry *entry;
-        bool kept = weir_map_add(&group->pending, weir_slice(id, strlen(id)), &entry, NULL) ==
-                    WEIR_OK;
+        bool kept = pending_add(group, id, join->session_timeout_ms);
         *error = kept ? WIRE_MEMBER_ID_REQUIRED : WIRE_GROUP_MAX_SIZE_REACHED;
         return NULL;
     }
@@ -226,6 +223,13 @@ static bool is_settled(const struct group *group, const struct member *member,
         return false;
     return group->state == GROUP_COMPLETING ||
            (group->state == GROUP_STABLE && (group->leader != member || member->instance_id));
+}
+
+static void wait_for_group(struct request *request, struct member *member)
+{
+    connection_park(request->connection);
+    member->waiting = request->connection;
+    request->connection->member = member;
 }
 
 static enum handled join(struct request *request, struct group *group, const struct join *join)
@@ -249,22 +253,12 @@ static enum handled join(struct request *request, struct group *group, const str
     weir_free(group->protocol_type);
     group->protocol_type = weir_strndup(join->protocol_type.data, join->protocol_type.bytes);
     group_prepare(group);
-    if (member->waiting && member->waiting != request->connection)
-        answer_join(member, WIRE_UNKNOWN_MEMBER_ID); /* an older request of the same member */
+    answer_waiting(member, WIRE_UNKNOWN_MEMBER_ID); /* an older request of the same member */
     weir_loop_timer_stop(&member->session); /* the rebalance time-out watches over it now */
     member->joined = true;
-    member->waiting = request->connection;
-    request->connection->member = member;
+    wait_for_group(request, member);
+    group_maybe_complete(group);
     return HANDLED_PARKED;
-}
-
-/* A parked request must be parked before it is answered: the joining may be complete at once. */
-static void complete_later(void *opaque)
-{
-    struct weir_broker *broker = opaque;
-    for (struct weir_map_entry *e = NULL; (e = weir_map_next(&broker->groups, e)) != NULL;)
-        group_maybe_complete(e->value.pointer);
-    connections_settle(broker);
 }
 
 enum handled handle_join_group(struct request *request)
@@ -280,11 +274,7 @@ enum handled handle_join_group(struct request *request)
     struct group *group = group_find_or_make(request->broker, asked.group_id);
     if (!group)
         return refuse_join(request, WIRE_UNKNOWN_SERVER_ERROR, "");
-    enum handled handled = join(request, group, &asked);
-    if (handled == HANDLED_PARKED &&
-        weir_loop_post(request->broker->loop, complete_later, request->broker) != WEIR_OK)
-        return HANDLED_CLOSE;
-    return handled;
+    return join(request, group, &asked);
 }
 
 /* ---- SyncGroup, Heartbeat, LeaveGroup ------------------------------------------------------------ */
@@ -313,6 +303,12 @@ static enum handled refuse_sync(struct request *request, enum wire_error error)
     return HANDLED_ANSWER;
 }
 
+/* Is it said, and not what the group has? */
+static bool is_other(struct weir_slice said, const char *text)
+{
+    return said.data && text && !weir_slice_equal(said, weir_slice(text, strlen(text)));
+}
+
 static void take_assignments(struct wire_reader *in, struct group *group, bool keep)
 {
     int32_t count = wire_array(in, 2);
@@ -328,17 +324,6 @@ static void take_assignments(struct wire_reader *in, struct group *group, bool k
     }
 }
 
-static void stabilise_later(void *opaque)
-{
-    struct weir_broker *broker = opaque;
-    for (struct weir_map_entry *e = NULL; (e = weir_map_next(&broker->groups, e)) != NULL;) {
-        struct group *group = e->value.pointer;
-        if (group->state == GROUP_COMPLETING && group->leader && group->leader->waiting)
-            group_stabilise(group);
-    }
-    connections_settle(broker);
-}
-
 enum handled handle_sync_group(struct request *request)
 {
     int16_t version = request->head.version;
@@ -347,20 +332,21 @@ enum handled handle_sync_group(struct request *request)
     int32_t generation = wire_i32(in);
     struct weir_slice member_id = wire_string(in);
     struct weir_slice instance_id = version >= 3 ? wire_string(in) : weir_slice(NULL, 0);
-    if (version >= 5) {
-        wire_string(in); /* protocol type and name: the generation says as much */
-        wire_string(in);
-    }
+    struct weir_slice protocol_type = version >= 5 ? wire_string(in) : weir_slice(NULL, 0);
+    struct weir_slice protocol = version >= 5 ? wire_string(in) : weir_slice(NULL, 0);
     enum wire_error error;
     struct group *group = group_find(request->broker, group_id);
     struct member *member = speaker(group, member_id, instance_id, generation, &error);
-    bool leads = member && group->state == GROUP_COMPLETING && group->leader == member;
+    bool leads = member && group->state == GROUP_COMPLETING && group->leader == member &&
+                 !is_other(protocol, group->protocol);
     take_assignments(in, group, leads);
     wire_tags(in);
     if (in->failed)
         return HANDLED_CLOSE;
     if (!member)
         return refuse_sync(request, error);
+    if (is_other(protocol_type, group->protocol_type) || is_other(protocol, group->protocol))
+        return refuse_sync(request, WIRE_INCONSISTENT_GROUP_PROTOCOL);
     if (group->state == GROUP_PREPARING)
         return refuse_sync(request, WIRE_REBALANCE_IN_PROGRESS);
     if (group->state == GROUP_STABLE) {
@@ -370,11 +356,11 @@ enum handled handle_sync_group(struct request *request)
     }
     if (group->state != GROUP_COMPLETING)
         return refuse_sync(request, WIRE_UNKNOWN_MEMBER_ID);
-    member->waiting = request->connection;
-    request->connection->member = member;
+    answer_waiting(member, WIRE_UNKNOWN_MEMBER_ID); /* an older request of the same member */
+    wait_for_group(request, member);
     member_touch(member);
-    if (leads && weir_loop_post(request->broker->loop, stabilise_later, request->broker) != WEIR_OK)
-        return HANDLED_CLOSE;
+    if (leads)
+        group_stabilise(group);
     return HANDLED_PARKED;
 }
 
@@ -413,7 +399,7 @@ static enum wire_error leave(struct group *group, struct weir_slice member_id,
         member_remove(instance);
         return WIRE_NONE;
     }
-    if (group && weir_map_remove(&group->pending, member_id, NULL))
+    if (group && pending_take(group, member_id))
         return WIRE_NONE;
     struct member *member = speaker(group, member_id, instance_id, -2, &error);
     if (member)
@@ -501,7 +487,7 @@ static void commit_partition(struct request *request, struct group *group, struc
     wire_tags(in);
     committed.timestamp_ms = weir_clock_wall_ms(request->broker->clock);
     if (error == WIRE_NONE && metadata.bytes > METADATA_BYTES_MAX)
-        error = (enum wire_error)12; /* OFFSET_METADATA_TOO_LARGE */
+        error = WIRE_OFFSET_METADATA_TOO_LARGE;
     if (error == WIRE_NONE && !in->failed) {
         snprintf(text, sizeof text, "%.*s", (int)metadata.bytes,
                  metadata.data ? (const char *)metadata.data : "");

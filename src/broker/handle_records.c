@@ -75,7 +75,7 @@ static void append(struct request *request, struct weir_slice topic, int32_t ind
     out->offset_first = weir_plog_offset_first(partition->log);
     atomic_fetch_add_explicit(&broker->stats.batches_appended, 1, memory_order_relaxed);
     if (!appended.duplicate)
-        fetches_wake(partition);
+        fetches_wake(partition, records.bytes);
 }
 
 static void put_produced(struct wire_writer *out, int16_t version, int32_t index,

@@ -8,7 +8,7 @@
  *        connections: one request at a time each, as Kafka does; answers in order
  *
  * A connection is, by what it waits for:
- *      READING   more bytes, or room in its answer buffer
+ *      READING   more bytes, or the client to take its answers, or memory
  *      PARKED    something of the broker: records (a fetch), other members (join, sync)
  *      CLOSING   nothing; it is freed at the end of the loop's round
  *
@@ -57,11 +57,12 @@ struct connection {
     size_t out_sent; /* bytes of `out` that were sent */
     size_t counted;  /* of both buffers, in the broker's memory_used */
     struct wire_request_head head; /* of the request in hand, kept while it is parked */
-    char *client_id;               /* of that request */
     size_t answer_place;           /* where the answer in hand began */
     struct fetch *fetch;           /* PARKED on records */
     struct member *member;         /* PARKED on a group */
     bool dirty;                    /* on the list of those to be looked after */
+    bool busy;                     /* since the last trim */
+    bool stalled;                  /* not read for want of memory */
     struct connection *next_dirty;
     struct connection *previous, *next;
     char peer[WEIR_NET_TEXT_MAX];
@@ -71,7 +72,7 @@ struct connection {
 enum handled {
     HANDLED_ANSWER, /* the answer stands in the writer */
     HANDLED_SILENT, /* no answer is due (produce with acks=0) */
-    HANDLED_PARKED, /* the answer comes later, by answer_begin and answer_end */
+    HANDLED_PARKED, /* connection_park was called; the answer comes by answer_begin, answer_end */
     HANDLED_CLOSE,  /* malformed beyond an answer */
 };
 
@@ -86,12 +87,17 @@ struct request {
 
 enum weir_err connections_listen(struct weir_broker *broker, struct weir_error *error);
 void connections_close(struct weir_broker *broker);
+/* The request in hand waits: what stands of its answer is taken back. From here on it may be
+ * answered, even before its handler returns HANDLED_PARKED. */
+void connection_park(struct connection *connection);
 /* The answer to a parked request. */
 struct wire_writer answer_begin(struct connection *connection);
 void answer_end(struct connection *connection, const struct wire_writer *writer);
 /* Sends what is due and handles what has come on connections that were answered meanwhile. */
 void connections_settle(struct weir_broker *broker);
 void connection_close(struct connection *connection);
+/* Frees the buffers of connections that were idle since the last call. */
+void connections_trim(struct weir_broker *broker);
 
 /* ---- topics (topics.c) ----------------------------------------------------------------------- */
 
@@ -179,6 +185,8 @@ enum weir_err journal_commit(struct weir_broker *broker, struct weir_slice group
                              const struct committed *committed, struct weir_error *error);
 enum weir_err journal_forget_group(struct weir_broker *broker, struct weir_slice group,
                                    struct weir_error *error);
+enum weir_err journal_forget_topic(struct weir_broker *broker, struct weir_slice topic,
+                                   struct weir_error *error);
 /* A producer id that was never given out before. */
 enum weir_err journal_producer_id(struct weir_broker *broker, int64_t *out,
                                   struct weir_error *error);
@@ -187,6 +195,10 @@ enum weir_err journal_producer_id(struct weir_broker *broker, int64_t *out,
 
 /* Kafka's names; see group.h for what each waits for. */
 struct group;
+/* Removes groups that have neither members nor offsets; called now and then. */
+void groups_maintain(struct weir_broker *broker);
+/* Forgets what was committed for a topic. */
+void groups_forget_topic(struct weir_broker *broker, struct weir_slice topic);
 void groups_close(struct weir_broker *broker);
 /* The committed offset of a partition, or NULL. */
 struct committed *group_committed(const struct group *group, struct weir_slice topic,
@@ -230,12 +242,21 @@ enum handled handle_list_groups(struct request *request);
 enum handled handle_describe_groups(struct request *request);
 enum handled handle_delete_groups(struct request *request);
 
-/* Records came to a partition: fetches that wait there are answered. */
-void fetches_wake(struct partition *partition);
-/* The partition goes: they are answered, too. */
+/* So many bytes came to a partition: fetches that wait there and now have enough are answered. */
+void fetches_wake(struct partition *partition, size_t bytes);
+/* The partition goes or moves: all that wait there are answered. */
+void fetches_release(struct partition *partition);
+/* The connection goes. */
 void fetch_cancel(struct connection *connection);
 
-/* ---- the broker ------------------------------------------------------------------------------ */
+/* ---- the broker (broker.c) ------------------------------------------------------------------- */
+
+/* weir_broker_start and _stop without a thread of their own: whoever opens runs broker->loop. disk
+ * and clock are shared. */
+enum weir_err broker_open(const struct weir_broker_options *options, const struct weir_disk *disk,
+                          const struct weir_clock *clock, struct weir_broker **out,
+                          struct weir_error *error);
+enum weir_err broker_close(struct weir_broker *broker, struct weir_error *error);
 
 struct broker_counters {
     atomic_uint_least64_t requests, requests_failed, batches_appended, bytes_in, bytes_out,
@@ -246,14 +267,13 @@ struct broker_counters {
 struct weir_broker {
     struct weir_broker_options options;
     char *data_dir;
-    struct weir_endpoint listen, advertised;
+    struct weir_endpoint listen, advertised; /* advertised: no host = where a client came in */
     char address[WEIR_NET_TEXT_MAX];
     char cluster_id[24];
     const struct weir_disk *disk;
     const struct weir_clock *clock;
     struct weir_loop *loop;
     pthread_t thread;
-    bool thread_runs;
     int lock_fd, listen_fd;
     struct weir_loop_fd listener;
     bool listener_open;
@@ -262,6 +282,9 @@ struct weir_broker {
     struct connection *connections; /* a list */
     struct connection *dirty;       /* a list */
     size_t memory_used;             /* of the connections' buffers */
+    struct connection *favoured;    /* is read when memory is used up */
+    int32_t stalled_count;
+    struct weir_loop_timer accept_again;
     struct weir_map topics, groups; /* name -> struct topic *, struct group * */
     int32_t partition_count;
     bool was_clean;                 /* the last stop was orderly */
@@ -271,8 +294,9 @@ struct weir_broker {
     struct broker_counters stats;
 };
 
-/* "127.0.0.1" part of an answer: where clients reach us. */
-void put_broker(struct wire_writer *writer, const struct weir_broker *broker);
+/* The part of an answer that says where clients reach us: what is advertised or, if nothing is, the
+ * address at which this client has reached us. */
+void put_broker(struct request *request);
 enum wire_error wire_error_of(enum weir_err err);
 
 #endif

@@ -8,6 +8,7 @@
  *      payload: kind u8, then by kind
  *        COMMIT       group, topic, partition i32, offset i64, epoch i32, time i64, metadata
  *        FORGET       group
+ *        FORGET_TOPIC topic, in all groups
  *        PRODUCER_ID  limit i64: no id below it may be given out again
  *      texts: length u16, bytes; numbers big-endian
  *
@@ -31,7 +32,7 @@ enum {
 };
 #define FILE_BYTES_MAX ((size_t)1 << 32)
 
-enum kind { COMMIT = 1, FORGET = 2, PRODUCER_ID = 3 };
+enum kind { COMMIT = 1, FORGET = 2, PRODUCER_ID = 3, FORGET_TOPIC = 4 };
 
 static const char head[HEAD_BYTES + 1] = "WEIRJNL1";
 
@@ -140,19 +141,31 @@ enum weir_err journal_commit(struct weir_broker *broker, struct weir_slice group
     return err;
 }
 
-enum weir_err journal_forget_group(struct weir_broker *broker, struct weir_slice group,
-                                   struct weir_error *error)
+static enum weir_err append_name(struct weir_broker *broker, enum kind kind, struct weir_slice name,
+                                 struct weir_error *error)
 {
     struct weir_buffer entry;
     weir_buffer_init(&entry, PAYLOAD_BYTES_MAX);
     struct wire_writer writer = wire_writer(&entry, false);
     size_t place = frame_begin(&writer);
-    wire_put_i8(&writer, FORGET);
-    wire_put_string(&writer, group);
+    wire_put_i8(&writer, (int8_t)kind);
+    wire_put_string(&writer, name);
     frame_end(&writer, place);
     enum weir_err err = append(broker, &writer, error);
     weir_buffer_release(&entry);
     return err;
+}
+
+enum weir_err journal_forget_group(struct weir_broker *broker, struct weir_slice group,
+                                   struct weir_error *error)
+{
+    return append_name(broker, FORGET, group, error);
+}
+
+enum weir_err journal_forget_topic(struct weir_broker *broker, struct weir_slice topic,
+                                   struct weir_error *error)
+{
+    return append_name(broker, FORGET_TOPIC, topic, error);
 }
 
 enum weir_err journal_producer_id(struct weir_broker *broker, int64_t *out,
@@ -169,6 +182,8 @@ enum weir_err journal_producer_id(struct weir_broker *broker, int64_t *out,
         frame_end(&writer, place);
         enum weir_err err = append(broker, &writer, error);
         weir_buffer_release(&entry);
+        if (err == WEIR_OK) /* not even after a power failure may an id come twice */
+            err = weir_disk_sync(broker->disk, journal->path, journal->fd, error);
         if (err != WEIR_OK)
             return err;
         journal->producer_id_limit += PRODUCER_ID_BLOCK;
@@ -189,6 +204,8 @@ static enum weir_err take_commit(struct weir_broker *broker, struct wire_reader 
     struct weir_slice metadata = wire_string(reader);
     if (reader->failed || !id.data || !topic.data)
         return WEIR_CORRUPT;
+    if (!topic_find(broker, topic)) /* deleted; its FORGET_TOPIC was not written any more */
+        return WEIR_OK;
     struct group *group = group_find_or_make(broker, id);
     committed.metadata = metadata.data ? weir_strndup(metadata.data, metadata.bytes) : NULL;
     if (!group || (metadata.data && !committed.metadata)) {
@@ -200,7 +217,6 @@ static enum weir_err take_commit(struct weir_broker *broker, struct wire_reader 
     return err;
 }
 
-
 static enum weir_err take_payload(struct weir_broker *broker, struct weir_slice payload)
 {
     struct wire_reader reader = wire_reader(payload, false);
@@ -210,6 +226,9 @@ static enum weir_err take_payload(struct weir_broker *broker, struct weir_slice 
         return take_commit(broker, &reader);
     case FORGET:
         group_forget(broker, wire_string(&reader));
+        return reader.failed ? WEIR_CORRUPT : WEIR_OK;
+    case FORGET_TOPIC:
+        groups_forget_topic(broker, wire_string(&reader));
         return reader.failed ? WEIR_CORRUPT : WEIR_OK;
     case PRODUCER_ID:
         limit = wire_i64(&reader);

@@ -22,7 +22,7 @@
 #include "base/number.h"
 #include "broker/inside.h"
 
-enum { FORMAT = 1, FILE_BYTES_MAX = 64 << 20, PATH_BYTES_MAX = 4096 };
+enum { FORMAT = 1, FILE_BYTES_MAX = 64 << 20, PATH_BYTES_MAX = 4096, PROGRESS_EVERY = 1000 };
 
 static const char catalogue_head[] = "weir-topics 1\n";
 
@@ -118,8 +118,10 @@ static enum weir_err open_partition(struct weir_broker *broker, struct topic *to
     topic_log_options(broker, topic, &options);
     *partition = (struct partition){.topic = topic, .index = index};
     enum weir_err err = weir_plog_open(path, &options, &recovery, &partition->log, error);
-    if (err == WEIR_OK)
-        broker->partition_count++;
+    if (err == WEIR_OK && ++broker->partition_count % PROGRESS_EVERY == 0 &&
+        !broker->directory_ready)
+        weir_log(&broker->options.log, WEIR_LOG_INFO, "broker", "%d partitions recovered",
+                 (int)broker->partition_count);
     return err;
 }
 
@@ -261,8 +263,7 @@ enum weir_err topic_grow(struct weir_broker *broker, struct topic *topic, int32_
         return weir_error_set(error, WEIR_LIMIT, -1, "over %d partitions on this broker",
                               PARTITIONS_MAX);
     for (int32_t i = 0; i < before; i++)
-        if (topic->partitions[i].waits)
-            fetches_wake(&topic->partitions[i]); /* they point at what moves now */
+        fetches_release(&topic->partitions[i]); /* they point at what moves now */
     struct partition *grown =
         weir_realloc(topic->partitions, (size_t)partitions * sizeof *grown);
     if (!grown)
@@ -284,7 +285,7 @@ enum weir_err topic_delete(struct weir_broker *broker, struct topic *topic,
 {
     struct weir_slice name = weir_slice(topic->name, strlen(topic->name));
     for (int32_t i = 0; i < topic->partition_count; i++)
-        fetches_wake(&topic->partitions[i]);
+        fetches_release(&topic->partitions[i]);
     weir_map_remove(&broker->topics, name, NULL);
     enum weir_err err = write_catalogue(broker, error);
     if (err != WEIR_OK) {
@@ -292,6 +293,12 @@ enum weir_err topic_delete(struct weir_broker *broker, struct topic *topic,
         return err;
     }
     destroy_partitions(broker, topic, 0, topic->partition_count);
+    groups_forget_topic(broker, name);
+    struct weir_error trouble = {.code = WEIR_OK};
+    if (journal_forget_topic(broker, name, &trouble) != WEIR_OK)
+        weir_log(&broker->options.log, WEIR_LOG_ERROR, "broker",
+                 "offsets committed for the deleted topic %s may come back: %s", topic->name,
+                 trouble.message);
     weir_log(&broker->options.log, WEIR_LOG_INFO, "broker", "topic %s deleted", topic->name);
     free_topic(topic);
     count_topics(broker);
@@ -350,6 +357,56 @@ static enum weir_err read_topic(struct weir_broker *broker, char *line, struct w
     return err;
 }
 
+/* What lies in the directory beside the topics of the catalogue. */
+struct leftovers {
+    const struct weir_broker *broker;
+    struct weir_buffer names; /* of folders, each with its NUL */
+};
+
+static enum weir_err look_at_name(void *opaque, const char *name, bool is_directory)
+{
+    struct leftovers *leftovers = opaque;
+    const char *dash = strrchr(name, '-');
+    int64_t index;
+    if (!is_directory || !dash || dash[1] < '0' || dash[1] > '9' ||
+        weir_parse_int64(weir_slice(dash + 1, strlen(dash + 1)), &index) != WEIR_OK ||
+        index >= PARTITIONS_MAX || !topic_name_valid(weir_slice(name, (size_t)(dash - name))))
+        return WEIR_OK;
+    if (partition_find(leftovers->broker, weir_slice(name, (size_t)(dash - name)), (int32_t)index))
+        return WEIR_OK;
+    return weir_buffer_append(&leftovers->names, name, strlen(name) + 1);
+}
+
+/*
+ * Folders of partitions that the catalogue does not name: a creation that never came to its end, or
+ * a deletion that did not come to its end before a crash. They go, lest a new topic of the same name
+ * finds old records. But when there is no catalogue at all, it was lost: nothing is touched then.
+ */
+static enum weir_err remove_leftovers(struct weir_broker *broker, bool has_catalogue,
+                                      struct weir_error *error)
+{
+    struct leftovers leftovers = {.broker = broker};
+    char path[PATH_BYTES_MAX];
+    weir_buffer_init(&leftovers.names, FILE_BYTES_MAX);
+    enum weir_err err =
+        weir_disk_list(broker->disk, broker->data_dir, look_at_name, &leftovers, error);
+    if (err == WEIR_OK && leftovers.names.bytes && !has_catalogue)
+        err = weir_error_set(error, WEIR_CORRUPT, -1,
+                             "%s: holds partitions (%s), but weir-topics is missing; restore it, or "
+                             "give another --data-dir",
+                             broker->data_dir, weir_buffer_text(&leftovers.names));
+    for (size_t at = 0; err == WEIR_OK && at < leftovers.names.bytes;) {
+        const char *name = (const char *)leftovers.names.data + at;
+        path_of(broker, name, path);
+        err = weir_plog_destroy(path, broker->disk, error);
+        weir_log(&broker->options.log, WEIR_LOG_WARN, "broker",
+                 "%s: left over from an unfinished creation or deletion, removed", name);
+        at += strlen(name) + 1;
+    }
+    weir_buffer_release(&leftovers.names);
+    return err;
+}
+
 static enum weir_err read_catalogue(struct weir_broker *broker, struct weir_error *error)
 {
     char path[PATH_BYTES_MAX];
@@ -359,7 +416,7 @@ static enum weir_err read_catalogue(struct weir_broker *broker, struct weir_erro
     enum weir_err err = weir_disk_read_file(broker->disk, path, &text, error);
     if (err == WEIR_NOT_FOUND) {
         weir_buffer_release(&text);
-        return WEIR_OK; /* a new directory */
+        return remove_leftovers(broker, false, error); /* a new directory */
     }
     char *line = err == WEIR_OK ? (char *)(uintptr_t)weir_buffer_text(&text) : NULL;
     if (err == WEIR_OK && strncmp(line, catalogue_head, strlen(catalogue_head)) != 0)
@@ -377,7 +434,7 @@ static enum weir_err read_catalogue(struct weir_broker *broker, struct weir_erro
         err = read_topic(broker, line, error);
     }
     weir_buffer_release(&text);
-    return err;
+    return err == WEIR_OK ? remove_leftovers(broker, true, error) : err;
 }
 
 /* Kafka's checkpoint: version 0, a count, then "topic partition offset" lines. */
@@ -517,10 +574,17 @@ enum weir_err topics_open(struct weir_broker *broker, struct weir_error *error)
         return err;
     take_clean_mark(broker);
     read_checkpoint(broker);
+    int64_t start_ms = weir_clock_now_ms(broker->clock);
     err = read_catalogue(broker, error);
     weir_map_clear(&broker->recovery);
     count_topics(broker);
     broker->directory_ready = err == WEIR_OK;
+    if (err == WEIR_OK && weir_map_count(&broker->topics))
+        weir_log(&broker->options.log, WEIR_LOG_INFO, "broker",
+                 "%u topics with %d partitions opened in %lld ms; the last stop was %s",
+                 weir_map_count(&broker->topics), (int)broker->partition_count,
+                 (long long)(weir_clock_now_ms(broker->clock) - start_ms),
+                 broker->was_clean ? "orderly" : "not orderly");
     return err;
 }
 
@@ -528,7 +592,7 @@ enum weir_err topics_close(struct weir_broker *broker, struct weir_error *error)
 {
     char path[PATH_BYTES_MAX];
     enum weir_err err = WEIR_OK;
-    if (weir_map_count(&broker->topics))
+    if (broker->directory_ready) /* else it is not ours, or only a part of it was read */
         topics_checkpoint(broker);
     for (struct weir_map_entry *e = NULL; (e = weir_map_next(&broker->topics, e)) != NULL;) {
         struct topic *topic = e->value.pointer;
