@@ -10,6 +10,8 @@ SOURCE = os.environ.get("WEIR_SOURCE_DIR") or os.path.abspath(
 BUILD = os.environ.get("WEIR_BUILD_DIR") or os.path.join(SOURCE, "build")
 BINARY = os.environ.get("WEIR_BIN") or os.path.join(BUILD, "weir")
 SHARED = os.environ.get("WEIR_SHARED_DATA")
+# To the program, WEIR_... variables are settings: the test's own are none.
+ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith("WEIR_")}
 
 
 def skip(reason):
@@ -29,7 +31,8 @@ class Refused(Exception):
 def score(model_path, input_path, *arguments):
     """(header, rows) of the CSV that the program writes; cells are text."""
     command = [BINARY, "score", "--model", model_path, "--input", input_path, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60,
+                          env=ENVIRONMENT)
     lines = list(csv.reader(io.StringIO(done.stdout)))
     # Rows without result are no failure of the program, but it may say so by its exit code.
     if not lines:
