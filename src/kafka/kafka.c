@@ -67,11 +67,6 @@ static enum weir_err check_queue_bytes(size_t bytes, struct weir_error *error)
 
 /* ---- cluster --------------------------------------------------------------------------------- */
 
-void weir_kafka_options_default(struct weir_kafka_options *options)
-{
-    *options = (struct weir_kafka_options){.client_id = "weir"};
-}
-
 void weir_kafka_free(struct weir_kafka *kafka)
 {
     if (kafka != NULL)
