@@ -70,9 +70,9 @@ static void on_model(void *opaque, const struct models_event *event)
     if (event->kind == MODELS_REFUSED)
         printf("Model refused: %s\n", event->error->message);
     else
-        printf("Model in force: %s (%s, version %s, %s loaded in %.1f ms)\n", event->served->name,
+        printf("Model in force: %s (%s, version %s, loaded in %.1f ms)%s\n", event->served->name,
                weir_model_info(event->served->model)->algorithm, event->served->version,
-               event->before ? "" : "the first,", (double)event->served->load_ns / 1e6);
+               (double)event->served->load_ns / 1e6, event->before ? "" : ", the first");
     demo->samples_wanted = 2;
     fflush(stdout);
     pthread_mutex_unlock(&demo->out);
@@ -289,7 +289,8 @@ static bool summarise(struct demo *demo, uint64_t in_scores, uint64_t in_dead)
            (double)totals.latency_p99_ns / 1e6);
     bool sums = sent.records == sent.delivered && totals.in == sent.delivered &&
                 totals.in == totals.results + totals.errors + totals.dead &&
-                in_scores == totals.results + totals.errors && in_dead == totals.dead;
+                in_scores == totals.results + totals.errors &&
+                in_dead == totals.dead + totals.dead_models;
     if (sums)
         printf("The numbers add up: %llu sent, %llu results and %llu dead letters on the broker\n",
                (unsigned long long)sent.records, (unsigned long long)in_scores,

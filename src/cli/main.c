@@ -166,6 +166,9 @@ static int run_with_log(struct run *run)
     weir_logger_options_default(&options);
     options.json = weir_settings_enum(run->settings, "log.format") == 1;
     options.level = (enum weir_log_level)weir_settings_enum(run->settings, "log.level");
+    if (run->command->bit == COMMAND_DEMO &&
+        weir_settings_origin(run->settings, "log.level", NULL) == WEIR_ORIGIN_DEFAULT)
+        options.level = WEIR_LOG_WARN; /* the demo says itself what there is to see */
     if (weir_logger_new(&options, &logger) != WEIR_OK)
         return EXIT_FAILED;
     run->log = weir_logger_log(logger);

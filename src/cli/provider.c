@@ -428,8 +428,8 @@ static int32_t idle_ms(const struct provider *provider, int64_t elapsed_ns, int6
         if (next_ns < until_ns)
             until_ns = next_ns;
     }
-    int64_t ms = (until_ns - elapsed_ns) / WEIR_NS_PER_MS;
-    return ms > 0 ? (int32_t)ms : 0;
+    int64_t left_ns = until_ns - elapsed_ns; /* rounded up: a spin would take a whole core */
+    return left_ns > 0 ? (int32_t)((left_ns + WEIR_NS_PER_MS - 1) / WEIR_NS_PER_MS) : 0;
 }
 
 enum weir_err provider_run(struct provider *provider, struct weir_error *error)

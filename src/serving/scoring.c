@@ -32,7 +32,7 @@ enum weir_err scoring_init(struct scoring *scoring)
     if (!scoring->latency_gone)
         return WEIR_NOMEM;
     weir_histogram_init(scoring->latency_gone);
-    memset(&scoring->totals, 0, sizeof scoring->totals);
+    scoring->totals = (struct scoring_totals){0};
     atomic_init(&scoring->sampled_ns, 0);
     pthread_mutex_init(&scoring->lock, NULL);
     scoring->tasks = NULL;
@@ -77,6 +77,8 @@ static enum weir_err send_bad_models(void *self, struct weir_context *context, i
     (void)time_ms;
     while (err == WEIR_OK && (bad = models_take_bad(task->scoring->models, BAD_MODEL_AGE_NS))) {
         err = weir_context_dead_letter_record(context, &bad->rows, 0, bad->why, bad->message, error);
+        atomic_fetch_add_explicit(&task->scoring->totals.dead_models, err == WEIR_OK,
+                                  memory_order_relaxed);
         weir_free(bad);
     }
     return err;

@@ -45,6 +45,7 @@ struct scoring_totals {
     atomic_uint_least64_t errors;   /* results with an error */
     atomic_uint_least64_t no_model; /* of those, or of the dead letters: for want of a model */
     atomic_uint_least64_t dead;     /* records sent to the dead letters by no.model */
+    atomic_uint_least64_t dead_models; /* bad models sent to the dead letters */
 };
 
 struct scoring_task;

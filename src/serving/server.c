@@ -437,7 +437,8 @@ void server_totals(struct server *server, struct server_totals *out)
     out->errors = atomic_load(&totals->errors);
     out->no_model = atomic_load(&totals->no_model);
     out->in = out->streams.records_consumed;
-    out->dead = out->streams.dead_letters;
+    out->dead_models = atomic_load(&totals->dead_models);
+    out->dead = out->streams.dead_letters - out->dead_models; /* of records */
     struct weir_histogram *latency = weir_alloc(sizeof *latency);
     if (latency) {
         weir_histogram_init(latency);

@@ -69,7 +69,7 @@ size_t server_describe(const struct server *server, char *text, size_t capacity)
 
 /* What has happened since the start. in = results + errors + dead, once it has drained. */
 struct server_totals {
-    uint64_t in, results, errors, dead, no_model;
+    uint64_t in, results, errors, dead, dead_models, no_model;
     struct weir_streams_stats streams;
     struct models_counts models;
     int64_t latency_p50_ns, latency_p99_ns; /* record's timestamp to score */
