@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -25,6 +26,7 @@ enum {
     LOOK_EVERY_MS = 50,
     DRAIN_MS_MAX = 30000,
     OFFSETS_TIMEOUT_MS = 10000,
+    FIRST_MODEL_MS_MAX = 5000,
 };
 
 struct demo {
@@ -154,6 +156,19 @@ static enum weir_err start_provider(struct demo *demo, struct weir_error *error)
     return WEIR_OK;
 }
 
+/* Until the first model is on the broker: then the server has it before its first record. */
+static void wait_for_model(const struct demo *demo)
+{
+    const struct timespec moment = {.tv_nsec = 1000000};
+    struct provider_totals totals = {0};
+    int64_t until_ns = weir_clock_now_ns(NULL) + FIRST_MODEL_MS_MAX * WEIR_NS_PER_MS;
+    while (!totals.models && !atomic_load(&demo->provided) &&
+           weir_clock_now_ns(NULL) < until_ns) {
+        nanosleep(&moment, NULL);
+        provider_totals(demo->provider, &totals);
+    }
+}
+
 static enum weir_err start_server(struct demo *demo, const struct weir_kafka_options *kafka,
                                   struct weir_error *error)
 {
@@ -191,8 +206,10 @@ static enum weir_err start(struct demo *demo, struct weir_error *error)
     err = weir_kafka_new(&kafka, &demo->kafka, error);
     if (err == WEIR_OK)
         err = start_provider(demo, error);
-    if (err == WEIR_OK)
+    if (err == WEIR_OK) {
+        wait_for_model(demo);
         err = start_server(demo, &kafka, error);
+    }
     if (err == WEIR_OK) {
         pthread_mutex_lock(&demo->out);
         printf("broker at %s, data in %s; state at http://%s/state/value\n",

@@ -355,6 +355,11 @@ static enum weir_err send_content(struct provider *provider, const char *path,
         err = keep_key(provider, key, strlen(key));
     if (err == WEIR_OK)
         err = take_back(provider, key, error);
+    /* The first model is there before the first record, so that none has to go without. */
+    if (err == WEIR_OK && atomic_load(&provider->models) == 0 &&
+        weir_kafka_producer_flush(provider->producer, FLUSH_TIMEOUT_MS) != WEIR_OK)
+        err = weir_error_set(error, WEIR_TIMEOUT, -1, "%s: not taken by the broker within %d s",
+                             path, FLUSH_TIMEOUT_MS / 1000);
     if (err == WEIR_OK) {
         key[5 + name.bytes < sizeof key ? 5 + name.bytes : sizeof key - 1] = '\0';
         atomic_fetch_add(&provider->models, 1);
