@@ -80,6 +80,7 @@ void answer_waiting(struct member *member, enum wire_error error)
     else
         put_sync(&writer, connection->head.version, member, error);
     answer_end(connection, &writer);
+    member_touch(member); /* we kept it waiting: only now is it its turn to be heard of */
 }
 
 /* ---- the way to a generation ------------------------------------------------------------------- */

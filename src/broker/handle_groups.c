@@ -248,8 +248,11 @@ static enum handled join(struct request *request, struct group *group, const str
         member_touch(member);
         return HANDLED_ANSWER;
     }
-    if (!set_protocols(member, join))
+    if (!set_protocols(member, join)) {
+        if (!member->protocol_count) /* just made: nothing would end it */
+            member_remove(member);
         return refuse_join(request, WIRE_UNKNOWN_SERVER_ERROR, id);
+    }
     weir_free(group->protocol_type);
     group->protocol_type = weir_strndup(join->protocol_type.data, join->protocol_type.bytes);
     group_prepare(group);
