@@ -351,7 +351,7 @@ enum handled handle_create_partitions(struct request *request)
 
 /* ---- settings -------------------------------------------------------------------------------- */
 
-enum { RESOURCE_TOPIC = 2, RESOURCE_BROKER = 4, SOURCE_TOPIC = 1, SOURCE_STATIC = 4, SOURCE_DEFAULT = 5 };
+enum { RESOURCE_TOPIC = 2, RESOURCE_BROKER = 4 };
 
 static bool is_asked(struct wire_reader names, int32_t count, const char *name)
 {
@@ -369,20 +369,17 @@ static void put_configs(struct wire_writer *out, int16_t version, const struct w
         count += is_asked(names, name_count, topic_configs[i].name);
     wire_put_array(out, count);
     for (size_t i = 0; i < topic_config_count; i++) {
-        char text[128];
-        bool is_default;
+        char text[CONFIG_TEXT_MAX];
         if (!is_asked(names, name_count, topic_configs[i].name))
             continue;
-        topic_config_text(broker, topic, &topic_configs[i], text, &is_default);
+        enum config_source source = topic_config_text(broker, topic, &topic_configs[i], text);
         wire_put_text(out, topic_configs[i].name);
         wire_put_text(out, text);
         wire_put_bool(out, false); /* read only */
         if (version == 0)
-            wire_put_bool(out, is_default);
+            wire_put_bool(out, source != CONFIG_OF_TOPIC);
         else
-            wire_put_i8(out, is_default ? topic_configs[i].default_text ? SOURCE_DEFAULT
-                                                                        : SOURCE_STATIC
-                                        : SOURCE_TOPIC);
+            wire_put_i8(out, (int8_t)source);
         wire_put_bool(out, false); /* sensitive */
         if (version >= 1)
             wire_put_array(out, 0); /* synonyms */

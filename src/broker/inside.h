@@ -147,16 +147,19 @@ void topics_checkpoint(struct weir_broker *broker);
 
 struct topic_config {
     const char *name;
-    const char *default_text; /* Kafka's; NULL = the broker's own option decides */
+    const char *default_text; /* Kafka's, unless an option of the broker decides */
 };
 extern const struct topic_config topic_configs[];
 extern const size_t topic_config_count;
 /* INVALID with what is wrong and, for an unknown name, the nearest. */
 enum weir_err topic_config_check(struct weir_slice name, struct weir_slice value,
                                  struct weir_error *error);
-/* The value in force as text: set for the topic, the broker's, or Kafka's default. */
-void topic_config_text(const struct weir_broker *broker, const struct topic *topic,
-                       const struct topic_config *config, char text[128], bool *is_default);
+/* Where a value comes from; the numbers are the protocol's. */
+enum config_source { CONFIG_OF_TOPIC = 1, CONFIG_OF_BROKER = 4, CONFIG_DEFAULT = 5 };
+enum { CONFIG_TEXT_MAX = 128 };
+/* The value in force as text. */
+enum config_source topic_config_text(const struct weir_broker *broker, const struct topic *topic,
+                                     const struct topic_config *config, char text[CONFIG_TEXT_MAX]);
 void topic_log_options(const struct weir_broker *broker, const struct topic *topic,
                        struct weir_plog_options *options);
 

@@ -20,7 +20,7 @@ const struct topic_config topic_configs[] = {
     {"flush.ms", "9223372036854775807"},
     {"index.interval.bytes", "4096"},
     {"max.compaction.lag.ms", "9223372036854775807"},
-    {"max.message.bytes", NULL},
+    {"max.message.bytes", "1048588"},
     {"message.format.version", "3.0-IV1"},
     {"message.timestamp.difference.max.ms", "9223372036854775807"},
     {"message.timestamp.type", "CreateTime"},
@@ -28,9 +28,9 @@ const struct topic_config topic_configs[] = {
     {"min.compaction.lag.ms", "0"},
     {"min.insync.replicas", "1"},
     {"preallocate", "false"},
-    {"retention.bytes", NULL},
-    {"retention.ms", NULL},
-    {"segment.bytes", NULL},
+    {"retention.bytes", "-1"},
+    {"retention.ms", "604800000"},
+    {"segment.bytes", "1073741824"},
     {"segment.index.bytes", "10485760"},
     {"segment.jitter.ms", "0"},
     {"segment.ms", "604800000"},
@@ -68,12 +68,6 @@ static enum weir_err unknown(struct weir_slice name, struct weir_error *error)
                           near ? "; did you mean " : "", near ? near : "");
 }
 
-static bool is_text_config(const char *name)
-{
-    return strcmp(name, "compression.type") == 0 || strcmp(name, "message.format.version") == 0 ||
-           strcmp(name, "preallocate") == 0 || strcmp(name, "unclean.leader.election.enable") == 0;
-}
-
 /* Smallest value of a number; retention may be -1, a segment must hold something. */
 static int64_t least_of(const char *name)
 {
@@ -89,18 +83,27 @@ enum weir_err topic_config_check(struct weir_slice name, struct weir_slice value
 {
     static const char *const policies[] = {"delete", "compact", "compact,delete", "delete,compact"};
     static const char *const types[] = {"CreateTime", "LogAppendTime"};
+    static const char *const codecs[] = {"producer", "uncompressed", "none", "gzip",
+                                         "snappy",   "lz4",          "zstd"};
+    static const char *const truths[] = {"true", "false"};
     const struct topic_config *config = find(name);
     bool valid = true;
     int64_t number;
     double ratio;
     if (!config)
         return unknown(name, error);
-    if (!value.data || is_text_config(config->name))
+    if (!value.data)
         return WEIR_OK;
     if (strcmp(config->name, "cleanup.policy") == 0)
         valid = is_one_of(value, policies, 4);
     else if (strcmp(config->name, "message.timestamp.type") == 0)
         valid = is_one_of(value, types, 2);
+    else if (strcmp(config->name, "compression.type") == 0)
+        valid = is_one_of(value, codecs, 7);
+    else if (strcmp(config->default_text, "false") == 0)
+        valid = is_one_of(value, truths, 2);
+    else if (strcmp(config->name, "message.format.version") == 0)
+        valid = value.bytes <= 16 && topic_name_valid(value); /* "3.0-IV1": nobody reads it */
     else if (strcmp(config->name, "min.cleanable.dirty.ratio") == 0)
         valid = weir_parse_double(value, &ratio) == WEIR_OK && ratio >= 0 && ratio <= 1;
     else
@@ -112,37 +115,45 @@ enum weir_err topic_config_check(struct weir_slice name, struct weir_slice value
                           config->name);
 }
 
-void topic_config_text(const struct weir_broker *broker, const struct topic *topic,
-                       const struct topic_config *config, char text[128], bool *is_default)
+/* What the broker's own options say of a setting. False: nothing, Kafka's default holds. */
+static bool broker_number(const struct weir_broker *broker, const char *name, int64_t *number)
+{
+    const struct weir_broker_options *options = &broker->options;
+    if (strcmp(name, "retention.ms") == 0)
+        *number = options->retention_ms;
+    else if (strcmp(name, "retention.bytes") == 0)
+        *number = options->retention_bytes;
+    else if (strcmp(name, "segment.bytes") == 0)
+        *number = options->segment_bytes;
+    else if (strcmp(name, "max.message.bytes") == 0)
+        *number = options->message_bytes_max;
+    else
+        return false;
+    return true;
+}
+
+enum config_source topic_config_text(const struct weir_broker *broker, const struct topic *topic,
+                                     const struct topic_config *config, char text[CONFIG_TEXT_MAX])
 {
     const char *set = topic ? weir_map_get_text(&topic->configs, config->name) : NULL;
-    const struct weir_broker_options *options = &broker->options;
-    int64_t number = 0;
-    *is_default = !set;
-    if (set || config->default_text) {
-        snprintf(text, 128, "%s", set ? set : config->default_text);
-        return;
-    }
-    if (strcmp(config->name, "retention.ms") == 0)
-        number = options->retention_ms;
-    else if (strcmp(config->name, "retention.bytes") == 0)
-        number = options->retention_bytes;
-    else if (strcmp(config->name, "segment.bytes") == 0)
-        number = options->segment_bytes;
-    else if (strcmp(config->name, "max.message.bytes") == 0)
-        number = options->message_bytes_max;
-    snprintf(text, 128, "%lld", (long long)number);
+    int64_t number;
+    snprintf(text, CONFIG_TEXT_MAX, "%s", set ? set : config->default_text);
+    if (set)
+        return CONFIG_OF_TOPIC;
+    if (!broker_number(broker, config->name, &number))
+        return CONFIG_DEFAULT;
+    snprintf(text, CONFIG_TEXT_MAX, "%lld", (long long)number);
+    return strcmp(text, config->default_text) == 0 ? CONFIG_DEFAULT : CONFIG_OF_BROKER;
 }
 
 /* The value in force of a number; names here are those of the table. */
 static int64_t number_of(const struct weir_broker *broker, const struct topic *topic,
                          const char *name)
 {
-    char text[128];
-    bool is_default;
+    char text[CONFIG_TEXT_MAX];
     int64_t number = 0;
     const struct topic_config *config = find(weir_slice(name, strlen(name)));
-    topic_config_text(broker, topic, config, text, &is_default);
+    topic_config_text(broker, topic, config, text);
     if (weir_parse_int64(weir_slice(text, strlen(text)), &number) != WEIR_OK)
         number = 0; /* it was checked when it was set */
     return number;
