@@ -155,7 +155,7 @@ static void keep(struct models *models, struct version *version, struct loaded *
 }
 
 /* Lets go of the version least recently in force while the standby ones are over the cache's size.
- * A version that a set may still show (more references than its lists') is left for later. */
+ * No set is retired: no task can be using a version that is not in force. */
 static void evict(struct models *models)
 {
     for (;;) {
@@ -171,7 +171,7 @@ static void evict(struct models *models)
                     oldest = at;
             }
         }
-        if (!oldest || standby_bytes <= models->options.cache_bytes || models->retired)
+        if (!oldest || standby_bytes <= models->options.cache_bytes)
             return;
         version_unload(models, oldest);
         oldest->state = VERSION_NOT_LOADED;
@@ -250,7 +250,6 @@ static void load_next(struct models *models)
     models->loading = 0;
     weir_free(record);
     version_unref(models, version);
-    evict(models);
 }
 
 static void wait(struct models *models, bool soon)
@@ -275,6 +274,8 @@ void *models_loader_run(void *argument)
     pthread_mutex_lock(&models->lock);
     while (!models->stopping) {
         bool left = models_reclaim(models);
+        if (!left)
+            evict(models);
         if (models->queue_first)
             load_next(models);
         else
