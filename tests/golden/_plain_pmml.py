@@ -427,10 +427,10 @@ def score_chain(model, segmentation, scope, treatment):
         following = model.score_element(element, scope)
         if following.value is None and treatment == "skipSegment":
             continue
-        same_kind = bool(model.classes) == bool(model.classes_of(element))
-        result = following if same_kind else Result()
+        if bool(model.classes) == bool(model.classes_of(element)):
+            result = following
         if following.value is None and treatment == "returnMissing":
-            break
+            return Result()
     return result
 
 

@@ -2,8 +2,8 @@
 
 Everything comes from the random.Random that is handed in: one seed, one model. What the standard
 leaves open is not generated: votes of segments without prediction with treatment "continue", the
-order of ordinal values that are invalid, a chain that ends with a skipped classification behind a
-regression, returnInvalid for a field that a segment lists and does not read, NaN taken as it is.
+order of ordinal values that are invalid, returnInvalid for a field that a segment lists and does
+not read, NaN taken as it is.
 """
 
 NUMBERS = ["x0", "x1", "x2", "x3"]
@@ -407,7 +407,7 @@ class Maker:
             segments.append(self.segment(predicate, weight, model))
         treatment = self.rng.choice(["returnMissing", "skipSegment"])
         # Of "max" it is left open whether the weight of what lost the contest counts.
-        threshold = self.maybe(0.5, round(self.rng.random(), 2)) if method != "max" else None
+        threshold = self.maybe(0.5, round(self.rng.random(), 2))
         return element("MiningModel", {"functionName": self.function()}, schema, output, outer,
                        element("Segmentation", {
                            "multipleModelMethod": method, "missingThreshold": threshold,
@@ -436,8 +436,7 @@ class Maker:
         self.derived = names + self.derived
         last = self.regression(self.segment_schema(names), "")
         segments.append(self.segment(true, None, last))
-        treatments = ["returnMissing", "continue"] + ([] if self.classes else ["skipSegment"])
-        treatment = self.rng.choice(treatments)
+        treatment = self.rng.choice(["returnMissing", "continue", "skipSegment"])
         return element("MiningModel", {"functionName": self.function()}, schema, output,
                        element("Segmentation", {"multipleModelMethod": "modelChain",
                                                 "missingPredictionTreatment": treatment},

@@ -11,6 +11,7 @@ struct gathering {
     double *classes;      /* classification: votes or sums of probabilities */
     double *votes;        /* MEDIAN: [voted][class_count or 1] */
     double weight;        /* of segments that voted */
+    double winning_weight; /* MAX: of those that are surest */
     double missing_weight; /* of segments that took part and had no prediction */
     double best;          /* MAX: the largest probability seen */
     uint32_t voted;
@@ -40,11 +41,11 @@ static void gather_max(struct gathering *g, const struct model_result *result, u
     }
     if (g->voted == 0 || largest > g->best) {
         memset(g->classes, 0, count * sizeof *g->classes);
-        g->weight = 0;
+        g->winning_weight = 0;
         g->best = largest;
     }
     if (largest == g->best) {
-        g->weight += 1;
+        g->winning_weight += 1;
         for (uint32_t i = 0; i < count; i++) {
             g->classes[i] += probability(result, i);
         }
@@ -114,7 +115,7 @@ static void finish_class(const struct model_segmentation *s, struct gathering *g
                          struct model_result *result)
 {
     uint32_t count = s->element.classes->count;
-    double divisor = s->method == MODEL_METHOD_AVERAGE ? g->voted : g->weight;
+    double divisor = s->method == MODEL_METHOD_MAX ? g->winning_weight : g->weight;
     for (uint32_t i = 0; i < count; i++) {
         if (s->method == MODEL_METHOD_MEDIAN) {
             g->classes[i] = median(g->votes + i, g->voted, count);
@@ -164,8 +165,9 @@ static void select_first(const struct model_segmentation *s, struct model_row *r
     }
 }
 
-/* Every segment whose predicate is true, each seeing the outputs of those before; the last one
- * gives the result. A segment without prediction ends the chain, unless told to continue. */
+/* Every segment whose predicate is true, each seeing the outputs of those before; the last one of
+ * the chain's own kind gives the result: in a classification, a regression only serves those behind
+ * it. A segment without prediction ends the chain, unless told to continue. */
 static void chain(const struct model_segmentation *s, struct model_row *row,
                   struct model_result *result)
 {
@@ -179,8 +181,11 @@ static void chain(const struct model_segmentation *s, struct model_row *row,
         if (next.missing && s->missing_prediction == MODEL_PREDICTION_SKIP_SEGMENT) {
             continue;
         }
-        *result = next;
+        if (segment->element->classes == s->element.classes) {
+            *result = next;
+        }
         if (next.missing && s->missing_prediction == MODEL_PREDICTION_RETURN_MISSING) {
+            result->missing = true;
             return;
         }
     }
@@ -204,9 +209,7 @@ static bool gather(const struct model_segmentation *s, struct model_row *row, st
             g->missing_weight += weight;
             continue;
         }
-        if (s->method != MODEL_METHOD_MAX) {
-            g->weight += weight;
-        }
+        g->weight += weight;
         if (s->element.classes != NULL) {
             gather_class(s, g, &result, weight);
         } else {
