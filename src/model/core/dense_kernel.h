@@ -213,7 +213,7 @@ TARGET static void D(softmax_row)(REAL *values, uint32_t count)
 
 /* ---- runs ------------------------------------------------------------------------------------ */
 
-/* One row's outputs, `step` apart, to its place among the results. */
+/* One row's outputs, `step` apart, to its place among the results. NaNs lose to any number. */
 TARGET static void D(finish)(const struct dense_plan *p, const REAL *y, uint32_t step,
                              uint32_t row, const struct model_run *run)
 {
@@ -226,11 +226,11 @@ TARGET static void D(finish)(const struct dense_plan *p, const REAL *y, uint32_t
     uint32_t best = 0;
     REAL most = y[0];
     for (uint32_t o = 1; o < count; o++) {
-        bool more = y[(size_t)o * step] > most;
+        bool more = !(y[(size_t)o * step] <= most) && !isnan(y[(size_t)o * step]);
         most = more ? y[(size_t)o * step] : most;
         best = more ? o : best;
     }
-    run->classes[row] = p->class_of[best];
+    run->classes[row] = isnan(most) ? UINT32_MAX : p->class_of[best];
     for (uint32_t o = 0; run->probabilities != NULL && o < count; o++) {
         run->probabilities[p->class_of[o]][row] = (double)y[(size_t)o * step];
     }

@@ -87,8 +87,9 @@ static void take_class(const struct model_neural *n, const double *activations, 
     uint32_t best = UINT32_MAX;
     for (uint32_t i = 0; i < n->output_count; i++) {
         const struct model_neural_output *output = &n->outputs[i];
-        p[output->class_index] = activations[output->from];
-        if (best == UINT32_MAX || activations[output->from] > p[best]) {
+        double activation = activations[output->from];
+        p[output->class_index] = activation;
+        if (!isnan(activation) && (best == UINT32_MAX || activation > p[best])) {
             best = output->class_index;
         }
     }

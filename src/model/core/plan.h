@@ -31,7 +31,7 @@ struct model_run {
                                      multiple of 64 rows */
     uint32_t rows;                /* 1 .. MODEL_TILE */
     double *numbers;              /* [MODEL_TILE] regression */
-    uint32_t *classes;            /* [MODEL_TILE] classification */
+    uint32_t *classes;            /* [MODEL_TILE] classification; UINT32_MAX = none wins */
     double *const *probabilities; /* [class_count] columns of MODEL_TILE, or NULL: not wanted */
     void *scratch;                /* plan->scratch_bytes, aligned to 64 */
 };

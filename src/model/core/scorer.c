@@ -526,6 +526,19 @@ static uint64_t scan_numbers(const struct weir_scorer *s, uint32_t count, uint64
     return any;
 }
 
+/* Rows where no class wins, for all its activations are NaN; the general path says so. */
+static uint64_t scan_classes(const struct weir_scorer *s, uint32_t count, uint64_t *nan_rows)
+{
+    uint64_t any = 0;
+    for (uint32_t k = 0; k < count; k++) {
+        any |= s->classes[k] == UINT32_MAX;
+    }
+    for (uint32_t k = 0; any != 0 && k < count; k++) {
+        nan_rows[k / 64] |= (uint64_t)(s->classes[k] == UINT32_MAX) << (k % 64);
+    }
+    return any;
+}
+
 static void score_tile(struct weir_scorer *s, const struct weir_block *block,
                        const struct tile *tile)
 {
@@ -544,9 +557,8 @@ static void score_tile(struct weir_scorer *s, const struct weir_block *block,
     if (!s->plan->nan_spreads) {
         any = s->scan(s->columns, s->model->input_count, tile->count, nan_rows);
     }
-    if (s->model->root->classes == NULL) {
-        any |= scan_numbers(s, tile->count, nan_rows);
-    }
+    any |= s->model->root->classes == NULL ? scan_numbers(s, tile->count, nan_rows)
+                                           : scan_classes(s, tile->count, nan_rows);
     treat_targets(s, tile->count);
     bool whole = (s->flags & WEIR_SCORER_OUTPUTS) == 0 && tile->rows == NULL;
     if (any == 0 && block->failed == 0 && whole) {
@@ -639,6 +651,9 @@ static bool score_one(struct weir_scorer *s, const struct weir_block *block)
     s->run(s->plan, &run);
     const struct model_element *root = s->model->root;
     if (root->classes != NULL) {
+        if (s->classes[0] == UINT32_MAX) {
+            return false;
+        }
         write_class(column, 0, s->classes[0]);
     } else {
         treat_targets(s, 1);
