@@ -70,12 +70,14 @@ static enum weir_log_level log_level_of(int syslog_level)
 static void on_log(const rd_kafka_t *rk, int level, const char *facility, const char *text)
 {
     struct rd_client *client = rd_kafka_opaque(rk);
-    if (client == NULL)
+    /* The same properties go to producers and consumers; each takes what is its own. */
+    if (client == NULL || strcmp(facility, "CONFWARN") == 0)
         return;
     /* "[thrd:...]: " stands in front of what people want to know. */
     const char *message = strncmp(text, "[thrd:", 6) == 0 ? strstr(text, "]: ") : NULL;
     message = message != NULL ? message + 3 : text;
-    if (level <= 3 || strcmp(facility, "FAIL") == 0) {
+    /* "1/1 brokers are down" comes after the line that says why. */
+    if (strcmp(facility, "FAIL") == 0 || (level <= 3 && strcmp(facility, "ERROR") != 0)) {
         pthread_mutex_lock(&client->mutex);
         snprintf(client->trouble, sizeof(client->trouble), "%s", message);
         client->trouble_ns = weir_clock_now_ns(NULL);

@@ -380,6 +380,8 @@ static enum weir_err consumer_open(struct rd_consumer *consumer, struct weir_kaf
         /* A parked fetch holds up partitions that are new or were full: not for long. */
         {"fetch.wait.max.ms", "50"},
         {"fetch.error.backoff.ms", "50"},
+        /* By heartbeats members learn that partitions have to move. */
+        {"heartbeat.interval.ms", "1000"},
         {NULL, NULL},
     };
     const struct rd_setting fixed[] = {
@@ -607,6 +609,10 @@ static enum weir_err commit_outcome(struct rd_consumer *consumer, rd_kafka_event
                                                                  partitions[i].partition)
                             : NULL;
         rd_kafka_resp_err_t code = answer != NULL && answer->err ? answer->err : whole;
+        /* We are still a member, but of the next generation: librdkafka joined it meanwhile. */
+        if (code == RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION &&
+            !rd_kafka_assignment_lost(consumer->client.rk))
+            code = RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS;
         partitions[i].err = rd_err(code);
         if (partitions[i].err != WEIR_OK && err == WEIR_OK)
             err = rd_error(&consumer->client, error, code, "committing %s [%d] at %lld",

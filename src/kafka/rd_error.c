@@ -132,7 +132,7 @@ enum weir_err rd_error(struct rd_client *client, struct weir_error *error, rd_ka
     if (code == WEIR_BROKER || code == WEIR_TIMEOUT || code == WEIR_DENIED)
         fresh_trouble(client, trouble, sizeof(trouble));
     const char *asked = client != NULL && client->cluster != NULL && trouble[0] == '\0' &&
-                                code == WEIR_TIMEOUT
+                                (code == WEIR_TIMEOUT || code == WEIR_BROKER)
                             ? client->cluster->bootstrap_servers
                             : NULL;
     weir_error_set(error, code, -1, "%s: %s%s%s%s%s", what, rd_kafka_err2str(err), advice(code),
