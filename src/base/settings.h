@@ -89,7 +89,7 @@ void weir_settings_free(struct weir_settings *settings);
 WEIR_MUST_USE enum weir_err weir_settings_load_arguments(struct weir_settings *settings, int argc,
                                                          const char *const *argv, bool *help_out,
                                                          struct weir_error *error);
-/* environment: "NAME=value" texts, NULL-ended (environ). */
+/* environment: "NAME=value" texts, NULL-ended (environ). UNSUPPORTED: a variable is no setting. */
 WEIR_MUST_USE enum weir_err weir_settings_load_environment(struct weir_settings *settings,
                                                            const char *const *environment,
                                                            struct weir_error *error);

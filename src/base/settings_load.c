@@ -43,7 +43,7 @@ static enum weir_err unknown_key(const struct weir_settings *settings, const cha
 {
     const char *near = nearest(settings, key, false);
 
-    return weir_error_set(error, WEIR_INVALID, arrival->position,
+    return weir_error_set(error, WEIR_UNSUPPORTED, arrival->position,
                           "%s: unknown setting \"%s\"%s%s%s", arrival->detail, key,
                           near != NULL ? ": did you mean " : "", near != NULL ? near : "",
                           near != NULL ? "?" : "");

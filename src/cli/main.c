@@ -143,20 +143,37 @@ static int unknown_command(const char *name)
     return EXIT_USAGE;
 }
 
+/* The environment is shared with others, who may have WEIR_... variables of their own: one that is no
+ * setting is told and passed over. A wrong value of a setting is an error as anywhere. */
+static enum weir_err load_environment(struct weir_settings *settings, struct weir_error *error)
+{
+    extern char **environ;
+    enum weir_err err = WEIR_OK;
+    for (char **at = environ; *at && err == WEIR_OK; at++) {
+        const char *const one[] = {*at, NULL};
+        err = weir_settings_load_environment(settings, one, error);
+        if (err == WEIR_UNSUPPORTED) {
+            fprintf(stderr, "weir: %s (ignored)\n", error->message);
+            *error = (struct weir_error){.code = WEIR_OK};
+            err = WEIR_OK;
+        }
+    }
+    return err;
+}
+
 static enum weir_err load_settings(struct weir_settings *settings, int argc, char **argv,
                                    bool *help_out, struct weir_error *error)
 {
-    extern char **environ;
     enum weir_err err = weir_settings_load_arguments(settings, argc, (const char *const *)argv,
                                                      help_out, error);
     if (err != WEIR_OK || *help_out)
         return err;
-    err = weir_settings_load_environment(settings, (const char *const *)environ, error);
+    err = load_environment(settings, error);
     size_t files = err == WEIR_OK ? weir_settings_list_count(settings, "config.files") : 0;
     for (size_t i = 0; i < files && err == WEIR_OK; i++)
         err = weir_settings_load_file(
             settings, weir_settings_list_item(settings, "config.files", i), error);
-    return err == WEIR_OK ? weir_settings_check(settings, error) : err;
+    return err;
 }
 
 static int run_with_log(struct run *run)
@@ -195,6 +212,9 @@ static int run_command(const struct command *command, int argc, char **argv)
         return fail(&run, &error);
     run.settings = settings;
     enum weir_err err = load_settings(settings, argc, argv, &help, &error);
+    /* config looks at the settings of all commands, none of which is run. */
+    if (err == WEIR_OK && !help && command->bit != COMMAND_CONFIG)
+        err = weir_settings_check(settings, &error);
     size_t words = err == WEIR_OK ? weir_settings_argument_count(settings) : 0;
     if (help)
         status = print_help(command, settings);
@@ -233,7 +253,9 @@ int main(int argc, char **argv)
     }
     const struct command *command = find_command(name);
     int status = command ? run_command(command, argc - 2, argv + 2) : unknown_command(name);
-    if (fflush(stdout) != 0 && status == EXIT_DONE)
+    if ((fflush(stdout) != 0 || ferror(stdout)) && status == EXIT_DONE) {
+        fprintf(stderr, "weir: standard output could not be written to\n");
         status = EXIT_FAILED; /* a full disk or a closed pipe */
+    }
     return status;
 }

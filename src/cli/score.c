@@ -68,9 +68,6 @@ static enum weir_err open_input(struct scoring_run *scoring, const struct weir_s
     const char *names = weir_settings_string(settings, "score.names");
     struct weir_csv_options options = {
         .delimiter = strcmp(delimiter, "\\t") == 0 ? '\t' : delimiter[0]};
-    if (strlen(delimiter) != 1 && options.delimiter != '\t')
-        return weir_error_set(error, WEIR_INVALID, -1, "--delimiter takes one character, not \"%s\"",
-                              delimiter);
     size_t missing_count = weir_settings_list_count(settings, "score.missing");
     const char **missing = weir_calloc(missing_count + 1, sizeof *missing);
     const char **list = weir_calloc(NAMES_MAX, sizeof *list);
@@ -353,6 +350,9 @@ int score_run(const struct run *run)
 {
     struct scoring_run scoring = {0};
     struct weir_error error = {.code = WEIR_OK};
+    const char *delimiter = weir_settings_string(run->settings, "score.delimiter");
+    if (strlen(delimiter) != 1 && strcmp(delimiter, "\\t") != 0)
+        return fail_usage(run, "--delimiter takes one character, not \"%s\"", delimiter);
     weir_buffer_init(&scoring.out, OUTPUT_BYTES_MAX);
     enum weir_err err = open_all(&scoring, run->settings, &error);
     if (err == WEIR_OK && !scoring.json) {
