@@ -4,9 +4,12 @@
  * The table has an entry for each of the 128 one-byte tags (field numbers up to 15); records whose
  * fields all lie there are decoded with one look-up a field. Larger tags go the long way.
  *
- * A proto3 scalar that is absent is its default, so a column is first filled with defaults, all of
- * them valid, and then overwritten by what the record holds. A row that turns out undecodable is
- * made missing again.
+ * Writers put fields in order of their numbers, so the doubles a record may begin with are first
+ * looked for in that order, without the table; what comes otherwise still finds its entry.
+ *
+ * A proto3 scalar that is absent is its default: doubles get theirs on that first pass, any other
+ * column is filled with defaults before its rows are decoded. All of them are valid; a row that
+ * turns out undecodable is made missing again.
  */
 #include <weir/record.h>
 
@@ -37,9 +40,17 @@ struct tag_entry {
     uint16_t column;
 };
 
+/* A double with a one-byte tag. */
+struct expected_double {
+    uint8_t tag;
+    uint16_t column;
+};
+
 struct weir_decoder {
     struct weir_schema *schema;
     struct tag_entry table[TAG_TABLE];
+    struct expected_double expected[TAG_TABLE / 8]; /* by field number */
+    uint32_t expected_count;
     uint32_t field_count;
     uint32_t *empty_code; /* [field_count] code of "" in the block's dictionaries */
 };
@@ -86,8 +97,13 @@ static void fill_table(struct weir_decoder *decoder)
         unsigned wire = tag & 7;
         bool known = wire == PB_VARINT || wire == PB_FIXED64 || wire == PB_BYTES ||
                      wire == PB_FIXED32;
-        if (known && tag >> 3 != 0)
-            decoder->table[tag] = entry_of(decoder->schema, tag >> 3, (enum pb_wire)wire);
+        if (!known || tag >> 3 == 0)
+            continue;
+        struct tag_entry entry = entry_of(decoder->schema, tag >> 3, (enum pb_wire)wire);
+        decoder->table[tag] = entry;
+        if (entry.action == TAG_DOUBLE)
+            decoder->expected[decoder->expected_count++] =
+                (struct expected_double){.tag = (uint8_t)tag, .column = entry.column};
     }
 }
 
@@ -189,9 +205,27 @@ static inline enum weir_err read_value(struct weir_column *columns, struct tag_e
     return WEIR_PARSE;
 }
 
+/* The doubles that stand next in the record, in order of their numbers; 0 for those that don't. */
+static inline void read_expected(const struct weir_decoder *decoder, struct weir_column *columns,
+                                 uint32_t row, struct pb_cursor *cursor)
+{
+    const uint8_t *at = cursor->at;
+    for (uint32_t i = 0; i < decoder->expected_count; i++) {
+        struct expected_double expected = decoder->expected[i];
+        double value = 0;
+        if (cursor->end - at >= 9 && *at == expected.tag) {
+            memcpy(&value, at + 1, 8);
+            at += 9;
+        }
+        columns[expected.column].f64[row] = value;
+    }
+    cursor->at = at;
+}
+
 static enum weir_err decode_row(const struct weir_decoder *decoder, struct weir_column *columns,
                                 uint32_t row, struct pb_cursor *cursor)
 {
+    read_expected(decoder, columns, row, cursor);
     while (cursor->at < cursor->end) {
         struct tag_entry entry = {.action = TAG_LONG};
         enum weir_err err;
@@ -214,7 +248,14 @@ static enum weir_err decode_row(const struct weir_decoder *decoder, struct weir_
     return WEIR_OK;
 }
 
-/* Every cell the default of proto3, and valid. */
+/* True for a column whose every cell read_expected writes. */
+static bool is_expected(const struct weir_decoder *decoder, uint32_t column)
+{
+    uint32_t number = weir_schema_field(decoder->schema, column)->number;
+    return number < TAG_TABLE / 8 && decoder->table[number << 3 | PB_FIXED64].action == TAG_DOUBLE;
+}
+
+/* Every cell valid, and the default of proto3 unless it is written in any case. */
 static enum weir_err fill_defaults(struct weir_decoder *decoder, struct weir_block *block)
 {
     uint32_t rows = block->rows, words = rows / 64, rest = rows % 64;
@@ -231,7 +272,7 @@ static enum weir_err fill_defaults(struct weir_decoder *decoder, struct weir_blo
                 return err;
             for (uint32_t row = 0; row < rows; row++)
                 column->code[row] = decoder->empty_code[i];
-        } else {
+        } else if (!is_expected(decoder, i)) {
             memset(column->f64, 0, rows * (column->type == WEIR_FLOAT ? 4u : 8u));
         }
     }
