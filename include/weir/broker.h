@@ -7,7 +7,8 @@
  *          process, each with its own directory and port.
  * Threads: one thread a broker does everything; these functions may be called from any thread, but
  *          stop only once.
- * Memory:  bounded by connections_max, request_bytes_max and memory_bytes.
+ * Memory:  buffers of connections stay below memory_bytes, but for 128 KiB a connection and one
+ *          request of request_bytes_max; beside them some KiB a partition, member and offset.
  * Errors:  start: IN_USE (port, or directory of a running broker), DENIED (directory, or a bind
  *          outside the loopback without `insecure`), OTHER_VERSION (directory written by a newer
  *          version), IO, INVALID, NOMEM. Each message says what to do.
@@ -32,21 +33,21 @@ enum weir_broker_flush {
 
 /* Kafka's names in brackets where it has one. */
 struct weir_broker_options {
-    const char *listen;          /* listeners: "host:port", port 0 = any free one [127.0.0.1:9092] */
-    const char *advertised;      /* advertised.listeners [where it listens] */
-    const char *data_dir;        /* log.dirs; required, created if it is missing */
-    bool insecure;               /* allows to listen outside the loopback */
-    bool auto_create_topics;     /* auto.create.topics.enable [true] */
-    int32_t partitions;          /* num.partitions [1] */
-    int64_t retention_ms;        /* log.retention.ms [7 days]; -1 = for ever */
-    int64_t retention_bytes;     /* log.retention.bytes [-1] */
-    int64_t segment_bytes;       /* log.segment.bytes [1 GiB] */
-    int32_t message_bytes_max;   /* message.max.bytes [1048588] */
+    const char *listen;        /* listeners: "host:port", port 0 = any [127.0.0.1:9092] */
+    const char *advertised;    /* advertised.listeners [the address a client came in by] */
+    const char *data_dir;      /* log.dirs; required, created if it is missing */
+    bool insecure;             /* allows to listen outside the loopback */
+    bool auto_create_topics;   /* auto.create.topics.enable [true] */
+    int32_t partitions;        /* num.partitions [1] */
+    int64_t retention_ms;      /* log.retention.ms [7 days]; -1 = for ever */
+    int64_t retention_bytes;   /* log.retention.bytes [-1] */
+    int64_t segment_bytes;     /* log.segment.bytes [1 GiB] */
+    int32_t message_bytes_max; /* message.max.bytes [1048588] */
     enum weir_broker_flush flush;
     int32_t group_initial_rebalance_delay_ms; /* group.initial.rebalance.delay.ms [0] */
-    uint32_t connections_max;    /* max.connections [10000] */
-    size_t request_bytes_max;    /* socket.request.max.bytes [100 MiB] */
-    size_t memory_bytes;         /* requests and answers of all connections [512 MiB] */
+    uint32_t connections_max;                 /* max.connections [10000] */
+    size_t request_bytes_max;                 /* socket.request.max.bytes [100 MiB] */
+    size_t memory_bytes; /* requests and answers of all connections [512 MiB] */
     struct weir_log log;
 };
 

@@ -9,8 +9,8 @@
 
 enum {
     MAINTAIN_EVERY_MS = 1000,
-    GROUPS_EVERY = 10,     /* rounds of maintenance */
-    TIMERS_MAX = 1 << 20,  /* sessions, rebalances, parked fetches */
+    GROUPS_EVERY = 10,    /* rounds of maintenance */
+    TIMERS_MAX = 1 << 20, /* sessions, rebalances, parked fetches */
 };
 
 void weir_broker_options_default(struct weir_broker_options *options)
@@ -32,10 +32,10 @@ void weir_broker_options_default(struct weir_broker_options *options)
 static void on_maintenance(struct weir_loop_timer *timer)
 {
     struct weir_broker *broker = timer->opaque;
-    topics_maintain(broker);
-    connections_trim(broker);
+    broker_topics_maintain(broker);
+    broker_connections_trim(broker);
     if (++broker->maintenance_round % GROUPS_EVERY == 0)
-        groups_maintain(broker);
+        broker_groups_maintain(broker);
 }
 
 static void *run(void *opaque)
@@ -75,7 +75,7 @@ static bool is_wildcard(const struct weir_endpoint *endpoint)
 
 static enum weir_err listen_and_name(struct weir_broker *broker, struct weir_error *error)
 {
-    enum weir_err err = connections_listen(broker, error);
+    enum weir_err err = broker_connections_listen(broker, error);
     if (err != WEIR_OK)
         return err;
     if (broker->options.advertised && !broker->advertised.port)
@@ -97,9 +97,9 @@ static enum weir_err open_all(struct weir_broker *broker, struct weir_error *err
     if (err == WEIR_OK)
         err = weir_loop_new(&loop, &broker->loop, error);
     if (err == WEIR_OK)
-        err = topics_open(broker, error);
+        err = broker_topics_open(broker, error);
     if (err == WEIR_OK)
-        err = journal_open(broker, error);
+        err = broker_journal_open(broker, error);
     if (err == WEIR_OK)
         err = listen_and_name(broker, error);
     if (err != WEIR_OK)
@@ -115,15 +115,15 @@ enum weir_err broker_close(struct weir_broker *broker, struct weir_error *error)
 {
     if (broker->loop) {
         uint32_t count;
-        connections_close(broker);
+        broker_connections_close(broker);
         weir_loop_timer_stop(&broker->maintenance);
-        groups_close(broker);
+        broker_groups_close(broker);
         while (weir_loop_run_once(broker->loop, 0, &count, NULL) == WEIR_OK && count > 0) {
         }
     }
     weir_net_close(broker->listen_fd);
-    enum weir_err err = broker->journal.path ? journal_close(broker, error) : WEIR_OK;
-    enum weir_err closed = topics_close(broker, err == WEIR_OK ? error : NULL);
+    enum weir_err err = broker->journal.path ? broker_journal_close(broker, error) : WEIR_OK;
+    enum weir_err closed = broker_topics_close(broker, err == WEIR_OK ? error : NULL);
     weir_loop_free(broker->loop);
     weir_free(broker->data_dir);
     weir_free(broker);
@@ -136,7 +136,8 @@ static enum weir_err check_options(const struct weir_broker_options *options,
     if (!options->data_dir || !*options->data_dir)
         return weir_error_set(error, WEIR_INVALID, -1, "a data directory is needed (log.dirs)");
     if (strlen(options->data_dir) > 2048)
-        return weir_error_set(error, WEIR_LIMIT, -1, "the data directory's path is over 2048 bytes");
+        return weir_error_set(error, WEIR_LIMIT, -1,
+                              "the data directory's path is over 2048 bytes");
     if (options->partitions < 1)
         return weir_error_set(error, WEIR_INVALID, -1, "num.partitions must be at least 1");
     return WEIR_OK;
@@ -178,8 +179,7 @@ enum weir_err weir_broker_start(const struct weir_broker_options *options,
                                 struct weir_broker **broker_out, struct weir_error *error)
 {
     struct weir_broker *broker;
-    enum weir_err err =
-        broker_open(options, weir_disk_real(), weir_clock_real(), &broker, error);
+    enum weir_err err = broker_open(options, weir_disk_real(), weir_clock_real(), &broker, error);
     if (err != WEIR_OK)
         return err;
     if (pthread_create(&broker->thread, NULL, run, broker) != 0) {
@@ -209,16 +209,16 @@ const char *weir_broker_address(const struct weir_broker *broker)
 void weir_broker_stats(const struct weir_broker *broker, struct weir_broker_stats *out)
 {
     const struct broker_counters *counters = &broker->stats;
-    *out = (struct weir_broker_stats){
-        .requests = atomic_load(&counters->requests),
-        .requests_failed = atomic_load(&counters->requests_failed),
-        .batches_appended = atomic_load(&counters->batches_appended),
-        .bytes_in = atomic_load(&counters->bytes_in),
-        .bytes_out = atomic_load(&counters->bytes_out),
-        .connections_opened = atomic_load(&counters->connections_opened),
-        .connections = atomic_load(&counters->connections),
-        .topics = atomic_load(&counters->topics),
-        .partitions = atomic_load(&counters->partitions),
-        .groups = atomic_load(&counters->groups),
-        .fetches_parked = atomic_load(&counters->fetches_parked)};
+    *out =
+        (struct weir_broker_stats){.requests = atomic_load(&counters->requests),
+                                   .requests_failed = atomic_load(&counters->requests_failed),
+                                   .batches_appended = atomic_load(&counters->batches_appended),
+                                   .bytes_in = atomic_load(&counters->bytes_in),
+                                   .bytes_out = atomic_load(&counters->bytes_out),
+                                   .connections_opened = atomic_load(&counters->connections_opened),
+                                   .connections = atomic_load(&counters->connections),
+                                   .topics = atomic_load(&counters->topics),
+                                   .partitions = atomic_load(&counters->partitions),
+                                   .groups = atomic_load(&counters->groups),
+                                   .fetches_parked = atomic_load(&counters->fetches_parked)};
 }

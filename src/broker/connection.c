@@ -5,9 +5,9 @@
  * an answer is not taken by the client nothing more is read, and while a request is parked no more
  * than a little, so that the end of the connection is noticed: that is the back-pressure.
  *
- * When all buffers together reach memory_bytes, connections that are in the midst of a large request
- * stall: they are not read, but for one of them, the favoured. So the sum stays bounded, and some
- * request always comes to its end and frees what it held.
+ * When all buffers together reach memory_bytes, connections that are in the midst of a large
+ * request stall: they are not read, but for one of them, the favoured. So the sum stays bounded,
+ * and some request always comes to its end and frees what it held.
  */
 #include <errno.h>
 #include <string.h>
@@ -20,8 +20,8 @@ enum {
     READ_BYTES = 64 << 10,
     SIZE_BYTES = 4,
     ANSWER_BYTES_MAX = 128 << 20,
-    KEEP_BYTES = 256 << 10,      /* a buffer up to this size is kept while the connection is busy */
-    ACCEPT_AGAIN_MS = 100,       /* when there are no descriptors */
+    KEEP_BYTES = 256 << 10, /* a buffer up to this size is kept while the connection is busy */
+    ACCEPT_AGAIN_MS = 100,  /* when there are no descriptors */
 };
 
 /* ---- handling -------------------------------------------------------------------------------- */
@@ -30,52 +30,52 @@ static enum handled dispatch(struct request *request)
 {
     switch ((enum wire_api_key)request->head.key) {
     case WIRE_PRODUCE:
-        return handle_produce(request);
+        return broker_handle_produce(request);
     case WIRE_FETCH:
-        return handle_fetch(request);
+        return broker_handle_fetch(request);
     case WIRE_LIST_OFFSETS:
-        return handle_list_offsets(request);
+        return broker_handle_list_offsets(request);
     case WIRE_METADATA:
-        return handle_metadata(request);
+        return broker_handle_metadata(request);
     case WIRE_OFFSET_COMMIT:
-        return handle_offset_commit(request);
+        return broker_handle_offset_commit(request);
     case WIRE_OFFSET_FETCH:
-        return handle_offset_fetch(request);
+        return broker_handle_offset_fetch(request);
     case WIRE_FIND_COORDINATOR:
-        return handle_find_coordinator(request);
+        return broker_handle_find_coordinator(request);
     case WIRE_JOIN_GROUP:
-        return handle_join_group(request);
+        return broker_handle_join_group(request);
     case WIRE_HEARTBEAT:
-        return handle_heartbeat(request);
+        return broker_handle_heartbeat(request);
     case WIRE_LEAVE_GROUP:
-        return handle_leave_group(request);
+        return broker_handle_leave_group(request);
     case WIRE_SYNC_GROUP:
-        return handle_sync_group(request);
+        return broker_handle_sync_group(request);
     case WIRE_DESCRIBE_GROUPS:
-        return handle_describe_groups(request);
+        return broker_handle_describe_groups(request);
     case WIRE_LIST_GROUPS:
-        return handle_list_groups(request);
+        return broker_handle_list_groups(request);
     case WIRE_API_VERSIONS:
-        return handle_api_versions(request);
+        return broker_handle_api_versions(request);
     case WIRE_CREATE_TOPICS:
-        return handle_create_topics(request);
+        return broker_handle_create_topics(request);
     case WIRE_DELETE_TOPICS:
-        return handle_delete_topics(request);
+        return broker_handle_delete_topics(request);
     case WIRE_DELETE_RECORDS:
-        return handle_delete_records(request);
+        return broker_handle_delete_records(request);
     case WIRE_INIT_PRODUCER_ID:
-        return handle_init_producer_id(request);
+        return broker_handle_init_producer_id(request);
     case WIRE_DESCRIBE_CONFIGS:
-        return handle_describe_configs(request);
+        return broker_handle_describe_configs(request);
     case WIRE_ALTER_CONFIGS:
     case WIRE_INCREMENTAL_ALTER_CONFIGS:
-        return handle_alter_configs(request);
+        return broker_handle_alter_configs(request);
     case WIRE_CREATE_PARTITIONS:
-        return handle_create_partitions(request);
+        return broker_handle_create_partitions(request);
     case WIRE_DELETE_GROUPS:
-        return handle_delete_groups(request);
+        return broker_handle_delete_groups(request);
     case WIRE_DESCRIBE_CLUSTER:
-        return handle_describe_cluster(request);
+        return broker_handle_describe_cluster(request);
     }
     return HANDLED_CLOSE;
 }
@@ -86,7 +86,7 @@ static void drop_answer(struct connection *connection)
     weir_buffer_truncate(&connection->out, connection->answer_place);
 }
 
-struct wire_writer answer_begin(struct connection *connection)
+struct wire_writer broker_answer_begin(struct connection *connection)
 {
     struct wire_writer writer = wire_writer(&connection->out, false);
     connection->answer_place = connection->out.bytes;
@@ -104,7 +104,7 @@ static void make_dirty(struct connection *connection)
     connection->broker->dirty = connection;
 }
 
-void connection_park(struct connection *connection)
+void broker_connection_park(struct connection *connection)
 {
     drop_answer(connection);
     connection->state = CONNECTION_PARKED;
@@ -117,12 +117,12 @@ static void finish_answer(struct connection *connection, const struct wire_write
     wire_fill_i32(&last, connection->answer_place, (int32_t)bytes);
 }
 
-void answer_end(struct connection *connection, const struct wire_writer *writer)
+void broker_answer_end(struct connection *connection, const struct wire_writer *writer)
 {
     weir_assert(connection->state == CONNECTION_PARKED);
     if (writer->err != WEIR_OK) {
         drop_answer(connection);
-        connection_close(connection);
+        broker_connection_close(connection);
         return;
     }
     finish_answer(connection, writer);
@@ -137,7 +137,8 @@ static enum handled refuse_version(struct request *request)
     weir_log(&request->broker->options.log, WEIR_LOG_WARN, "broker",
              "%s asks for api %d version %d, which is not here", request->connection->peer,
              request->head.key, request->head.version);
-    return request->head.key == WIRE_API_VERSIONS ? handle_api_versions(request) : HANDLED_CLOSE;
+    return request->head.key == WIRE_API_VERSIONS ? broker_handle_api_versions(request)
+                                                  : HANDLED_CLOSE;
 }
 
 static enum handled handle_request(struct connection *connection, struct weir_slice bytes)
@@ -148,10 +149,10 @@ static enum handled handle_request(struct connection *connection, struct weir_sl
     if (!wire_request_head(&request.in, &request.head))
         return HANDLED_CLOSE;
     connection->head = request.head;
-    request.out = answer_begin(connection);
+    request.out = broker_answer_begin(connection);
     enum handled handled = request.head.supported ? dispatch(&request) : refuse_version(&request);
     connection->head.client_id = weir_slice(NULL, 0); /* it lies in the buffer, which moves */
-    if (handled == HANDLED_PARKED) /* perhaps answered meanwhile */
+    if (handled == HANDLED_PARKED)                    /* perhaps answered meanwhile */
         return handled;
     if (request.in.failed || request.out.err != WEIR_OK) {
         weir_log(&connection->broker->options.log, WEIR_LOG_WARN, "broker",
@@ -185,7 +186,7 @@ static bool take_request(struct connection *connection, struct weir_slice *out)
         weir_log(&connection->broker->options.log, WEIR_LOG_WARN, "broker",
                  "%s announces a request of %u bytes: closed (is it a Kafka client?)",
                  connection->peer, size);
-        connection_close(connection);
+        broker_connection_close(connection);
         return false;
     }
     if (left - SIZE_BYTES < size)
@@ -215,7 +216,7 @@ static void handle_requests(struct connection *connection)
         case HANDLED_CLOSE:
             atomic_fetch_add_explicit(&connection->broker->stats.requests_failed, 1,
                                       memory_order_relaxed);
-            connection_close(connection);
+            broker_connection_close(connection);
             break;
         }
     }
@@ -247,7 +248,7 @@ static void send_answers(struct connection *connection)
         if (err == WEIR_AGAIN)
             return;
         if (err != WEIR_OK) {
-            connection_close(connection);
+            broker_connection_close(connection);
             return;
         }
         connection->out_sent += count;
@@ -340,7 +341,7 @@ static void look_after(struct connection *connection)
     update_interest(connection);
 }
 
-void connections_settle(struct weir_broker *broker)
+void broker_connections_settle(struct weir_broker *broker)
 {
     while (broker->dirty) {
         struct connection *connection = broker->dirty;
@@ -352,7 +353,7 @@ void connections_settle(struct weir_broker *broker)
     wake_stalled(broker);
 }
 
-void connections_trim(struct weir_broker *broker)
+void broker_connections_trim(struct weir_broker *broker)
 {
     for (struct connection *at = broker->connections; at; at = at->next) {
         if (!at->busy && !at->in.bytes)
@@ -380,7 +381,7 @@ static void read_bytes(struct connection *connection)
 {
     size_t count = 0;
     if (weir_buffer_reserve(&connection->in, read_size(connection)) != WEIR_OK) {
-        connection_close(connection);
+        broker_connection_close(connection);
         return;
     }
     enum weir_err err = weir_net_read(connection->fd, weir_buffer_end(&connection->in),
@@ -388,7 +389,7 @@ static void read_bytes(struct connection *connection)
     if (err == WEIR_AGAIN)
         return;
     if (err != WEIR_OK) {
-        connection_close(connection);
+        broker_connection_close(connection);
         return;
     }
     weir_buffer_commit(&connection->in, count);
@@ -404,7 +405,7 @@ static void on_ready(struct weir_loop_fd *handle, unsigned events)
         read_bytes(connection);
     if (connection->state != CONNECTION_CLOSING)
         make_dirty(connection);
-    connections_settle(connection->broker);
+    broker_connections_settle(connection->broker);
 }
 
 /* ---- life ------------------------------------------------------------------------------------ */
@@ -429,15 +430,15 @@ static void clean(struct connection *connection)
     connection->dirty = false;
 }
 
-void connection_close(struct connection *connection)
+void broker_connection_close(struct connection *connection)
 {
     struct weir_broker *broker = connection->broker;
     if (connection->state == CONNECTION_CLOSING)
         return;
     if (connection->fetch)
-        fetch_cancel(connection);
+        broker_fetch_cancel(connection);
     if (connection->member)
-        group_connection_gone(connection);
+        broker_group_connection_gone(connection);
     connection->state = CONNECTION_CLOSING;
     if (connection->dirty)
         clean(connection);
@@ -516,7 +517,7 @@ static void on_accept(struct weir_loop_fd *handle, unsigned events)
         weir_loop_fd_interest(handle, 0);
 }
 
-enum weir_err connections_listen(struct weir_broker *broker, struct weir_error *error)
+enum weir_err broker_connections_listen(struct weir_broker *broker, struct weir_error *error)
 {
     enum weir_err err =
         weir_net_listen(&broker->listen, 512, &broker->listen_fd, &broker->listen.port, error);
@@ -531,7 +532,7 @@ enum weir_err connections_listen(struct weir_broker *broker, struct weir_error *
     return err;
 }
 
-void connections_close(struct weir_broker *broker)
+void broker_connections_close(struct weir_broker *broker)
 {
     if (broker->listener_open) {
         weir_loop_fd_close(&broker->listener, NULL);
@@ -539,5 +540,5 @@ void connections_close(struct weir_broker *broker)
     }
     broker->listener_open = false;
     while (broker->connections)
-        connection_close(broker->connections);
+        broker_connection_close(broker->connections);
 }

@@ -10,7 +10,7 @@
 
 enum { OFFSETS_MAX = 1 << 20, PENDING_MAX = MEMBERS_MAX };
 
-const char *group_state_name(enum group_state state)
+const char *broker_group_state_name(enum group_state state)
 {
     static const char *const names[] = {"Empty", "PreparingRebalance", "CompletingRebalance",
                                         "Stable", "Dead"};
@@ -19,7 +19,7 @@ const char *group_state_name(enum group_state state)
 
 /* ---- groups ---------------------------------------------------------------------------------- */
 
-struct group *group_find(const struct weir_broker *broker, struct weir_slice id)
+struct group *broker_group_find(const struct weir_broker *broker, struct weir_slice id)
 {
     return id.data ? weir_map_get(&broker->groups, id) : NULL;
 }
@@ -27,9 +27,9 @@ struct group *group_find(const struct weir_broker *broker, struct weir_slice id)
 /* The rebalance took too long, or the initial delay is over. */
 static void on_rebalance_time(struct weir_loop_timer *timer);
 
-struct group *group_find_or_make(struct weir_broker *broker, struct weir_slice id)
+struct group *broker_group_find_or_make(struct weir_broker *broker, struct weir_slice id)
 {
-    struct group *group = group_find(broker, id);
+    struct group *group = broker_group_find(broker, id);
     if (group)
         return group;
     group = weir_calloc(1, sizeof *group);
@@ -76,11 +76,11 @@ static void on_pending_end(struct weir_loop_timer *timer)
     struct group *group = pending->group;
     weir_map_remove(&group->pending, weir_slice(pending->id, strlen(pending->id)), NULL);
     pending_free(pending);
-    group_maybe_complete(group); /* nobody waits for it any more */
-    connections_settle(group->broker);
+    broker_group_maybe_complete(group); /* nobody waits for it any more */
+    broker_connections_settle(group->broker);
 }
 
-bool pending_add(struct group *group, const char *id, int32_t timeout_ms)
+bool broker_pending_add(struct group *group, const char *id, int32_t timeout_ms)
 {
     struct pending *pending = weir_calloc(1, sizeof *pending);
     if (!pending)
@@ -96,7 +96,7 @@ bool pending_add(struct group *group, const char *id, int32_t timeout_ms)
     return false;
 }
 
-bool pending_take(struct group *group, struct weir_slice id)
+bool broker_pending_take(struct group *group, struct weir_slice id)
 {
     union weir_map_value old;
     if (!id.data || !weir_map_remove(&group->pending, id, &old))
@@ -109,7 +109,7 @@ static void group_free(struct group *group)
 {
     weir_loop_timer_stop(&group->rebalance);
     while (group->members)
-        member_remove(group->members);
+        broker_member_remove(group->members);
     for (struct weir_map_entry *e = NULL; (e = weir_map_next(&group->offsets, e)) != NULL;)
         committed_free(e->value.pointer);
     weir_map_release(&group->offsets);
@@ -122,7 +122,7 @@ static void group_free(struct group *group)
     weir_free(group);
 }
 
-void group_forget(struct weir_broker *broker, struct weir_slice id)
+void broker_group_forget(struct weir_broker *broker, struct weir_slice id)
 {
     union weir_map_value old;
     if (!id.data || !weir_map_remove(&broker->groups, id, &old))
@@ -131,17 +131,16 @@ void group_forget(struct weir_broker *broker, struct weir_slice id)
     atomic_fetch_sub(&broker->stats.groups, 1);
 }
 
-void groups_maintain(struct weir_broker *broker)
+void broker_groups_maintain(struct weir_broker *broker)
 {
     for (struct weir_map_entry *e = NULL; (e = weir_map_next(&broker->groups, e)) != NULL;) {
         struct group *group = e->value.pointer;
-        if (!group->members && !weir_map_count(&group->pending) &&
-            !weir_map_count(&group->offsets))
-            group_forget(broker, weir_slice(e->key, e->key_bytes));
+        if (!group->members && !weir_map_count(&group->pending) && !weir_map_count(&group->offsets))
+            broker_group_forget(broker, weir_slice(e->key, e->key_bytes));
     }
 }
 
-void groups_forget_topic(struct weir_broker *broker, struct weir_slice topic)
+void broker_groups_forget_topic(struct weir_broker *broker, struct weir_slice topic)
 {
     for (struct weir_map_entry *g = NULL; (g = weir_map_next(&broker->groups, g)) != NULL;) {
         struct group *group = g->value.pointer;
@@ -155,7 +154,7 @@ void groups_forget_topic(struct weir_broker *broker, struct weir_slice topic)
     }
 }
 
-void groups_close(struct weir_broker *broker)
+void broker_groups_close(struct weir_broker *broker)
 {
     for (struct weir_map_entry *e = NULL; (e = weir_map_next(&broker->groups, e)) != NULL;)
         group_free(e->value.pointer);
@@ -164,7 +163,7 @@ void groups_close(struct weir_broker *broker)
 
 /* ---- members --------------------------------------------------------------------------------- */
 
-struct member *group_member(const struct group *group, struct weir_slice id)
+struct member *broker_group_member(const struct group *group, struct weir_slice id)
 {
     for (struct member *at = group->members; id.data && at; at = at->next)
         if (weir_slice_equal(id, weir_slice(at->id, strlen(at->id))))
@@ -172,7 +171,7 @@ struct member *group_member(const struct group *group, struct weir_slice id)
     return NULL;
 }
 
-struct member *group_instance(const struct group *group, struct weir_slice instance_id)
+struct member *broker_group_instance(const struct group *group, struct weir_slice instance_id)
 {
     for (struct member *at = group->members; instance_id.data && at; at = at->next)
         if (at->instance_id &&
@@ -186,19 +185,19 @@ static void on_session_end(struct weir_loop_timer *timer)
     struct member *member = timer->opaque;
     struct group *group = member->group;
     if (member->waiting) { /* it is we who keep it waiting: the rebalance's own time-out counts */
-        member_touch(member);
+        broker_member_touch(member);
         return;
     }
     weir_log(&group->broker->options.log, WEIR_LOG_INFO, "broker",
-             "group %s: member %s was not heard of for %d ms and is removed", group->id,
-             member->id, (int)member->session_timeout_ms);
-    member_remove(member);
-    group_member_left(group);
-    connections_settle(group->broker);
+             "group %s: member %s was not heard of for %d ms and is removed", group->id, member->id,
+             (int)member->session_timeout_ms);
+    broker_member_remove(member);
+    broker_group_member_left(group);
+    broker_connections_settle(group->broker);
 }
 
-struct member *member_new(struct group *group, const char *id, struct weir_slice instance_id,
-                          struct connection *connection)
+struct member *broker_member_new(struct group *group, const char *id, struct weir_slice instance_id,
+                                 struct connection *connection)
 {
     if (group->member_count >= MEMBERS_MAX)
         return NULL;
@@ -223,7 +222,7 @@ struct member *member_new(struct group *group, const char *id, struct weir_slice
         group->leader = member;
     if (!member->id || !member->client_id || !member->client_host ||
         (instance_id.data && !member->instance_id)) {
-        member_remove(member);
+        broker_member_remove(member);
         return NULL;
     }
     return member;
@@ -240,11 +239,11 @@ static void free_protocols(struct member *member)
     member->protocol_count = 0;
 }
 
-void member_remove(struct member *member)
+void broker_member_remove(struct member *member)
 {
     struct group *group = member->group;
     struct member **at = &group->members;
-    answer_waiting(member, WIRE_UNKNOWN_MEMBER_ID);
+    broker_answer_waiting(member, WIRE_UNKNOWN_MEMBER_ID);
     while (*at != member)
         at = &(*at)->next;
     *at = member->next;
@@ -261,23 +260,23 @@ void member_remove(struct member *member)
     weir_free(member);
 }
 
-void member_touch(struct member *member)
+void broker_member_touch(struct member *member)
 {
     if (weir_loop_timer_start(&member->session, member->session_timeout_ms, 0) != WEIR_OK)
         weir_log(&member->group->broker->options.log, WEIR_LOG_ERROR, "broker",
                  "group %s: no timer for a session", member->group->id);
 }
 
-void group_connection_gone(struct connection *connection)
+void broker_group_connection_gone(struct connection *connection)
 {
     struct member *member = connection->member;
     member->waiting = NULL; /* it stays a member until its session ends */
     connection->member = NULL;
     if (member->session_timeout_ms > 0)
-        member_touch(member);
+        broker_member_touch(member);
 }
 
-const struct protocol *member_protocol(const struct member *member, const char *name)
+const struct protocol *broker_member_protocol(const struct member *member, const char *name)
 {
     for (uint32_t i = 0; i < member->protocol_count; i++)
         if (strcmp(member->protocols[i].name, name) == 0)
@@ -285,10 +284,10 @@ const struct protocol *member_protocol(const struct member *member, const char *
     return NULL;
 }
 
-bool group_all_support(const struct group *group, const struct protocol *protocol)
+bool broker_group_all_support(const struct group *group, const struct protocol *protocol)
 {
     for (const struct member *at = group->members; at; at = at->next)
-        if (!member_protocol(at, protocol->name))
+        if (!broker_member_protocol(at, protocol->name))
             return false;
     return true;
 }
@@ -301,15 +300,15 @@ static void on_rebalance_time(struct weir_loop_timer *timer)
         for (struct member *at = group->members, *next; at && !group->initial_delay; at = next) {
             next = at->next;
             if (!at->joined && !at->instance_id)
-                member_remove(at); /* static members stay until their session ends */
+                broker_member_remove(at); /* static members stay until their session ends */
         }
         group->initial_delay = false;
         weir_map_clear(&group->pending); /* who was given an id and never came */
-        group_maybe_complete(group);
+        broker_group_maybe_complete(group);
     } else if (group->state == GROUP_COMPLETING) {
-        group_prepare(group); /* the leader has sent no assignment */
+        broker_group_prepare(group); /* the leader has sent no assignment */
     }
-    connections_settle(broker);
+    broker_connections_settle(broker);
 }
 
 /* ---- offsets --------------------------------------------------------------------------------- */
@@ -325,8 +324,8 @@ static struct weir_slice key_of(struct weir_slice topic, int32_t partition,
     return weir_slice(key, topic.bytes + 1 + sizeof partition);
 }
 
-struct committed *group_committed(const struct group *group, struct weir_slice topic,
-                                  int32_t partition)
+struct committed *broker_group_committed(const struct group *group, struct weir_slice topic,
+                                         int32_t partition)
 {
     uint8_t key[KEY_BYTES_MAX];
     if (!topic.data || topic.bytes > TOPIC_NAME_BYTES_MAX)
@@ -334,8 +333,8 @@ struct committed *group_committed(const struct group *group, struct weir_slice t
     return weir_map_get(&group->offsets, key_of(topic, partition, key));
 }
 
-enum weir_err group_store(struct group *group, struct weir_slice topic, int32_t partition,
-                          const struct committed *committed)
+enum weir_err broker_group_store(struct group *group, struct weir_slice topic, int32_t partition,
+                                 const struct committed *committed)
 {
     uint8_t key[KEY_BYTES_MAX];
     struct weir_map_entry *entry;
@@ -344,10 +343,10 @@ enum weir_err group_store(struct group *group, struct weir_slice topic, int32_t 
         return WEIR_LIMIT;
     struct committed *copy = weir_alloc(sizeof *copy);
     char *metadata = weir_strdup(committed->metadata ? committed->metadata : "");
-    enum weir_err err = copy && metadata ? weir_map_add(&group->offsets,
-                                                        key_of(topic, partition, key), &entry,
-                                                        &added)
-                                         : WEIR_NOMEM;
+    enum weir_err err =
+        copy && metadata
+            ? weir_map_add(&group->offsets, key_of(topic, partition, key), &entry, &added)
+            : WEIR_NOMEM;
     if (err != WEIR_OK) {
         weir_free(copy);
         weir_free(metadata);
@@ -361,10 +360,10 @@ enum weir_err group_store(struct group *group, struct weir_slice topic, int32_t 
     return WEIR_OK;
 }
 
-void group_each_committed(const struct group *group,
-                          void (*each)(void *opaque, struct weir_slice topic, int32_t partition,
-                                       const struct committed *committed),
-                          void *opaque)
+void broker_group_each_committed(const struct group *group,
+                                 void (*each)(void *opaque, struct weir_slice topic,
+                                              int32_t partition, const struct committed *committed),
+                                 void *opaque)
 {
     for (struct weir_map_entry *e = NULL; (e = weir_map_next(&group->offsets, e)) != NULL;) {
         size_t topic_bytes = strlen(e->key);

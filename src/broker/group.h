@@ -53,45 +53,45 @@ struct group {
     char *protocol_type, *protocol; /* NULL = none yet */
     struct member *members, *leader;
     uint32_t member_count;
-    struct weir_map pending;        /* ids given out with MEMBER_ID_REQUIRED -> struct pending * */
-    struct weir_map offsets;        /* "<topic>\0<partition>" -> struct committed * */
+    struct weir_map pending; /* ids given out with MEMBER_ID_REQUIRED -> struct pending * */
+    struct weir_map offsets; /* "<topic>\0<partition>" -> struct committed * */
     struct weir_loop_timer rebalance;
-    bool initial_delay;             /* the rebalance timer waits for more members, not for joins */
+    bool initial_delay; /* the rebalance timer waits for more members, not for joins */
 };
 
-const char *group_state_name(enum group_state state);
-struct member *group_member(const struct group *group, struct weir_slice id);
-struct member *group_instance(const struct group *group, struct weir_slice instance_id);
-struct member *member_new(struct group *group, const char *id, struct weir_slice instance_id,
-                          struct connection *connection);
+const char *broker_group_state_name(enum group_state state);
+struct member *broker_group_member(const struct group *group, struct weir_slice id);
+struct member *broker_group_instance(const struct group *group, struct weir_slice instance_id);
+struct member *broker_member_new(struct group *group, const char *id, struct weir_slice instance_id,
+                                 struct connection *connection);
 /* Takes it out of its group and frees it; a parked request of it is told so. */
-void member_remove(struct member *member);
+void broker_member_remove(struct member *member);
 /* Keeps an id for a client that was told to come back with it, as long as its session would last.
  * False: too many of them, or no memory. */
-bool pending_add(struct group *group, const char *id, int32_t timeout_ms);
+bool broker_pending_add(struct group *group, const char *id, int32_t timeout_ms);
 /* Takes it back. False: it is none of them. */
-bool pending_take(struct group *group, struct weir_slice id);
-void member_touch(struct member *member); /* its session begins anew */
+bool broker_pending_take(struct group *group, struct weir_slice id);
+void broker_member_touch(struct member *member); /* its session begins anew */
 /* Does every member know this protocol? */
-bool group_all_support(const struct group *group, const struct protocol *protocol);
-const struct protocol *member_protocol(const struct member *member, const char *name);
+bool broker_group_all_support(const struct group *group, const struct protocol *protocol);
+const struct protocol *broker_member_protocol(const struct member *member, const char *name);
 
 /* ---- group_rebalance.c ----------------------------------------------------------------------- */
 
 /* Everybody must join again; Empty, CompletingRebalance and Stable become PreparingRebalance. */
-void group_prepare(struct group *group);
+void broker_group_prepare(struct group *group);
 /* Ends the joining if all members have joined. */
-void group_maybe_complete(struct group *group);
+void broker_group_maybe_complete(struct group *group);
 /* After a member left or its session ended. */
-void group_member_left(struct group *group);
+void broker_group_member_left(struct group *group);
 /* Answers the parked JoinGroup or SyncGroup of a member, if there is one. */
-void answer_waiting(struct member *member, enum wire_error error);
+void broker_answer_waiting(struct member *member, enum wire_error error);
 /* The same into the request in hand. */
-void put_join(struct wire_writer *writer, int16_t version, const struct member *member,
-              enum wire_error error);
-void put_sync(struct wire_writer *writer, int16_t version, const struct member *member,
-              enum wire_error error);
+void broker_put_join(struct wire_writer *writer, int16_t version, const struct member *member,
+                     enum wire_error error);
+void broker_put_sync(struct wire_writer *writer, int16_t version, const struct member *member,
+                     enum wire_error error);
 /* Takes the leader's assignments: pairs of member id and bytes, missing ones are empty. */
-void group_stabilise(struct group *group);
+void broker_group_stabilise(struct group *group);
 
 #endif

@@ -13,7 +13,7 @@ static void put_members(struct wire_writer *writer, int16_t version, const struc
 {
     wire_put_array(writer, (int32_t)group->member_count);
     for (const struct member *at = group->members; at; at = at->next) {
-        const struct protocol *protocol = member_protocol(at, group->protocol);
+        const struct protocol *protocol = broker_member_protocol(at, group->protocol);
         wire_put_text(writer, at->id);
         if (version >= 5)
             wire_put_text(writer, at->instance_id);
@@ -23,8 +23,8 @@ static void put_members(struct wire_writer *writer, int16_t version, const struc
     }
 }
 
-void put_join(struct wire_writer *writer, int16_t version, const struct member *member,
-              enum wire_error error)
+void broker_put_join(struct wire_writer *writer, int16_t version, const struct member *member,
+                     enum wire_error error)
 {
     const struct group *group = member->group;
     bool ok = error == WIRE_NONE;
@@ -44,8 +44,8 @@ void put_join(struct wire_writer *writer, int16_t version, const struct member *
     wire_put_tags(writer);
 }
 
-void put_sync(struct wire_writer *writer, int16_t version, const struct member *member,
-              enum wire_error error)
+void broker_put_sync(struct wire_writer *writer, int16_t version, const struct member *member,
+                     enum wire_error error)
 {
     if (version >= 1)
         wire_put_i32(writer, 0); /* throttle */
@@ -69,21 +69,21 @@ static struct connection *unpark(struct member *member)
     return connection;
 }
 
-void answer_waiting(struct member *member, enum wire_error error)
+void broker_answer_waiting(struct member *member, enum wire_error error)
 {
     struct connection *connection = unpark(member);
     if (!connection)
         return;
-    struct wire_writer writer = answer_begin(connection);
+    struct wire_writer writer = broker_answer_begin(connection);
     if (connection->head.key == WIRE_JOIN_GROUP)
-        put_join(&writer, connection->head.version, member, error);
+        broker_put_join(&writer, connection->head.version, member, error);
     else
-        put_sync(&writer, connection->head.version, member, error);
-    answer_end(connection, &writer);
-    member_touch(member); /* we kept it waiting: only now is it its turn to be heard of */
+        broker_put_sync(&writer, connection->head.version, member, error);
+    broker_answer_end(connection, &writer);
+    broker_member_touch(member); /* we kept it waiting: only now is it its turn to be heard of */
 }
 
-/* ---- the way to a generation ------------------------------------------------------------------- */
+/* ---- the way to a generation ----------------------------------------------------------------- */
 
 static int32_t longest_rebalance(const struct group *group)
 {
@@ -101,14 +101,14 @@ static void start_timer(struct group *group, int64_t delay_ms)
                  "group %s: no timer for a rebalance", group->id);
 }
 
-void group_prepare(struct group *group)
+void broker_group_prepare(struct group *group)
 {
     int32_t delay_ms = group->broker->options.group_initial_rebalance_delay_ms;
     if (group->state == GROUP_PREPARING)
         return;
     for (struct member *at = group->members; at; at = at->next) {
         if (group->state == GROUP_COMPLETING)
-            answer_waiting(at, WIRE_REBALANCE_IN_PROGRESS);
+            broker_answer_waiting(at, WIRE_REBALANCE_IN_PROGRESS);
         at->joined = false;
     }
     group->initial_delay = group->state == GROUP_EMPTY && delay_ms > 0;
@@ -124,11 +124,11 @@ static const char *elect_protocol(const struct group *group)
     const struct member *first = group->members;
     for (uint32_t i = 0; i < first->protocol_count; i++) {
         uint32_t votes = 0;
-        if (!group_all_support(group, &first->protocols[i]))
+        if (!broker_group_all_support(group, &first->protocols[i]))
             continue;
         for (const struct member *at = group->members; at; at = at->next)
             for (uint32_t j = 0; j < at->protocol_count; j++)
-                if (group_all_support(group, &at->protocols[j])) {
+                if (broker_group_all_support(group, &at->protocols[j])) {
                     votes += strcmp(at->protocols[j].name, first->protocols[i].name) == 0;
                     break; /* a member votes for the first of its list that all know */
                 }
@@ -169,16 +169,16 @@ static void complete(struct group *group)
         weir_free(at->assignment);
         at->assignment = NULL;
         at->assignment_bytes = 0;
-        answer_waiting(at, copy ? WIRE_NONE : WIRE_INCONSISTENT_GROUP_PROTOCOL);
+        broker_answer_waiting(at, copy ? WIRE_NONE : WIRE_INCONSISTENT_GROUP_PROTOCOL);
         if (at->joined)
-            member_touch(at);
+            broker_member_touch(at);
     }
     weir_log(&group->broker->options.log, WEIR_LOG_DEBUG, "broker",
              "group %s: generation %d, %u members, leader %s", group->id, (int)group->generation,
              group->member_count, group->leader->id);
 }
 
-void group_maybe_complete(struct group *group)
+void broker_group_maybe_complete(struct group *group)
 {
     bool any = false, all = weir_map_count(&group->pending) == 0;
     if (group->state != GROUP_PREPARING || group->initial_delay)
@@ -195,25 +195,25 @@ void group_maybe_complete(struct group *group)
         start_timer(group, longest_rebalance(group)); /* only static members, all away */
 }
 
-void group_member_left(struct group *group)
+void broker_group_member_left(struct group *group)
 {
     if (group->state == GROUP_STABLE || group->state == GROUP_COMPLETING) {
         if (!group->members) {
             become_empty(group);
             return;
         }
-        group_prepare(group);
+        broker_group_prepare(group);
     }
-    group_maybe_complete(group);
+    broker_group_maybe_complete(group);
 }
 
-void group_stabilise(struct group *group)
+void broker_group_stabilise(struct group *group)
 {
     group->state = GROUP_STABLE;
     weir_loop_timer_stop(&group->rebalance);
     for (struct member *at = group->members; at; at = at->next) {
-        answer_waiting(at, WIRE_NONE);
+        broker_answer_waiting(at, WIRE_NONE);
         if (at->joined)
-            member_touch(at);
+            broker_member_touch(at);
     }
 }

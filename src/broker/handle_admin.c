@@ -7,21 +7,20 @@
 
 enum { CONFIGS_MAX = 256, CREATED_MAX = 10000 };
 
-void put_broker(struct request *request)
+void broker_put_address(struct request *request)
 {
     struct wire_writer *out = &request->out;
     struct weir_endpoint reached = request->broker->advertised;
     struct weir_address address = {.bytes = sizeof address.storage};
-    if (!*reached.host &&
-        getsockname(request->connection->fd, (struct sockaddr *)&address.storage, &address.bytes) ==
-            0)
+    if (!*reached.host && getsockname(request->connection->fd, (struct sockaddr *)&address.storage,
+                                      &address.bytes) == 0)
         weir_net_endpoint_of(&address, &reached);
     wire_put_i32(out, BROKER_ID);
     wire_put_text(out, reached.host);
     wire_put_i32(out, reached.port);
 }
 
-enum wire_error wire_error_of(enum weir_err err)
+enum wire_error broker_wire_error_of(enum weir_err err)
 {
     switch (err) {
     case WEIR_OK:
@@ -43,7 +42,7 @@ enum wire_error wire_error_of(enum weir_err err)
 
 /* ---- ApiVersions ----------------------------------------------------------------------------- */
 
-enum handled handle_api_versions(struct request *request)
+enum handled broker_handle_api_versions(struct request *request)
 {
     struct wire_writer *out = &request->out;
     bool supported = request->head.supported;
@@ -97,21 +96,21 @@ static void put_topic(struct wire_writer *out, int16_t version, struct weir_slic
 static void put_asked(struct request *request, struct weir_slice name, bool may_create)
 {
     struct weir_broker *broker = request->broker;
-    struct topic *topic = topic_find(broker, name);
+    struct topic *topic = broker_topic_find(broker, name);
     enum wire_error error = WIRE_NONE;
-    if (!name.data || !topic_name_valid(name)) {
+    if (!name.data || !broker_topic_name_valid(name)) {
         error = WIRE_INVALID_TOPIC;
     } else if (!topic) {
         error = WIRE_UNKNOWN_TOPIC_OR_PARTITION;
-        if (may_create && topic_create(broker, name, broker->options.partitions, NULL, 0, &topic,
-                                       NULL) == WEIR_OK)
+        if (may_create && broker_topic_create(broker, name, broker->options.partitions, NULL, 0,
+                                              &topic, NULL) == WEIR_OK)
             error = WIRE_NONE;
     }
     put_topic(&request->out, request->head.version, name.data ? name : weir_slice("", 0), topic,
               error);
 }
 
-enum handled handle_metadata(struct request *request)
+enum handled broker_handle_metadata(struct request *request)
 {
     int16_t version = request->head.version;
     struct weir_broker *broker = request->broker;
@@ -134,7 +133,7 @@ enum handled handle_metadata(struct request *request)
     if (version >= 3)
         wire_put_i32(out, 0);
     wire_put_array(out, 1);
-    put_broker(request);
+    broker_put_address(request);
     if (version >= 1)
         wire_put_text(out, NULL); /* rack */
     wire_put_tags(out);
@@ -157,7 +156,7 @@ enum handled handle_metadata(struct request *request)
     return HANDLED_ANSWER;
 }
 
-enum handled handle_describe_cluster(struct request *request)
+enum handled broker_handle_describe_cluster(struct request *request)
 {
     struct wire_writer *out = &request->out;
     wire_bool(&request->in);
@@ -168,7 +167,7 @@ enum handled handle_describe_cluster(struct request *request)
     wire_put_text(out, request->broker->cluster_id);
     wire_put_i32(out, BROKER_ID);
     wire_put_array(out, 1);
-    put_broker(request);
+    broker_put_address(request);
     wire_put_text(out, NULL);
     wire_put_tags(out);
     wire_put_i32(out, INT32_MIN);
@@ -176,7 +175,7 @@ enum handled handle_describe_cluster(struct request *request)
     return HANDLED_ANSWER;
 }
 
-/* ---- CreateTopics, DeleteTopics, CreatePartitions ------------------------------------------------ */
+/* ---- CreateTopics, DeleteTopics, CreatePartitions -------------------------------------------- */
 
 struct creation {
     struct weir_slice name;
@@ -225,34 +224,35 @@ static void read_creation(struct wire_reader *in, struct creation *creation)
 static enum wire_error create(struct weir_broker *broker, const struct creation *creation,
                               bool only_check, struct weir_error *error)
 {
-    int32_t partitions = creation->partitions == -1 ? broker->options.partitions
-                                                    : creation->partitions;
+    int32_t partitions =
+        creation->partitions == -1 ? broker->options.partitions : creation->partitions;
     if (creation->replication > 1 || creation->replication == 0) {
         weir_error_set(error, WEIR_INVALID, -1,
                        "replication factor %d: this is a single broker, 1 is possible",
                        creation->replication);
         return WIRE_INVALID_REPLICATION_FACTOR;
     }
-    if (!creation->name.data || !topic_name_valid(creation->name)) {
+    if (!creation->name.data || !broker_topic_name_valid(creation->name)) {
         weir_error_set(error, WEIR_INVALID, -1,
                        "a topic's name has 1 to 249 letters, digits, '.', '_' and '-'");
         return WIRE_INVALID_TOPIC;
     }
     for (int32_t i = 0; i < creation->config_count; i++)
-        if (topic_config_check(creation->configs[i].name, creation->configs[i].value, error) !=
-            WEIR_OK)
+        if (broker_topic_config_check(creation->configs[i].name, creation->configs[i].value,
+                                      error) != WEIR_OK)
             return WIRE_INVALID_CONFIG;
     if (only_check) {
-        if (!topic_find(broker, creation->name))
+        if (!broker_topic_find(broker, creation->name))
             return WIRE_NONE;
         weir_error_set(error, WEIR_EXISTS, -1, "the topic already exists");
         return WIRE_TOPIC_ALREADY_EXISTS;
     }
-    return wire_error_of(topic_create(broker, creation->name, partitions, creation->configs,
-                                      (uint32_t)creation->config_count, NULL, error));
+    return broker_wire_error_of(broker_topic_create(broker, creation->name, partitions,
+                                                    creation->configs,
+                                                    (uint32_t)creation->config_count, NULL, error));
 }
 
-enum handled handle_create_topics(struct request *request)
+enum handled broker_handle_create_topics(struct request *request)
 {
     int16_t version = request->head.version;
     struct wire_reader *in = &request->in;
@@ -284,7 +284,7 @@ enum handled handle_create_topics(struct request *request)
     return tail.failed ? HANDLED_CLOSE : HANDLED_ANSWER;
 }
 
-enum handled handle_delete_topics(struct request *request)
+enum handled broker_handle_delete_topics(struct request *request)
 {
     struct wire_reader *in = &request->in;
     struct wire_writer *out = &request->out;
@@ -294,11 +294,11 @@ enum handled handle_delete_topics(struct request *request)
     wire_put_array(out, count > 0 ? count : 0);
     for (int32_t i = 0; i < count && !in->failed; i++) {
         struct weir_slice name = wire_string(in);
-        struct topic *topic = topic_find(request->broker, name);
+        struct topic *topic = broker_topic_find(request->broker, name);
         enum wire_error error = WIRE_UNKNOWN_TOPIC_OR_PARTITION;
         wire_put_string(out, name); /* before the topic goes, whose name it may be */
         if (topic)
-            error = wire_error_of(topic_delete(request->broker, topic, NULL));
+            error = broker_wire_error_of(broker_topic_delete(request->broker, topic, NULL));
         wire_put_i16(out, (int16_t)error);
         wire_put_tags(out);
     }
@@ -308,7 +308,7 @@ enum handled handle_delete_topics(struct request *request)
     return HANDLED_ANSWER;
 }
 
-enum handled handle_create_partitions(struct request *request)
+enum handled broker_handle_create_partitions(struct request *request)
 {
     struct wire_reader *in = &request->in, tail;
     struct wire_writer *out = &request->out;
@@ -332,14 +332,14 @@ enum handled handle_create_partitions(struct request *request)
         int32_t partitions = wire_i32(in);
         read_assignments(in);
         wire_tags(in);
-        struct topic *topic = topic_find(request->broker, name);
+        struct topic *topic = broker_topic_find(request->broker, name);
         enum wire_error answer = WIRE_UNKNOWN_TOPIC_OR_PARTITION;
         if (topic && partitions <= topic->partition_count)
             answer = WIRE_INVALID_PARTITIONS;
         else if (topic)
             answer = only_check ? WIRE_NONE
-                                : wire_error_of(topic_grow(request->broker, topic, partitions,
-                                                           &error));
+                                : broker_wire_error_of(broker_topic_grow(request->broker, topic,
+                                                                         partitions, &error));
         wire_put_string(out, name);
         wire_put_i16(out, (int16_t)answer);
         wire_put_text(out, *error.message ? error.message : NULL);
@@ -365,15 +365,16 @@ static void put_configs(struct wire_writer *out, int16_t version, const struct w
                         const struct topic *topic, struct wire_reader names, int32_t name_count)
 {
     int32_t count = 0;
-    for (size_t i = 0; i < topic_config_count; i++)
-        count += is_asked(names, name_count, topic_configs[i].name);
+    for (size_t i = 0; i < broker_topic_config_count; i++)
+        count += is_asked(names, name_count, broker_topic_configs[i].name);
     wire_put_array(out, count);
-    for (size_t i = 0; i < topic_config_count; i++) {
+    for (size_t i = 0; i < broker_topic_config_count; i++) {
         char text[CONFIG_TEXT_MAX];
-        if (!is_asked(names, name_count, topic_configs[i].name))
+        if (!is_asked(names, name_count, broker_topic_configs[i].name))
             continue;
-        enum config_source source = topic_config_text(broker, topic, &topic_configs[i], text);
-        wire_put_text(out, topic_configs[i].name);
+        enum config_source source =
+            broker_topic_config_text(broker, topic, &broker_topic_configs[i], text);
+        wire_put_text(out, broker_topic_configs[i].name);
         wire_put_text(out, text);
         wire_put_bool(out, false); /* read only */
         if (version == 0)
@@ -386,7 +387,7 @@ static void put_configs(struct wire_writer *out, int16_t version, const struct w
     }
 }
 
-enum handled handle_describe_configs(struct request *request)
+enum handled broker_handle_describe_configs(struct request *request)
 {
     int16_t version = request->head.version;
     struct wire_reader *in = &request->in;
@@ -401,11 +402,12 @@ enum handled handle_describe_configs(struct request *request)
         struct wire_reader names = *in;
         for (int32_t j = 0; j < name_count && !in->failed; j++)
             wire_string(in);
-        struct topic *topic = kind == RESOURCE_TOPIC ? topic_find(request->broker, name) : NULL;
+        struct topic *topic =
+            kind == RESOURCE_TOPIC ? broker_topic_find(request->broker, name) : NULL;
         bool known = topic || kind == RESOURCE_BROKER;
-        wire_put_i16(out, known ? WIRE_NONE
-                                : kind == RESOURCE_TOPIC ? WIRE_UNKNOWN_TOPIC_OR_PARTITION
-                                                         : WIRE_INVALID_REQUEST);
+        wire_put_i16(out, known                    ? WIRE_NONE
+                          : kind == RESOURCE_TOPIC ? WIRE_UNKNOWN_TOPIC_OR_PARTITION
+                                                   : WIRE_INVALID_REQUEST);
         wire_put_text(out, known ? NULL : "there is no such topic");
         wire_put_i8(out, kind);
         wire_put_string(out, name);
@@ -445,16 +447,16 @@ static enum weir_err replace_configs(struct weir_broker *broker, struct topic *t
                                      struct config_pair *configs, int32_t count,
                                      struct weir_error *error)
 {
-    for (size_t i = 0; i < topic_config_count && count < CONFIGS_MAX; i++) {
+    for (size_t i = 0; i < broker_topic_config_count && count < CONFIGS_MAX; i++) {
         struct weir_slice name =
-            weir_slice(topic_configs[i].name, strlen(topic_configs[i].name));
+            weir_slice(broker_topic_configs[i].name, strlen(broker_topic_configs[i].name));
         bool named = false;
         for (int32_t j = 0; j < count && !named; j++)
             named = weir_slice_equal(configs[j].name, name);
         if (!named)
             configs[count++] = (struct config_pair){name, weir_slice(NULL, 0)};
     }
-    return topic_configure(broker, topic, configs, (uint32_t)count, error);
+    return broker_topic_configure(broker, topic, configs, (uint32_t)count, error);
 }
 
 static enum weir_err check_configs(const struct config_pair *configs, int32_t count,
@@ -462,11 +464,11 @@ static enum weir_err check_configs(const struct config_pair *configs, int32_t co
 {
     enum weir_err err = WEIR_OK;
     for (int32_t i = 0; i < count && err == WEIR_OK; i++)
-        err = topic_config_check(configs[i].name, configs[i].value, error);
+        err = broker_topic_config_check(configs[i].name, configs[i].value, error);
     return err;
 }
 
-enum handled handle_alter_configs(struct request *request)
+enum handled broker_handle_alter_configs(struct request *request)
 {
     struct wire_reader *in = &request->in, tail;
     struct wire_writer *out = &request->out;
@@ -490,18 +492,20 @@ enum handled handle_alter_configs(struct request *request)
         int8_t kind = wire_i8(in);
         struct weir_slice name = wire_string(in);
         int32_t config_count = read_configs(request, configs, &supported);
-        struct topic *topic = kind == RESOURCE_TOPIC ? topic_find(request->broker, name) : NULL;
+        struct topic *topic =
+            kind == RESOURCE_TOPIC ? broker_topic_find(request->broker, name) : NULL;
         enum weir_err err = WEIR_NOT_FOUND;
         if (!supported)
             err = weir_error_set(&error, WEIR_INVALID, -1, "only SET and DELETE are known here");
         else if (topic && only_check)
             err = check_configs(configs, config_count, &error);
         else if (topic)
-            err = incremental ? topic_configure(request->broker, topic, configs,
-                                                (uint32_t)config_count, &error)
-                              : replace_configs(request->broker, topic, configs, config_count,
-                                                &error);
-        wire_put_i16(out, (int16_t)(err == WEIR_INVALID ? WIRE_INVALID_CONFIG : wire_error_of(err)));
+            err = incremental
+                      ? broker_topic_configure(request->broker, topic, configs,
+                                               (uint32_t)config_count, &error)
+                      : replace_configs(request->broker, topic, configs, config_count, &error);
+        wire_put_i16(
+            out, (int16_t)(err == WEIR_INVALID ? WIRE_INVALID_CONFIG : broker_wire_error_of(err)));
         wire_put_text(out, err == WEIR_OK ? NULL : *error.message ? error.message : "not found");
         wire_put_i8(out, kind);
         wire_put_string(out, name);

@@ -134,8 +134,8 @@ static struct fetch *read_fetch(struct request *request)
     }
     if (version >= 11)
         wire_string(in); /* rack */
-    fetch->deadline_ns = weir_clock_now_ns(request->broker->clock) +
-                         (wait_ms > 0 ? wait_ms : 0) * WEIR_NS_PER_MS;
+    fetch->deadline_ns =
+        weir_clock_now_ns(request->broker->clock) + (wait_ms > 0 ? wait_ms : 0) * WEIR_NS_PER_MS;
     if (ok && !in->failed)
         return fetch;
     fetch_free(fetch);
@@ -166,8 +166,8 @@ static enum wire_error put_records(struct wire_writer *out, struct partition *pa
         answer = WIRE_OFFSET_OUT_OF_RANGE;
     } else if (wanted->offset < next && (bytes_max > 0 || at_least_one)) {
         enum weir_err err =
-            weir_plog_read(partition->log, wanted->offset, -1, bytes_max > 0 ? (size_t)bytes_max : 0,
-                           at_least_one, out->into, &error);
+            weir_plog_read(partition->log, wanted->offset, -1,
+                           bytes_max > 0 ? (size_t)bytes_max : 0, at_least_one, out->into, &error);
         if (err == WEIR_NOT_FOUND)
             answer = WIRE_OFFSET_OUT_OF_RANGE;
         else if (err == WEIR_LIMIT || err == WEIR_NOMEM)
@@ -194,8 +194,8 @@ static void put_i16_at(struct wire_writer *out, size_t place, int16_t value)
 static void put_partition(struct wire_writer *out, int16_t version, struct weir_broker *broker,
                           const struct wanted *wanted, struct found *found)
 {
-    struct partition *partition =
-        partition_find(broker, weir_slice(wanted->topic, strlen(wanted->topic)), wanted->index);
+    struct partition *partition = broker_partition_find(
+        broker, weir_slice(wanted->topic, strlen(wanted->topic)), wanted->index);
     int64_t next = partition ? weir_plog_offset_next(partition->log) : -1;
     wire_put_i32(out, wanted->index);
     size_t error_place = out->into->bytes;
@@ -270,10 +270,10 @@ static void answer(struct fetch *fetch)
 {
     struct connection *connection = fetch->connection;
     stop_waiting(fetch);
-    struct wire_writer writer = answer_begin(connection);
+    struct wire_writer writer = broker_answer_begin(connection);
     put_fetch(&writer, connection->head.version, connection->broker, fetch);
     fetch_free(fetch);
-    answer_end(connection, &writer);
+    broker_answer_end(connection, &writer);
 }
 
 static void on_patience_end(struct weir_loop_timer *timer)
@@ -281,17 +281,17 @@ static void on_patience_end(struct weir_loop_timer *timer)
     struct fetch *fetch = timer->opaque;
     struct weir_broker *broker = fetch->connection->broker;
     answer(fetch);
-    connections_settle(broker);
+    broker_connections_settle(broker);
 }
 
-void fetch_cancel(struct connection *connection)
+void broker_fetch_cancel(struct connection *connection)
 {
     struct fetch *fetch = connection->fetch;
     stop_waiting(fetch);
     fetch_free(fetch);
 }
 
-void fetches_wake(struct partition *partition, size_t bytes)
+void broker_fetches_wake(struct partition *partition, size_t bytes)
 {
     struct fetch_wait *wait;
     for (wait = partition->waits; wait; wait = wait->next)
@@ -306,7 +306,7 @@ void fetches_wake(struct partition *partition, size_t bytes)
     }
 }
 
-void fetches_release(struct partition *partition)
+void broker_fetches_release(struct partition *partition)
 {
     while (partition->waits)
         answer(partition->waits->fetch);
@@ -324,7 +324,7 @@ static bool park(struct fetch *fetch)
         return false;
     for (int32_t i = 0; i < fetch->wanted_count; i++) {
         const struct wanted *wanted = &fetch->wanted[i];
-        struct partition *partition = partition_find(
+        struct partition *partition = broker_partition_find(
             broker, weir_slice(wanted->topic, strlen(wanted->topic)), wanted->index);
         if (!partition)
             continue;
@@ -337,19 +337,18 @@ static bool park(struct fetch *fetch)
     return true;
 }
 
-enum handled handle_fetch(struct request *request)
+enum handled broker_handle_fetch(struct request *request)
 {
     struct fetch *fetch = read_fetch(request);
     if (!fetch)
         return HANDLED_CLOSE;
-    struct found found =
-        put_fetch(&request->out, request->head.version, request->broker, fetch);
+    struct found found = put_fetch(&request->out, request->head.version, request->broker, fetch);
     fetch->bytes_found = found.bytes;
     bool enough = found.error || found.bytes >= fetch->min_bytes || !fetch->wanted_count ||
                   weir_clock_now_ns(request->broker->clock) >= fetch->deadline_ns;
     if (!enough) {
         if (park(fetch)) {
-            connection_park(request->connection);
+            broker_connection_park(request->connection);
             return HANDLED_PARKED;
         }
         weir_log(&request->broker->options.log, WEIR_LOG_ERROR, "broker",

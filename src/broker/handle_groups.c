@@ -9,7 +9,7 @@
 #include "broker/group.h"
 
 enum {
-    SESSION_MS_MIN = 6000,  /* group.min.session.timeout.ms */
+    SESSION_MS_MIN = 6000,    /* group.min.session.timeout.ms */
     SESSION_MS_MAX = 1800000, /* group.max.session.timeout.ms */
     PROTOCOLS_MAX = 64,
     METADATA_BYTES_MAX = 4096, /* offset.metadata.max.bytes */
@@ -21,9 +21,9 @@ static bool group_id_valid(struct weir_slice id)
     return id.bytes > 0 && id.bytes <= GROUP_ID_BYTES_MAX && !memchr(id.data, 0, id.bytes);
 }
 
-/* ---- FindCoordinator --------------------------------------------------------------------------- */
+/* ---- FindCoordinator ------------------------------------------------------------------------- */
 
-enum handled handle_find_coordinator(struct request *request)
+enum handled broker_handle_find_coordinator(struct request *request)
 {
     int16_t version = request->head.version;
     struct wire_writer *out = &request->out;
@@ -37,7 +37,7 @@ enum handled handle_find_coordinator(struct request *request)
     if (version >= 1)
         wire_put_text(out, ok ? NULL : "transactions are not supported here");
     if (ok) {
-        put_broker(request);
+        broker_put_address(request);
     } else {
         wire_put_i32(out, -1);
         wire_put_text(out, "");
@@ -47,7 +47,7 @@ enum handled handle_find_coordinator(struct request *request)
     return HANDLED_ANSWER;
 }
 
-/* ---- JoinGroup --------------------------------------------------------------------------------- */
+/* ---- JoinGroup ------------------------------------------------------------------------------- */
 
 struct join {
     struct weir_slice group_id, member_id, instance_id, protocol_type;
@@ -141,9 +141,9 @@ static bool same_protocols(const struct member *member, const struct join *join)
     bool same = member->protocol_count == (uint32_t)join->protocol_count;
     for (uint32_t i = 0; same && i < member->protocol_count; i++) {
         const struct protocol *known = &member->protocols[i];
-        same = weir_slice_equal(weir_slice(known->name, strlen(known->name)), join->names[i]) &&
-               weir_slice_equal(weir_slice(known->metadata, known->metadata_bytes),
-                                join->metadata[i]);
+        same =
+            weir_slice_equal(weir_slice(known->name, strlen(known->name)), join->names[i]) &&
+            weir_slice_equal(weir_slice(known->metadata, known->metadata_bytes), join->metadata[i]);
     }
     return same;
 }
@@ -160,11 +160,11 @@ static bool is_compatible(const struct group *group, const struct join *join)
         return false;
     for (int32_t i = 0; i < join->protocol_count; i++) {
         char name[256];
-        snprintf(name, sizeof name, "%.*s", join->names[i].bytes > 255 ? 255
-                                                                       : (int)join->names[i].bytes,
+        snprintf(name, sizeof name, "%.*s",
+                 join->names[i].bytes > 255 ? 255 : (int)join->names[i].bytes,
                  (const char *)join->names[i].data);
         struct protocol protocol = {.name = name};
-        if (group_all_support(group, &protocol))
+        if (broker_group_all_support(group, &protocol))
             return true;
     }
     return false;
@@ -175,19 +175,19 @@ static struct member *find_joining(struct request *request, struct group *group,
                                    const struct join *join, enum wire_error *error,
                                    char id[MEMBER_ID_BYTES])
 {
-    struct member *instance = group_instance(group, join->instance_id);
+    struct member *instance = broker_group_instance(group, join->instance_id);
     snprintf(id, MEMBER_ID_BYTES, "%.*s",
              join->member_id.bytes > 299 ? 299 : (int)join->member_id.bytes,
              join->member_id.data ? (const char *)join->member_id.data : "");
     *error = WIRE_NONE;
     if (join->member_id.bytes) {
-        struct member *member = group_member(group, join->member_id);
+        struct member *member = broker_group_member(group, join->member_id);
         if (join->instance_id.data && instance && instance != member) {
             *error = WIRE_FENCED_INSTANCE_ID;
             return NULL;
         }
-        if (!member && pending_take(group, join->member_id))
-            member = member_new(group, id, join->instance_id, request->connection);
+        if (!member && broker_pending_take(group, join->member_id))
+            member = broker_member_new(group, id, join->instance_id, request->connection);
         if (!member)
             *error = WIRE_UNKNOWN_MEMBER_ID;
         return member;
@@ -199,17 +199,17 @@ static struct member *find_joining(struct request *request, struct group *group,
             *error = WIRE_UNKNOWN_SERVER_ERROR;
             return NULL;
         }
-        answer_waiting(instance, WIRE_FENCED_INSTANCE_ID);
+        broker_answer_waiting(instance, WIRE_FENCED_INSTANCE_ID);
         weir_free(instance->id);
         instance->id = copy;
         return instance;
     }
     if (request->head.version >= 4 && !join->instance_id.data) {
-        bool kept = pending_add(group, id, join->session_timeout_ms);
+        bool kept = broker_pending_add(group, id, join->session_timeout_ms);
         *error = kept ? WIRE_MEMBER_ID_REQUIRED : WIRE_GROUP_MAX_SIZE_REACHED;
         return NULL;
     }
-    struct member *member = member_new(group, id, join->instance_id, request->connection);
+    struct member *member = broker_member_new(group, id, join->instance_id, request->connection);
     if (!member)
         *error = WIRE_GROUP_MAX_SIZE_REACHED;
     return member;
@@ -227,7 +227,7 @@ static bool is_settled(const struct group *group, const struct member *member,
 
 static void wait_for_group(struct request *request, struct member *member)
 {
-    connection_park(request->connection);
+    broker_connection_park(request->connection);
     member->waiting = request->connection;
     request->connection->member = member;
 }
@@ -244,27 +244,27 @@ static enum handled join(struct request *request, struct group *group, const str
     member->session_timeout_ms = join->session_timeout_ms;
     member->rebalance_timeout_ms = join->rebalance_timeout_ms;
     if (is_settled(group, member, join)) {
-        put_join(&request->out, request->head.version, member, WIRE_NONE);
-        member_touch(member);
+        broker_put_join(&request->out, request->head.version, member, WIRE_NONE);
+        broker_member_touch(member);
         return HANDLED_ANSWER;
     }
     if (!set_protocols(member, join)) {
         if (!member->protocol_count) /* just made: nothing would end it */
-            member_remove(member);
+            broker_member_remove(member);
         return refuse_join(request, WIRE_UNKNOWN_SERVER_ERROR, id);
     }
     weir_free(group->protocol_type);
     group->protocol_type = weir_strndup(join->protocol_type.data, join->protocol_type.bytes);
-    group_prepare(group);
-    answer_waiting(member, WIRE_UNKNOWN_MEMBER_ID); /* an older request of the same member */
+    broker_group_prepare(group);
+    broker_answer_waiting(member, WIRE_UNKNOWN_MEMBER_ID); /* an older request of the same member */
     weir_loop_timer_stop(&member->session); /* the rebalance time-out watches over it now */
     member->joined = true;
     wait_for_group(request, member);
-    group_maybe_complete(group);
+    broker_group_maybe_complete(group);
     return HANDLED_PARKED;
 }
 
-enum handled handle_join_group(struct request *request)
+enum handled broker_handle_join_group(struct request *request)
 {
     struct join asked = {0};
     read_join(request, &asked);
@@ -274,21 +274,21 @@ enum handled handle_join_group(struct request *request)
         return refuse_join(request, WIRE_INVALID_GROUP_ID, "");
     if (asked.session_timeout_ms < SESSION_MS_MIN || asked.session_timeout_ms > SESSION_MS_MAX)
         return refuse_join(request, WIRE_INVALID_SESSION_TIMEOUT, "");
-    struct group *group = group_find_or_make(request->broker, asked.group_id);
+    struct group *group = broker_group_find_or_make(request->broker, asked.group_id);
     if (!group)
         return refuse_join(request, WIRE_UNKNOWN_SERVER_ERROR, "");
     return join(request, group, &asked);
 }
 
-/* ---- SyncGroup, Heartbeat, LeaveGroup ------------------------------------------------------------ */
+/* ---- SyncGroup, Heartbeat, LeaveGroup -------------------------------------------------------- */
 
 /* The member that a request speaks for, or why not. generation -2 = not looked at. */
 static struct member *speaker(struct group *group, struct weir_slice member_id,
                               struct weir_slice instance_id, int32_t generation,
                               enum wire_error *error)
 {
-    struct member *member = group ? group_member(group, member_id) : NULL;
-    struct member *instance = group ? group_instance(group, instance_id) : NULL;
+    struct member *member = group ? broker_group_member(group, member_id) : NULL;
+    struct member *instance = group ? broker_group_instance(group, instance_id) : NULL;
     *error = WIRE_NONE;
     if (instance_id.data && instance && instance != member)
         *error = WIRE_FENCED_INSTANCE_ID;
@@ -302,7 +302,7 @@ static struct member *speaker(struct group *group, struct weir_slice member_id,
 static enum handled refuse_sync(struct request *request, enum wire_error error)
 {
     struct member nobody = {0};
-    put_sync(&request->out, request->head.version, &nobody, error);
+    broker_put_sync(&request->out, request->head.version, &nobody, error);
     return HANDLED_ANSWER;
 }
 
@@ -318,7 +318,7 @@ static void take_assignments(struct wire_reader *in, struct group *group, bool k
     for (int32_t i = 0; i < count && !in->failed; i++) {
         struct weir_slice id = wire_string(in), bytes = wire_bytes(in);
         wire_tags(in);
-        struct member *member = keep && !in->failed ? group_member(group, id) : NULL;
+        struct member *member = keep && !in->failed ? broker_group_member(group, id) : NULL;
         if (!member || !bytes.data)
             continue;
         weir_free(member->assignment);
@@ -327,7 +327,7 @@ static void take_assignments(struct wire_reader *in, struct group *group, bool k
     }
 }
 
-enum handled handle_sync_group(struct request *request)
+enum handled broker_handle_sync_group(struct request *request)
 {
     int16_t version = request->head.version;
     struct wire_reader *in = &request->in;
@@ -338,7 +338,7 @@ enum handled handle_sync_group(struct request *request)
     struct weir_slice protocol_type = version >= 5 ? wire_string(in) : weir_slice(NULL, 0);
     struct weir_slice protocol = version >= 5 ? wire_string(in) : weir_slice(NULL, 0);
     enum wire_error error;
-    struct group *group = group_find(request->broker, group_id);
+    struct group *group = broker_group_find(request->broker, group_id);
     struct member *member = speaker(group, member_id, instance_id, generation, &error);
     bool leads = member && group->state == GROUP_COMPLETING && group->leader == member &&
                  !is_other(protocol, group->protocol);
@@ -353,21 +353,21 @@ enum handled handle_sync_group(struct request *request)
     if (group->state == GROUP_PREPARING)
         return refuse_sync(request, WIRE_REBALANCE_IN_PROGRESS);
     if (group->state == GROUP_STABLE) {
-        put_sync(&request->out, version, member, WIRE_NONE);
-        member_touch(member);
+        broker_put_sync(&request->out, version, member, WIRE_NONE);
+        broker_member_touch(member);
         return HANDLED_ANSWER;
     }
     if (group->state != GROUP_COMPLETING)
         return refuse_sync(request, WIRE_UNKNOWN_MEMBER_ID);
-    answer_waiting(member, WIRE_UNKNOWN_MEMBER_ID); /* an older request of the same member */
+    broker_answer_waiting(member, WIRE_UNKNOWN_MEMBER_ID); /* an older request of the same member */
     wait_for_group(request, member);
-    member_touch(member);
+    broker_member_touch(member);
     if (leads)
-        group_stabilise(group);
+        broker_group_stabilise(group);
     return HANDLED_PARKED;
 }
 
-enum handled handle_heartbeat(struct request *request)
+enum handled broker_handle_heartbeat(struct request *request)
 {
     int16_t version = request->head.version;
     struct wire_reader *in = &request->in;
@@ -377,10 +377,10 @@ enum handled handle_heartbeat(struct request *request)
     struct weir_slice instance_id = version >= 3 ? wire_string(in) : weir_slice(NULL, 0);
     wire_tags(in);
     enum wire_error error;
-    struct group *group = group_find(request->broker, group_id);
+    struct group *group = broker_group_find(request->broker, group_id);
     struct member *member = speaker(group, member_id, instance_id, generation, &error);
     if (member) {
-        member_touch(member);
+        broker_member_touch(member);
         if (group->state == GROUP_PREPARING)
             error = WIRE_REBALANCE_IN_PROGRESS;
     }
@@ -396,26 +396,26 @@ static enum wire_error leave(struct group *group, struct weir_slice member_id,
 {
     enum wire_error error;
     if (group && !member_id.bytes && instance_id.data) { /* an administrator removes it */
-        struct member *instance = group_instance(group, instance_id);
+        struct member *instance = broker_group_instance(group, instance_id);
         if (!instance)
             return WIRE_UNKNOWN_MEMBER_ID;
-        member_remove(instance);
+        broker_member_remove(instance);
         return WIRE_NONE;
     }
-    if (group && pending_take(group, member_id))
+    if (group && broker_pending_take(group, member_id))
         return WIRE_NONE;
     struct member *member = speaker(group, member_id, instance_id, -2, &error);
     if (member)
-        member_remove(member);
+        broker_member_remove(member);
     return error;
 }
 
-enum handled handle_leave_group(struct request *request)
+enum handled broker_handle_leave_group(struct request *request)
 {
     int16_t version = request->head.version;
     struct wire_reader *in = &request->in;
     struct wire_writer *out = &request->out;
-    struct group *group = group_find(request->broker, wire_string(in));
+    struct group *group = broker_group_find(request->broker, wire_string(in));
     if (version >= 1)
         wire_put_i32(out, 0);
     if (version < 3) {
@@ -436,11 +436,11 @@ enum handled handle_leave_group(struct request *request)
     wire_tags(in);
     wire_put_tags(out);
     if (group)
-        group_member_left(group);
+        broker_group_member_left(group);
     return HANDLED_ANSWER;
 }
 
-/* ---- committed offsets ------------------------------------------------------------------------- */
+/* ---- committed offsets ----------------------------------------------------------------------- */
 
 static enum wire_error may_commit(struct group *group, int32_t generation,
                                   struct weir_slice member_id, struct weir_slice instance_id)
@@ -453,7 +453,7 @@ static enum wire_error may_commit(struct group *group, int32_t generation,
     struct member *member = speaker(group, member_id, instance_id, generation, &error);
     if (!member)
         return error;
-    member_touch(member);
+    broker_member_touch(member);
     return group->state == GROUP_COMPLETING ? WIRE_REBALANCE_IN_PROGRESS : WIRE_NONE;
 }
 
@@ -461,12 +461,13 @@ static enum wire_error commit(struct request *request, struct group *group, stru
                               int32_t partition, const struct committed *committed)
 {
     struct weir_error error = {.code = WEIR_OK};
-    if (!partition_find(request->broker, topic, partition))
+    if (!broker_partition_find(request->broker, topic, partition))
         return WIRE_UNKNOWN_TOPIC_OR_PARTITION;
-    enum weir_err err = journal_commit(request->broker, weir_slice(group->id, strlen(group->id)),
-                                       topic, partition, committed, &error);
+    enum weir_err err =
+        broker_journal_commit(request->broker, weir_slice(group->id, strlen(group->id)), topic,
+                              partition, committed, &error);
     if (err == WEIR_OK)
-        err = group_store(group, topic, partition, committed);
+        err = broker_group_store(group, topic, partition, committed);
     if (err != WEIR_OK)
         weir_log(&request->broker->options.log, WEIR_LOG_ERROR, "broker",
                  "an offset of group %s was not stored: %s", group->id, error.message);
@@ -502,7 +503,7 @@ static void commit_partition(struct request *request, struct group *group, struc
     wire_put_tags(&request->out);
 }
 
-enum handled handle_offset_commit(struct request *request)
+enum handled broker_handle_offset_commit(struct request *request)
 {
     int16_t version = request->head.version;
     struct wire_reader *in = &request->in;
@@ -516,7 +517,7 @@ enum handled handle_offset_commit(struct request *request)
     if (in->failed)
         return HANDLED_CLOSE;
     struct group *group =
-        group_id_valid(group_id) ? group_find_or_make(request->broker, group_id) : NULL;
+        group_id_valid(group_id) ? broker_group_find_or_make(request->broker, group_id) : NULL;
     enum wire_error error = group_id_valid(group_id)
                                 ? may_commit(group, generation, member_id, instance_id)
                                 : WIRE_INVALID_GROUP_ID;
@@ -551,8 +552,8 @@ static void put_committed(struct wire_writer *out, int16_t version, int32_t part
     wire_put_tags(out);
 }
 
-/* All committed offsets of a group, an array element a partition: topics may repeat, as the protocol
- * allows. */
+/* All committed offsets of a group, an array element a partition: topics may repeat, as the
+ * protocol allows. */
 struct all_offsets {
     struct wire_writer *out;
     int16_t version;
@@ -568,12 +569,12 @@ static void put_any(void *opaque, struct weir_slice topic, int32_t partition,
     wire_put_tags(all->out);
 }
 
-enum handled handle_offset_fetch(struct request *request)
+enum handled broker_handle_offset_fetch(struct request *request)
 {
     int16_t version = request->head.version;
     struct wire_reader *in = &request->in;
     struct wire_writer *out = &request->out;
-    struct group *group = group_find(request->broker, wire_string(in));
+    struct group *group = broker_group_find(request->broker, wire_string(in));
     int32_t topics = wire_array(in, 2);
     if (version >= 3)
         wire_put_i32(out, 0);
@@ -581,7 +582,7 @@ enum handled handle_offset_fetch(struct request *request)
         struct all_offsets all = {out, version};
         wire_put_array(out, group ? (int32_t)weir_map_count(&group->offsets) : 0);
         if (group)
-            group_each_committed(group, put_any, &all);
+            broker_group_each_committed(group, put_any, &all);
     } else {
         wire_put_array(out, topics);
     }
@@ -593,7 +594,7 @@ enum handled handle_offset_fetch(struct request *request)
         for (int32_t j = 0; j < partitions && !in->failed; j++) {
             int32_t partition = wire_i32(in);
             put_committed(out, version, partition,
-                          group ? group_committed(group, topic, partition) : NULL);
+                          group ? broker_group_committed(group, topic, partition) : NULL);
         }
         wire_tags(in);
         wire_put_tags(out);
@@ -607,7 +608,7 @@ enum handled handle_offset_fetch(struct request *request)
     return HANDLED_ANSWER;
 }
 
-/* ---- looking at groups --------------------------------------------------------------------------- */
+/* ---- looking at groups ----------------------------------------------------------------------- */
 
 static bool state_wanted(struct wire_reader states, int32_t count, const char *name)
 {
@@ -617,7 +618,7 @@ static bool state_wanted(struct wire_reader states, int32_t count, const char *n
     return count <= 0;
 }
 
-enum handled handle_list_groups(struct request *request)
+enum handled broker_handle_list_groups(struct request *request)
 {
     int16_t version = request->head.version;
     struct wire_reader *in = &request->in;
@@ -631,19 +632,19 @@ enum handled handle_list_groups(struct request *request)
         return HANDLED_CLOSE;
     for (struct weir_map_entry *e = NULL; (e = weir_map_next(&request->broker->groups, e));)
         count += state_wanted(names, states,
-                              group_state_name(((struct group *)e->value.pointer)->state));
+                              broker_group_state_name(((struct group *)e->value.pointer)->state));
     if (version >= 1)
         wire_put_i32(out, 0);
     wire_put_i16(out, WIRE_NONE);
     wire_put_array(out, count);
     for (struct weir_map_entry *e = NULL; (e = weir_map_next(&request->broker->groups, e));) {
         const struct group *group = e->value.pointer;
-        if (!state_wanted(names, states, group_state_name(group->state)))
+        if (!state_wanted(names, states, broker_group_state_name(group->state)))
             continue;
         wire_put_text(out, group->id);
         wire_put_text(out, group->protocol_type ? group->protocol_type : "");
         if (version >= 4)
-            wire_put_text(out, group_state_name(group->state));
+            wire_put_text(out, broker_group_state_name(group->state));
         wire_put_tags(out);
     }
     wire_put_tags(out);
@@ -654,9 +655,9 @@ static void put_described_member(struct wire_writer *out, int16_t version,
                                  const struct member *member)
 {
     const struct group *group = member->group;
-    const struct protocol *protocol =
-        group->protocol && group->state == GROUP_STABLE ? member_protocol(member, group->protocol)
-                                                        : NULL;
+    const struct protocol *protocol = group->protocol && group->state == GROUP_STABLE
+                                          ? broker_member_protocol(member, group->protocol)
+                                          : NULL;
     wire_put_text(out, member->id);
     if (version >= 4)
         wire_put_text(out, member->instance_id);
@@ -675,7 +676,7 @@ static void put_described(struct wire_writer *out, int16_t version, struct weir_
 {
     wire_put_i16(out, WIRE_NONE);
     wire_put_string(out, id);
-    wire_put_text(out, group ? group_state_name(group->state) : "Dead");
+    wire_put_text(out, group ? broker_group_state_name(group->state) : "Dead");
     wire_put_text(out, group && group->protocol_type ? group->protocol_type : "");
     wire_put_text(out,
                   group && group->protocol && group->state == GROUP_STABLE ? group->protocol : "");
@@ -687,7 +688,7 @@ static void put_described(struct wire_writer *out, int16_t version, struct weir_
     wire_put_tags(out);
 }
 
-enum handled handle_describe_groups(struct request *request)
+enum handled broker_handle_describe_groups(struct request *request)
 {
     int16_t version = request->head.version;
     struct wire_reader *in = &request->in;
@@ -698,7 +699,7 @@ enum handled handle_describe_groups(struct request *request)
     wire_put_array(out, count > 0 ? count : 0);
     for (int32_t i = 0; i < count && !in->failed; i++) {
         struct weir_slice id = wire_string(in);
-        put_described(out, version, id, group_find(request->broker, id));
+        put_described(out, version, id, broker_group_find(request->broker, id));
     }
     if (version >= 3)
         wire_bool(in);
@@ -709,18 +710,18 @@ enum handled handle_describe_groups(struct request *request)
 
 static enum wire_error delete_group(struct weir_broker *broker, struct weir_slice id)
 {
-    struct group *group = group_find(broker, id);
+    struct group *group = broker_group_find(broker, id);
     if (!group)
         return WIRE_GROUP_ID_NOT_FOUND;
     if (group->members)
         return WIRE_NON_EMPTY_GROUP;
-    if (journal_forget_group(broker, id, NULL) != WEIR_OK)
+    if (broker_journal_forget_group(broker, id, NULL) != WEIR_OK)
         return WIRE_UNKNOWN_SERVER_ERROR;
-    group_forget(broker, id);
+    broker_group_forget(broker, id);
     return WIRE_NONE;
 }
 
-enum handled handle_delete_groups(struct request *request)
+enum handled broker_handle_delete_groups(struct request *request)
 {
     struct wire_reader *in = &request->in;
     struct wire_writer *out = &request->out;

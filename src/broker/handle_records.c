@@ -45,7 +45,7 @@ static void append(struct request *request, struct weir_slice topic, int32_t ind
     struct weir_plog_appended appended;
     struct weir_error error = {.code = WEIR_OK};
     enum weir_plog_refusal refusal = WEIR_PLOG_ACCEPTED;
-    struct partition *partition = partition_find(broker, topic, index);
+    struct partition *partition = broker_partition_find(broker, topic, index);
     *out = (struct produced){.offset_base = -1, .append_time_ms = -1, .offset_first = -1};
     if (!partition) {
         out->error = WIRE_UNKNOWN_TOPIC_OR_PARTITION;
@@ -75,7 +75,7 @@ static void append(struct request *request, struct weir_slice topic, int32_t ind
     out->offset_first = weir_plog_offset_first(partition->log);
     atomic_fetch_add_explicit(&broker->stats.batches_appended, 1, memory_order_relaxed);
     if (!appended.duplicate)
-        fetches_wake(partition, records.bytes);
+        broker_fetches_wake(partition, records.bytes);
 }
 
 static void put_produced(struct wire_writer *out, int16_t version, int32_t index,
@@ -93,7 +93,7 @@ static void put_produced(struct wire_writer *out, int16_t version, int32_t index
     }
 }
 
-enum handled handle_produce(struct request *request)
+enum handled broker_handle_produce(struct request *request)
 {
     int16_t version = request->head.version;
     struct wire_reader *in = &request->in;
@@ -153,7 +153,7 @@ static enum wire_error find_offset(struct partition *partition, int64_t timestam
     return WIRE_NONE;
 }
 
-enum handled handle_list_offsets(struct request *request)
+enum handled broker_handle_list_offsets(struct request *request)
 {
     int16_t version = request->head.version;
     struct wire_reader *in = &request->in;
@@ -176,8 +176,9 @@ enum handled handle_list_offsets(struct request *request)
             if (version >= 4)
                 wire_i32(in); /* current leader epoch */
             int64_t wanted_ms = wire_i64(in);
-            enum wire_error error = find_offset(partition_find(request->broker, topic, index),
-                                                wanted_ms, &offset, &timestamp);
+            enum wire_error error =
+                find_offset(broker_partition_find(request->broker, topic, index), wanted_ms,
+                            &offset, &timestamp);
             wire_put_i32(out, index);
             wire_put_i16(out, (int16_t)error);
             wire_put_i64(out, timestamp);
@@ -207,7 +208,7 @@ static enum wire_error delete_records(struct partition *partition, int64_t offse
     return WIRE_NONE;
 }
 
-enum handled handle_delete_records(struct request *request)
+enum handled broker_handle_delete_records(struct request *request)
 {
     struct wire_reader *in = &request->in;
     struct wire_writer *out = &request->out;
@@ -224,8 +225,8 @@ enum handled handle_delete_records(struct request *request)
             int32_t index = wire_i32(in);
             int64_t offset = wire_i64(in);
             wire_tags(in);
-            enum wire_error error =
-                delete_records(partition_find(request->broker, topic, index), offset, &first);
+            enum wire_error error = delete_records(
+                broker_partition_find(request->broker, topic, index), offset, &first);
             wire_put_i32(out, index);
             wire_put_i64(out, first);
             wire_put_i16(out, (int16_t)error);
@@ -237,13 +238,13 @@ enum handled handle_delete_records(struct request *request)
     wire_i32(in); /* timeout */
     wire_tags(in);
     wire_put_tags(out);
-    topics_checkpoint(request->broker); /* before the answer: first offsets outlive a kill */
+    broker_topics_checkpoint(request->broker); /* before the answer: first offsets outlive a kill */
     return HANDLED_ANSWER;
 }
 
 /* ---- InitProducerId -------------------------------------------------------------------------- */
 
-enum handled handle_init_producer_id(struct request *request)
+enum handled broker_handle_init_producer_id(struct request *request)
 {
     struct wire_reader *in = &request->in;
     struct wire_writer *out = &request->out;
@@ -259,7 +260,7 @@ enum handled handle_init_producer_id(struct request *request)
     enum wire_error answer = WIRE_NONE;
     if (transactional_id.data) {
         answer = WIRE_INVALID_REQUEST; /* transactions are not here yet */
-    } else if (journal_producer_id(request->broker, &id, &error) != WEIR_OK) {
+    } else if (broker_journal_producer_id(request->broker, &id, &error) != WEIR_OK) {
         weir_log(&request->broker->options.log, WEIR_LOG_ERROR, "broker",
                  "no producer id can be given out: %s", error.message);
         answer = WIRE_STORAGE_ERROR;

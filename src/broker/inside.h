@@ -53,9 +53,9 @@ struct connection {
     int fd;
     enum connection_state state;
     struct weir_buffer in, out;
-    size_t in_used;  /* bytes of `in` that were handled */
-    size_t out_sent; /* bytes of `out` that were sent */
-    size_t counted;  /* of both buffers, in the broker's memory_used */
+    size_t in_used;                /* bytes of `in` that were handled */
+    size_t out_sent;               /* bytes of `out` that were sent */
+    size_t counted;                /* of both buffers, in the broker's memory_used */
     struct wire_request_head head; /* of the request in hand, kept while it is parked */
     size_t answer_place;           /* where the answer in hand began */
     struct fetch *fetch;           /* PARKED on records */
@@ -72,8 +72,8 @@ struct connection {
 enum handled {
     HANDLED_ANSWER, /* the answer stands in the writer */
     HANDLED_SILENT, /* no answer is due (produce with acks=0) */
-    HANDLED_PARKED, /* connection_park was called; the answer comes by answer_begin, answer_end */
-    HANDLED_CLOSE,  /* malformed beyond an answer */
+    HANDLED_PARKED, /* broker_connection_park was called; the answer comes later */
+    HANDLED_CLOSE, /* malformed beyond an answer */
 };
 
 /* A request under way. */
@@ -85,19 +85,19 @@ struct request {
     struct wire_writer out; /* behind the answer's head */
 };
 
-enum weir_err connections_listen(struct weir_broker *broker, struct weir_error *error);
-void connections_close(struct weir_broker *broker);
+enum weir_err broker_connections_listen(struct weir_broker *broker, struct weir_error *error);
+void broker_connections_close(struct weir_broker *broker);
 /* The request in hand waits: what stands of its answer is taken back. From here on it may be
  * answered, even before its handler returns HANDLED_PARKED. */
-void connection_park(struct connection *connection);
+void broker_connection_park(struct connection *connection);
 /* The answer to a parked request. */
-struct wire_writer answer_begin(struct connection *connection);
-void answer_end(struct connection *connection, const struct wire_writer *writer);
+struct wire_writer broker_answer_begin(struct connection *connection);
+void broker_answer_end(struct connection *connection, const struct wire_writer *writer);
 /* Sends what is due and handles what has come on connections that were answered meanwhile. */
-void connections_settle(struct weir_broker *broker);
-void connection_close(struct connection *connection);
+void broker_connections_settle(struct weir_broker *broker);
+void broker_connection_close(struct connection *connection);
 /* Frees the buffers of connections that were idle since the last call. */
-void connections_trim(struct weir_broker *broker);
+void broker_connections_trim(struct weir_broker *broker);
 
 /* ---- topics (topics.c) ----------------------------------------------------------------------- */
 
@@ -116,52 +116,55 @@ struct topic {
 };
 
 /* Opens the directory: lock, version, catalogue, logs. */
-enum weir_err topics_open(struct weir_broker *broker, struct weir_error *error);
+enum weir_err broker_topics_open(struct weir_broker *broker, struct weir_error *error);
 /* Flushes, checkpoints, closes; gives the first failure. */
-enum weir_err topics_close(struct weir_broker *broker, struct weir_error *error);
-struct topic *topic_find(const struct weir_broker *broker, struct weir_slice name);
+enum weir_err broker_topics_close(struct weir_broker *broker, struct weir_error *error);
+struct topic *broker_topic_find(const struct weir_broker *broker, struct weir_slice name);
 /* NULL: no such topic or partition. */
-struct partition *partition_find(const struct weir_broker *broker, struct weir_slice topic,
-                                 int32_t index);
-bool topic_name_valid(struct weir_slice name);
+struct partition *broker_partition_find(const struct weir_broker *broker, struct weir_slice topic,
+                                        int32_t index);
+bool broker_topic_name_valid(struct weir_slice name);
 /* configs: pairs of slices, config_count of them. Errors: EXISTS, INVALID, LIMIT, IO. */
 struct config_pair {
     struct weir_slice name, value; /* value null = back to the default */
 };
-enum weir_err topic_create(struct weir_broker *broker, struct weir_slice name, int32_t partitions,
-                           const struct config_pair *configs, uint32_t config_count,
-                           struct topic **out, struct weir_error *error);
-enum weir_err topic_grow(struct weir_broker *broker, struct topic *topic, int32_t partitions,
-                         struct weir_error *error);
-enum weir_err topic_delete(struct weir_broker *broker, struct topic *topic,
-                           struct weir_error *error);
+enum weir_err broker_topic_create(struct weir_broker *broker, struct weir_slice name,
+                                  int32_t partitions, const struct config_pair *configs,
+                                  uint32_t config_count, struct topic **out,
+                                  struct weir_error *error);
+enum weir_err broker_topic_grow(struct weir_broker *broker, struct topic *topic, int32_t partitions,
+                                struct weir_error *error);
+enum weir_err broker_topic_delete(struct weir_broker *broker, struct topic *topic,
+                                  struct weir_error *error);
 /* Sets or takes back settings; all or none. */
-enum weir_err topic_configure(struct weir_broker *broker, struct topic *topic,
-                              const struct config_pair *configs, uint32_t config_count,
-                              struct weir_error *error);
+enum weir_err broker_topic_configure(struct weir_broker *broker, struct topic *topic,
+                                     const struct config_pair *configs, uint32_t config_count,
+                                     struct weir_error *error);
 /* Retention and rolling of all logs, and checkpoints; called every few seconds. */
-void topics_maintain(struct weir_broker *broker);
-void topics_checkpoint(struct weir_broker *broker);
+void broker_topics_maintain(struct weir_broker *broker);
+void broker_topics_checkpoint(struct weir_broker *broker);
 
-/* ---- topic settings (topic_config.c) ----------------------------------------------------------- */
+/* ---- topic settings (topic_config.c) --------------------------------------------------------- */
 
 struct topic_config {
     const char *name;
     const char *default_text; /* Kafka's, unless an option of the broker decides */
 };
-extern const struct topic_config topic_configs[];
-extern const size_t topic_config_count;
+extern const struct topic_config broker_topic_configs[];
+extern const size_t broker_topic_config_count;
 /* INVALID with what is wrong and, for an unknown name, the nearest. */
-enum weir_err topic_config_check(struct weir_slice name, struct weir_slice value,
-                                 struct weir_error *error);
+enum weir_err broker_topic_config_check(struct weir_slice name, struct weir_slice value,
+                                        struct weir_error *error);
 /* Where a value comes from; the numbers are the protocol's. */
 enum config_source { CONFIG_OF_TOPIC = 1, CONFIG_OF_BROKER = 4, CONFIG_DEFAULT = 5 };
 enum { CONFIG_TEXT_MAX = 128 };
 /* The value in force as text. */
-enum config_source topic_config_text(const struct weir_broker *broker, const struct topic *topic,
-                                     const struct topic_config *config, char text[CONFIG_TEXT_MAX]);
-void topic_log_options(const struct weir_broker *broker, const struct topic *topic,
-                       struct weir_plog_options *options);
+enum config_source broker_topic_config_text(const struct weir_broker *broker,
+                                            const struct topic *topic,
+                                            const struct topic_config *config,
+                                            char text[CONFIG_TEXT_MAX]);
+void broker_topic_log_options(const struct weir_broker *broker, const struct topic *topic,
+                              struct weir_plog_options *options);
 
 /* ---- journal (journal.c) --------------------------------------------------------------------- */
 
@@ -176,81 +179,81 @@ struct journal {
     char *path;
     int fd;
     int64_t bytes;
-    int64_t live_bytes; /* of the last rewrite */
+    int64_t live_bytes;                          /* of the last rewrite */
     int64_t producer_id_next, producer_id_limit; /* limit: reserved on disk */
 };
 
-enum weir_err journal_open(struct weir_broker *broker, struct weir_error *error);
-enum weir_err journal_close(struct weir_broker *broker, struct weir_error *error);
+enum weir_err broker_journal_open(struct weir_broker *broker, struct weir_error *error);
+enum weir_err broker_journal_close(struct weir_broker *broker, struct weir_error *error);
 /* Writes a committed offset behind the others; a null metadata is "". */
-enum weir_err journal_commit(struct weir_broker *broker, struct weir_slice group,
-                             struct weir_slice topic, int32_t partition,
-                             const struct committed *committed, struct weir_error *error);
-enum weir_err journal_forget_group(struct weir_broker *broker, struct weir_slice group,
-                                   struct weir_error *error);
-enum weir_err journal_forget_topic(struct weir_broker *broker, struct weir_slice topic,
-                                   struct weir_error *error);
+enum weir_err broker_journal_commit(struct weir_broker *broker, struct weir_slice group,
+                                    struct weir_slice topic, int32_t partition,
+                                    const struct committed *committed, struct weir_error *error);
+enum weir_err broker_journal_forget_group(struct weir_broker *broker, struct weir_slice group,
+                                          struct weir_error *error);
+enum weir_err broker_journal_forget_topic(struct weir_broker *broker, struct weir_slice topic,
+                                          struct weir_error *error);
 /* A producer id that was never given out before. */
-enum weir_err journal_producer_id(struct weir_broker *broker, int64_t *out,
-                                  struct weir_error *error);
+enum weir_err broker_journal_producer_id(struct weir_broker *broker, int64_t *out,
+                                         struct weir_error *error);
 
-/* ---- groups (group.c, group_rebalance.c) ------------------------------------------------------- */
+/* ---- groups (group.c, group_rebalance.c) ----------------------------------------------------- */
 
 /* Kafka's names; see group.h for what each waits for. */
 struct group;
 /* Removes groups that have neither members nor offsets; called now and then. */
-void groups_maintain(struct weir_broker *broker);
+void broker_groups_maintain(struct weir_broker *broker);
 /* Forgets what was committed for a topic. */
-void groups_forget_topic(struct weir_broker *broker, struct weir_slice topic);
-void groups_close(struct weir_broker *broker);
+void broker_groups_forget_topic(struct weir_broker *broker, struct weir_slice topic);
+void broker_groups_close(struct weir_broker *broker);
 /* The committed offset of a partition, or NULL. */
-struct committed *group_committed(const struct group *group, struct weir_slice topic,
-                                  int32_t partition);
+struct committed *broker_group_committed(const struct group *group, struct weir_slice topic,
+                                         int32_t partition);
 /* Calls `each` for every committed offset. */
-void group_each_committed(const struct group *group,
-                          void (*each)(void *opaque, struct weir_slice topic, int32_t partition,
-                                       const struct committed *committed),
-                          void *opaque);
+void broker_group_each_committed(const struct group *group,
+                                 void (*each)(void *opaque, struct weir_slice topic,
+                                              int32_t partition, const struct committed *committed),
+                                 void *opaque);
 /* Removes a group without members, with its offsets; fine if there is none. */
-void group_forget(struct weir_broker *broker, struct weir_slice id);
-struct group *group_find(const struct weir_broker *broker, struct weir_slice id);
-struct group *group_find_or_make(struct weir_broker *broker, struct weir_slice id);
-enum weir_err group_store(struct group *group, struct weir_slice topic, int32_t partition,
-                          const struct committed *committed);
-void group_connection_gone(struct connection *connection);
+void broker_group_forget(struct weir_broker *broker, struct weir_slice id);
+struct group *broker_group_find(const struct weir_broker *broker, struct weir_slice id);
+struct group *broker_group_find_or_make(struct weir_broker *broker, struct weir_slice id);
+enum weir_err broker_group_store(struct group *group, struct weir_slice topic, int32_t partition,
+                                 const struct committed *committed);
+void broker_group_connection_gone(struct connection *connection);
 
 /* ---- handlers -------------------------------------------------------------------------------- */
 
-enum handled handle_produce(struct request *request);
-enum handled handle_fetch(struct request *request);
-enum handled handle_list_offsets(struct request *request);
-enum handled handle_delete_records(struct request *request);
-enum handled handle_init_producer_id(struct request *request);
-enum handled handle_api_versions(struct request *request);
-enum handled handle_metadata(struct request *request);
-enum handled handle_describe_cluster(struct request *request);
-enum handled handle_create_topics(struct request *request);
-enum handled handle_delete_topics(struct request *request);
-enum handled handle_create_partitions(struct request *request);
-enum handled handle_describe_configs(struct request *request);
-enum handled handle_alter_configs(struct request *request);
-enum handled handle_find_coordinator(struct request *request);
-enum handled handle_join_group(struct request *request);
-enum handled handle_sync_group(struct request *request);
-enum handled handle_heartbeat(struct request *request);
-enum handled handle_leave_group(struct request *request);
-enum handled handle_offset_commit(struct request *request);
-enum handled handle_offset_fetch(struct request *request);
-enum handled handle_list_groups(struct request *request);
-enum handled handle_describe_groups(struct request *request);
-enum handled handle_delete_groups(struct request *request);
+enum handled broker_handle_produce(struct request *request);
+enum handled broker_handle_fetch(struct request *request);
+enum handled broker_handle_list_offsets(struct request *request);
+enum handled broker_handle_delete_records(struct request *request);
+enum handled broker_handle_init_producer_id(struct request *request);
+enum handled broker_handle_api_versions(struct request *request);
+enum handled broker_handle_metadata(struct request *request);
+enum handled broker_handle_describe_cluster(struct request *request);
+enum handled broker_handle_create_topics(struct request *request);
+enum handled broker_handle_delete_topics(struct request *request);
+enum handled broker_handle_create_partitions(struct request *request);
+enum handled broker_handle_describe_configs(struct request *request);
+enum handled broker_handle_alter_configs(struct request *request);
+enum handled broker_handle_find_coordinator(struct request *request);
+enum handled broker_handle_join_group(struct request *request);
+enum handled broker_handle_sync_group(struct request *request);
+enum handled broker_handle_heartbeat(struct request *request);
+enum handled broker_handle_leave_group(struct request *request);
+enum handled broker_handle_offset_commit(struct request *request);
+enum handled broker_handle_offset_fetch(struct request *request);
+enum handled broker_handle_list_groups(struct request *request);
+enum handled broker_handle_describe_groups(struct request *request);
+enum handled broker_handle_delete_groups(struct request *request);
 
 /* So many bytes came to a partition: fetches that wait there and now have enough are answered. */
-void fetches_wake(struct partition *partition, size_t bytes);
+void broker_fetches_wake(struct partition *partition, size_t bytes);
 /* The partition goes or moves: all that wait there are answered. */
-void fetches_release(struct partition *partition);
+void broker_fetches_release(struct partition *partition);
 /* The connection goes. */
-void fetch_cancel(struct connection *connection);
+void broker_fetch_cancel(struct connection *connection);
 
 /* ---- the broker (broker.c) ------------------------------------------------------------------- */
 
@@ -290,16 +293,16 @@ struct weir_broker {
     struct weir_loop_timer accept_again;
     struct weir_map topics, groups; /* name -> struct topic *, struct group * */
     int32_t partition_count;
-    bool was_clean;                 /* the last stop was orderly */
-    bool directory_ready;           /* it is ours, and all of it was read */
-    struct weir_map recovery;       /* "<topic>-<n>" -> first offset + 1, from the checkpoint */
+    bool was_clean;           /* the last stop was orderly */
+    bool directory_ready;     /* it is ours, and all of it was read */
+    struct weir_map recovery; /* "<topic>-<n>" -> first offset + 1, from the checkpoint */
     struct journal journal;
     struct broker_counters stats;
 };
 
 /* The part of an answer that says where clients reach us: what is advertised or, if nothing is, the
  * address at which this client has reached us. */
-void put_broker(struct request *request);
-enum wire_error wire_error_of(enum weir_err err);
+void broker_put_address(struct request *request);
+enum wire_error broker_wire_error_of(enum weir_err err);
 
 #endif

@@ -107,9 +107,9 @@ static enum weir_err append(struct weir_broker *broker, const struct wire_writer
     struct journal *journal = &broker->journal;
     if (writer->err != WEIR_OK)
         return weir_error_set(error, writer->err, -1, "%s: the entry is too large", journal->path);
-    enum weir_err err = weir_disk_write(broker->disk, journal->path, journal->fd,
-                                        writer->into->data, writer->into->bytes, journal->bytes,
-                                        error);
+    enum weir_err err =
+        weir_disk_write(broker->disk, journal->path, journal->fd, writer->into->data,
+                        writer->into->bytes, journal->bytes, error);
     if (err != WEIR_OK) { /* what was written of it must not stand before the next entry */
         if (weir_disk_truncate(broker->disk, journal->path, journal->fd, journal->bytes, NULL) !=
             WEIR_OK)
@@ -126,9 +126,9 @@ static enum weir_err append(struct weir_broker *broker, const struct wire_writer
     return err;
 }
 
-enum weir_err journal_commit(struct weir_broker *broker, struct weir_slice group,
-                             struct weir_slice topic, int32_t partition,
-                             const struct committed *committed, struct weir_error *error)
+enum weir_err broker_journal_commit(struct weir_broker *broker, struct weir_slice group,
+                                    struct weir_slice topic, int32_t partition,
+                                    const struct committed *committed, struct weir_error *error)
 {
     struct weir_buffer entry;
     weir_buffer_init(&entry, PAYLOAD_BYTES_MAX);
@@ -156,20 +156,20 @@ static enum weir_err append_name(struct weir_broker *broker, enum kind kind, str
     return err;
 }
 
-enum weir_err journal_forget_group(struct weir_broker *broker, struct weir_slice group,
-                                   struct weir_error *error)
+enum weir_err broker_journal_forget_group(struct weir_broker *broker, struct weir_slice group,
+                                          struct weir_error *error)
 {
     return append_name(broker, FORGET, group, error);
 }
 
-enum weir_err journal_forget_topic(struct weir_broker *broker, struct weir_slice topic,
-                                   struct weir_error *error)
+enum weir_err broker_journal_forget_topic(struct weir_broker *broker, struct weir_slice topic,
+                                          struct weir_error *error)
 {
     return append_name(broker, FORGET_TOPIC, topic, error);
 }
 
-enum weir_err journal_producer_id(struct weir_broker *broker, int64_t *out,
-                                  struct weir_error *error)
+enum weir_err broker_journal_producer_id(struct weir_broker *broker, int64_t *out,
+                                         struct weir_error *error)
 {
     struct journal *journal = &broker->journal;
     if (journal->producer_id_next == journal->producer_id_limit) {
@@ -204,15 +204,15 @@ static enum weir_err take_commit(struct weir_broker *broker, struct wire_reader 
     struct weir_slice metadata = wire_string(reader);
     if (reader->failed || !id.data || !topic.data)
         return WEIR_CORRUPT;
-    if (!topic_find(broker, topic)) /* deleted; its FORGET_TOPIC was not written any more */
+    if (!broker_topic_find(broker, topic)) /* deleted; its FORGET_TOPIC was not written any more */
         return WEIR_OK;
-    struct group *group = group_find_or_make(broker, id);
+    struct group *group = broker_group_find_or_make(broker, id);
     committed.metadata = metadata.data ? weir_strndup(metadata.data, metadata.bytes) : NULL;
     if (!group || (metadata.data && !committed.metadata)) {
         weir_free(committed.metadata);
         return WEIR_NOMEM;
     }
-    enum weir_err err = group_store(group, topic, partition, &committed);
+    enum weir_err err = broker_group_store(group, topic, partition, &committed);
     weir_free(committed.metadata);
     return err;
 }
@@ -225,10 +225,10 @@ static enum weir_err take_payload(struct weir_broker *broker, struct weir_slice 
     case COMMIT:
         return take_commit(broker, &reader);
     case FORGET:
-        group_forget(broker, wire_string(&reader));
+        broker_group_forget(broker, wire_string(&reader));
         return reader.failed ? WEIR_CORRUPT : WEIR_OK;
     case FORGET_TOPIC:
-        groups_forget_topic(broker, wire_string(&reader));
+        broker_groups_forget_topic(broker, wire_string(&reader));
         return reader.failed ? WEIR_CORRUPT : WEIR_OK;
     case PRODUCER_ID:
         limit = wire_i64(&reader);
@@ -262,7 +262,7 @@ static enum weir_err take_frames(struct weir_broker *broker, struct weir_slice t
     return WEIR_OK;
 }
 
-enum weir_err journal_open(struct weir_broker *broker, struct weir_error *error)
+enum weir_err broker_journal_open(struct weir_broker *broker, struct weir_error *error)
 {
     struct journal *journal = &broker->journal;
     struct weir_buffer text;
@@ -291,7 +291,7 @@ enum weir_err journal_open(struct weir_broker *broker, struct weir_error *error)
     return err == WEIR_OK ? rewrite(broker, error) : err;
 }
 
-enum weir_err journal_close(struct weir_broker *broker, struct weir_error *error)
+enum weir_err broker_journal_close(struct weir_broker *broker, struct weir_error *error)
 {
     struct journal *journal = &broker->journal;
     enum weir_err err = WEIR_OK;
@@ -323,7 +323,7 @@ static enum weir_err put_groups(struct weir_broker *broker, struct wire_writer *
 {
     for (struct weir_map_entry *e = NULL; (e = weir_map_next(&broker->groups, e)) != NULL;) {
         struct putting putting = {writer, weir_slice(e->key, e->key_bytes)};
-        group_each_committed(e->value.pointer, put_one, &putting);
+        broker_group_each_committed(e->value.pointer, put_one, &putting);
     }
     return writer->err;
 }

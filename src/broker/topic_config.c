@@ -11,7 +11,7 @@
 #include "base/settings.h"
 #include "broker/inside.h"
 
-const struct topic_config topic_configs[] = {
+const struct topic_config broker_topic_configs[] = {
     {"cleanup.policy", "delete"},
     {"compression.type", "producer"},
     {"delete.retention.ms", "86400000"},
@@ -37,13 +37,14 @@ const struct topic_config topic_configs[] = {
     {"unclean.leader.election.enable", "false"},
 };
 
-const size_t topic_config_count = sizeof topic_configs / sizeof *topic_configs;
+const size_t broker_topic_config_count = sizeof broker_topic_configs / sizeof *broker_topic_configs;
 
 static const struct topic_config *find(struct weir_slice name)
 {
-    for (size_t i = 0; i < topic_config_count; i++)
-        if (weir_slice_equal(name, weir_slice(topic_configs[i].name, strlen(topic_configs[i].name))))
-            return &topic_configs[i];
+    for (size_t i = 0; i < broker_topic_config_count; i++)
+        if (weir_slice_equal(name, weir_slice(broker_topic_configs[i].name,
+                                              strlen(broker_topic_configs[i].name))))
+            return &broker_topic_configs[i];
     return NULL;
 }
 
@@ -57,12 +58,12 @@ static bool is_one_of(struct weir_slice value, const char *const *words, size_t 
 
 static enum weir_err unknown(struct weir_slice name, struct weir_error *error)
 {
-    const char *names[sizeof topic_configs / sizeof *topic_configs + 1] = {NULL};
+    const char *names[sizeof broker_topic_configs / sizeof *broker_topic_configs + 1] = {NULL};
     char text[128];
     snprintf(text, sizeof text, "%.*s", name.bytes > 100 ? 100 : (int)name.bytes,
              (const char *)name.data);
-    for (size_t i = 0; i < topic_config_count; i++)
-        names[i] = topic_configs[i].name;
+    for (size_t i = 0; i < broker_topic_config_count; i++)
+        names[i] = broker_topic_configs[i].name;
     const char *near = weir_nearest_name(text, names);
     return weir_error_set(error, WEIR_INVALID, -1, "unknown topic config name: %s%s%s", text,
                           near ? "; did you mean " : "", near ? near : "");
@@ -78,8 +79,8 @@ static int64_t least_of(const char *name)
     return strcmp(name, "segment.ms") == 0 || strcmp(name, "min.insync.replicas") == 0 ? 1 : 0;
 }
 
-enum weir_err topic_config_check(struct weir_slice name, struct weir_slice value,
-                                 struct weir_error *error)
+enum weir_err broker_topic_config_check(struct weir_slice name, struct weir_slice value,
+                                        struct weir_error *error)
 {
     static const char *const policies[] = {"delete", "compact", "compact,delete", "delete,compact"};
     static const char *const types[] = {"CreateTime", "LogAppendTime"};
@@ -103,7 +104,8 @@ enum weir_err topic_config_check(struct weir_slice name, struct weir_slice value
     else if (strcmp(config->default_text, "false") == 0)
         valid = is_one_of(value, truths, 2);
     else if (strcmp(config->name, "message.format.version") == 0)
-        valid = value.bytes <= 16 && topic_name_valid(value); /* "3.0-IV1": nobody reads it */
+        valid =
+            value.bytes <= 16 && broker_topic_name_valid(value); /* "3.0-IV1": nobody reads it */
     else if (strcmp(config->name, "min.cleanable.dirty.ratio") == 0)
         valid = weir_parse_double(value, &ratio) == WEIR_OK && ratio >= 0 && ratio <= 1;
     else
@@ -132,8 +134,10 @@ static bool broker_number(const struct weir_broker *broker, const char *name, in
     return true;
 }
 
-enum config_source topic_config_text(const struct weir_broker *broker, const struct topic *topic,
-                                     const struct topic_config *config, char text[CONFIG_TEXT_MAX])
+enum config_source broker_topic_config_text(const struct weir_broker *broker,
+                                            const struct topic *topic,
+                                            const struct topic_config *config,
+                                            char text[CONFIG_TEXT_MAX])
 {
     const char *set = topic ? weir_map_get_text(&topic->configs, config->name) : NULL;
     int64_t number;
@@ -153,14 +157,14 @@ static int64_t number_of(const struct weir_broker *broker, const struct topic *t
     char text[CONFIG_TEXT_MAX];
     int64_t number = 0;
     const struct topic_config *config = find(weir_slice(name, strlen(name)));
-    topic_config_text(broker, topic, config, text);
+    broker_topic_config_text(broker, topic, config, text);
     if (weir_parse_int64(weir_slice(text, strlen(text)), &number) != WEIR_OK)
         number = 0; /* it was checked when it was set */
     return number;
 }
 
-void topic_log_options(const struct weir_broker *broker, const struct topic *topic,
-                       struct weir_plog_options *options)
+void broker_topic_log_options(const struct weir_broker *broker, const struct topic *topic,
+                              struct weir_plog_options *options)
 {
     const char *policy = weir_map_get_text(&topic->configs, "cleanup.policy");
     const char *type = weir_map_get_text(&topic->configs, "message.timestamp.type");

@@ -4,7 +4,7 @@
  *      meta.properties                      version of this layout; identity
  *      .lock                                held while a broker runs here
  *      .kafka_cleanshutdown                 the last stop was orderly
- *      weir-topics                          topics, partition counts, settings (docs/formats/broker.md)
+ *      weir-topics                          topics, partition counts, settings
  *      weir-journal                         committed offsets, producer ids (journal.c)
  *      log-start-offset-checkpoint          first offsets, as Kafka writes them
  *      <topic>-<partition>/                 partition logs
@@ -40,7 +40,7 @@ static void partition_path(const struct weir_broker *broker, const char *topic, 
 }
 
 /* Kafka's rule: [a-zA-Z0-9._-]{1,249}, but not "." or "..". No such name leaves the directory. */
-bool topic_name_valid(struct weir_slice name)
+bool broker_topic_name_valid(struct weir_slice name)
 {
     const char *at = name.data;
     if (name.bytes == 0 || name.bytes > TOPIC_NAME_BYTES_MAX ||
@@ -57,15 +57,15 @@ bool topic_name_valid(struct weir_slice name)
 
 /* ---- finding --------------------------------------------------------------------------------- */
 
-struct topic *topic_find(const struct weir_broker *broker, struct weir_slice name)
+struct topic *broker_topic_find(const struct weir_broker *broker, struct weir_slice name)
 {
     return name.data ? weir_map_get(&broker->topics, name) : NULL;
 }
 
-struct partition *partition_find(const struct weir_broker *broker, struct weir_slice topic,
-                                 int32_t index)
+struct partition *broker_partition_find(const struct weir_broker *broker, struct weir_slice topic,
+                                        int32_t index)
 {
-    struct topic *found = topic_find(broker, topic);
+    struct topic *found = broker_topic_find(broker, topic);
     return found && index >= 0 && index < found->partition_count ? &found->partitions[index] : NULL;
 }
 
@@ -115,7 +115,7 @@ static enum weir_err open_partition(struct weir_broker *broker, struct topic *to
         weir_map_find(&broker->recovery, weir_slice(name, (size_t)length));
     if (first)
         recovery.offset_first = (int64_t)first->value.number - 1;
-    topic_log_options(broker, topic, &options);
+    broker_topic_log_options(broker, topic, &options);
     *partition = (struct partition){.topic = topic, .index = index};
     enum weir_err err = weir_plog_open(path, &options, &recovery, &partition->log, error);
     if (err == WEIR_OK && ++broker->partition_count % PROGRESS_EVERY == 0 &&
@@ -208,14 +208,15 @@ static void destroy_partitions(struct weir_broker *broker, struct topic *topic, 
     }
 }
 
-enum weir_err topic_create(struct weir_broker *broker, struct weir_slice name, int32_t partitions,
-                           const struct config_pair *configs, uint32_t config_count,
-                           struct topic **out, struct weir_error *error)
+enum weir_err broker_topic_create(struct weir_broker *broker, struct weir_slice name,
+                                  int32_t partitions, const struct config_pair *configs,
+                                  uint32_t config_count, struct topic **out,
+                                  struct weir_error *error)
 {
-    if (!topic_name_valid(name))
+    if (!broker_topic_name_valid(name))
         return weir_error_set(error, WEIR_INVALID, -1,
                               "a topic's name has 1 to 249 letters, digits, '.', '_' and '-'");
-    if (topic_find(broker, name))
+    if (broker_topic_find(broker, name))
         return weir_error_set(error, WEIR_EXISTS, -1, "topic '%.*s' already exists",
                               (int)name.bytes, (const char *)name.data);
     if (partitions < 1 || broker->partition_count + partitions > PARTITIONS_MAX)
@@ -225,7 +226,7 @@ enum weir_err topic_create(struct weir_broker *broker, struct weir_slice name, i
     struct topic *topic = new_topic(name, partitions);
     enum weir_err err = topic ? WEIR_OK : WEIR_NOMEM;
     for (uint32_t i = 0; i < config_count && err == WEIR_OK; i++) {
-        err = topic_config_check(configs[i].name, configs[i].value, error);
+        err = broker_topic_config_check(configs[i].name, configs[i].value, error);
         if (err == WEIR_OK)
             err = set_config(topic, configs[i].name, configs[i].value);
     }
@@ -251,21 +252,20 @@ enum weir_err topic_create(struct weir_broker *broker, struct weir_slice name, i
     return WEIR_OK;
 }
 
-enum weir_err topic_grow(struct weir_broker *broker, struct topic *topic, int32_t partitions,
-                         struct weir_error *error)
+enum weir_err broker_topic_grow(struct weir_broker *broker, struct topic *topic, int32_t partitions,
+                                struct weir_error *error)
 {
     int32_t before = topic->partition_count;
     if (partitions <= before)
         return weir_error_set(error, WEIR_INVALID, -1,
-                              "topic %s has %d partitions; their number can only grow",
-                              topic->name, (int)before);
+                              "topic %s has %d partitions; their number can only grow", topic->name,
+                              (int)before);
     if (broker->partition_count + partitions - before > PARTITIONS_MAX)
         return weir_error_set(error, WEIR_LIMIT, -1, "over %d partitions on this broker",
                               PARTITIONS_MAX);
     for (int32_t i = 0; i < before; i++)
-        fetches_release(&topic->partitions[i]); /* they point at what moves now */
-    struct partition *grown =
-        weir_realloc(topic->partitions, (size_t)partitions * sizeof *grown);
+        broker_fetches_release(&topic->partitions[i]); /* they point at what moves now */
+    struct partition *grown = weir_realloc(topic->partitions, (size_t)partitions * sizeof *grown);
     if (!grown)
         return weir_error_set(error, WEIR_NOMEM, -1, "no memory for partitions");
     memset(grown + before, 0, (size_t)(partitions - before) * sizeof *grown);
@@ -280,12 +280,12 @@ enum weir_err topic_grow(struct weir_broker *broker, struct topic *topic, int32_
     return err;
 }
 
-enum weir_err topic_delete(struct weir_broker *broker, struct topic *topic,
-                           struct weir_error *error)
+enum weir_err broker_topic_delete(struct weir_broker *broker, struct topic *topic,
+                                  struct weir_error *error)
 {
     struct weir_slice name = weir_slice(topic->name, strlen(topic->name));
     for (int32_t i = 0; i < topic->partition_count; i++)
-        fetches_release(&topic->partitions[i]);
+        broker_fetches_release(&topic->partitions[i]);
     weir_map_remove(&broker->topics, name, NULL);
     enum weir_err err = write_catalogue(broker, error);
     if (err != WEIR_OK) {
@@ -293,9 +293,9 @@ enum weir_err topic_delete(struct weir_broker *broker, struct topic *topic,
         return err;
     }
     destroy_partitions(broker, topic, 0, topic->partition_count);
-    groups_forget_topic(broker, name);
+    broker_groups_forget_topic(broker, name);
     struct weir_error trouble = {.code = WEIR_OK};
-    if (journal_forget_topic(broker, name, &trouble) != WEIR_OK)
+    if (broker_journal_forget_topic(broker, name, &trouble) != WEIR_OK)
         weir_log(&broker->options.log, WEIR_LOG_ERROR, "broker",
                  "offsets committed for the deleted topic %s may come back: %s", topic->name,
                  trouble.message);
@@ -305,20 +305,20 @@ enum weir_err topic_delete(struct weir_broker *broker, struct topic *topic,
     return WEIR_OK;
 }
 
-enum weir_err topic_configure(struct weir_broker *broker, struct topic *topic,
-                              const struct config_pair *configs, uint32_t config_count,
-                              struct weir_error *error)
+enum weir_err broker_topic_configure(struct weir_broker *broker, struct topic *topic,
+                                     const struct config_pair *configs, uint32_t config_count,
+                                     struct weir_error *error)
 {
     enum weir_err err = WEIR_OK;
     for (uint32_t i = 0; i < config_count && err == WEIR_OK; i++)
-        err = topic_config_check(configs[i].name, configs[i].value, error);
+        err = broker_topic_config_check(configs[i].name, configs[i].value, error);
     for (uint32_t i = 0; i < config_count && err == WEIR_OK; i++)
         err = set_config(topic, configs[i].name, configs[i].value);
     if (err == WEIR_OK)
         err = write_catalogue(broker, error);
     for (int32_t i = 0; i < topic->partition_count; i++) {
         struct weir_plog_options options;
-        topic_log_options(broker, topic, &options);
+        broker_topic_log_options(broker, topic, &options);
         weir_plog_configure(topic->partitions[i].log, &options);
     }
     return err;
@@ -333,7 +333,7 @@ static enum weir_err read_topic(struct weir_broker *broker, char *line, struct w
     char *count = strsep(&rest, "\t");
     int64_t partitions;
     if (strcmp(word, "topic") != 0 || !name || !count ||
-        !topic_name_valid(weir_slice(name, strlen(name))) ||
+        !broker_topic_name_valid(weir_slice(name, strlen(name))) ||
         weir_parse_int64(weir_slice(count, strlen(count)), &partitions) != WEIR_OK ||
         partitions < 1 || partitions > PARTITIONS_MAX)
         return weir_error_set(error, WEIR_CORRUPT, -1, "%s/weir-topics: a line can't be read: %s",
@@ -344,8 +344,8 @@ static enum weir_err read_topic(struct weir_broker *broker, char *line, struct w
         char *value = strchr(word, '=');
         if (value) {
             *value++ = '\0';
-            err = set_config(topic, weir_slice(word, strlen(word)),
-                             weir_slice(value, strlen(value)));
+            err =
+                set_config(topic, weir_slice(word, strlen(word)), weir_slice(value, strlen(value)));
         }
     }
     if (err == WEIR_OK)
@@ -370,17 +370,19 @@ static enum weir_err look_at_name(void *opaque, const char *name, bool is_direct
     int64_t index;
     if (!is_directory || !dash || dash[1] < '0' || dash[1] > '9' ||
         weir_parse_int64(weir_slice(dash + 1, strlen(dash + 1)), &index) != WEIR_OK ||
-        index >= PARTITIONS_MAX || !topic_name_valid(weir_slice(name, (size_t)(dash - name))))
+        index >= PARTITIONS_MAX ||
+        !broker_topic_name_valid(weir_slice(name, (size_t)(dash - name))))
         return WEIR_OK;
-    if (partition_find(leftovers->broker, weir_slice(name, (size_t)(dash - name)), (int32_t)index))
+    if (broker_partition_find(leftovers->broker, weir_slice(name, (size_t)(dash - name)),
+                              (int32_t)index))
         return WEIR_OK;
     return weir_buffer_append(&leftovers->names, name, strlen(name) + 1);
 }
 
 /*
  * Folders of partitions that the catalogue does not name: a creation that never came to its end, or
- * a deletion that did not come to its end before a crash. They go, lest a new topic of the same name
- * finds old records. But when there is no catalogue at all, it was lost: nothing is touched then.
+ * a deletion that did not come to its end before a crash. They go, lest a new topic of the same
+ * name finds old records. But when there is no catalogue at all, it was lost: nothing is touched.
  */
 static enum weir_err remove_leftovers(struct weir_broker *broker, bool has_catalogue,
                                       struct weir_error *error)
@@ -391,10 +393,11 @@ static enum weir_err remove_leftovers(struct weir_broker *broker, bool has_catal
     enum weir_err err =
         weir_disk_list(broker->disk, broker->data_dir, look_at_name, &leftovers, error);
     if (err == WEIR_OK && leftovers.names.bytes && !has_catalogue)
-        err = weir_error_set(error, WEIR_CORRUPT, -1,
-                             "%s: holds partitions (%s), but weir-topics is missing; restore it, or "
-                             "give another --data-dir",
-                             broker->data_dir, weir_buffer_text(&leftovers.names));
+        err =
+            weir_error_set(error, WEIR_CORRUPT, -1,
+                           "%s: holds partitions (%s), but weir-topics is missing; restore it, or "
+                           "give another --data-dir",
+                           broker->data_dir, weir_buffer_text(&leftovers.names));
     for (size_t at = 0; err == WEIR_OK && at < leftovers.names.bytes;) {
         const char *name = (const char *)leftovers.names.data + at;
         path_of(broker, name, path);
@@ -462,14 +465,13 @@ static void read_checkpoint(struct weir_broker *broker)
     weir_buffer_release(&text);
 }
 
-void topics_checkpoint(struct weir_broker *broker)
+void broker_topics_checkpoint(struct weir_broker *broker)
 {
     char path[PATH_BYTES_MAX];
     struct weir_buffer text;
     struct weir_error error = {.code = WEIR_OK};
     weir_buffer_init(&text, FILE_BYTES_MAX);
-    enum weir_err err =
-        weir_buffer_appendf(&text, "0\n%d\n", (int)broker->partition_count);
+    enum weir_err err = weir_buffer_appendf(&text, "0\n%d\n", (int)broker->partition_count);
     for (struct weir_map_entry *e = NULL; (e = weir_map_next(&broker->topics, e)) != NULL;) {
         struct topic *topic = e->value.pointer;
         for (int32_t i = 0; i < topic->partition_count && err == WEIR_OK; i++)
@@ -528,10 +530,11 @@ static enum weir_err check_meta(struct weir_broker *broker, struct weir_error *e
                                  "taken over); give another --data-dir",
                                  broker->data_dir);
         else if (format > FORMAT)
-            err = weir_error_set(error, WEIR_OTHER_VERSION, -1,
-                                 "%s: written by a newer version of weir (format %d, this one knows "
-                                 "%d); use that version, or another --data-dir",
-                                 broker->data_dir, format, FORMAT);
+            err =
+                weir_error_set(error, WEIR_OTHER_VERSION, -1,
+                               "%s: written by a newer version of weir (format %d, this one knows "
+                               "%d); use that version, or another --data-dir",
+                               broker->data_dir, format, FORMAT);
         else if (!id || sscanf(id, "cluster.id=%22s", broker->cluster_id) != 1)
             err = weir_error_set(error, WEIR_CORRUPT, -1, "%s: has no cluster.id", path);
     }
@@ -542,8 +545,7 @@ static enum weir_err check_meta(struct weir_broker *broker, struct weir_error *e
 static enum weir_err lock_directory(struct weir_broker *broker, struct weir_error *error)
 {
     char path[PATH_BYTES_MAX];
-    enum weir_err err =
-        weir_disk_make_directories(broker->disk, broker->data_dir, 0755, error);
+    enum weir_err err = weir_disk_make_directories(broker->disk, broker->data_dir, 0755, error);
     path_of(broker, ".lock", path);
     if (err == WEIR_OK)
         err = weir_disk_open(broker->disk, path, O_RDWR | O_CREAT, 0644, &broker->lock_fd, error);
@@ -565,7 +567,7 @@ static void take_clean_mark(struct weir_broker *broker)
     broker->was_clean = weir_disk_unlink(broker->disk, path, NULL) == WEIR_OK;
 }
 
-enum weir_err topics_open(struct weir_broker *broker, struct weir_error *error)
+enum weir_err broker_topics_open(struct weir_broker *broker, struct weir_error *error)
 {
     enum weir_err err = lock_directory(broker, error);
     if (err == WEIR_OK)
@@ -588,12 +590,12 @@ enum weir_err topics_open(struct weir_broker *broker, struct weir_error *error)
     return err;
 }
 
-enum weir_err topics_close(struct weir_broker *broker, struct weir_error *error)
+enum weir_err broker_topics_close(struct weir_broker *broker, struct weir_error *error)
 {
     char path[PATH_BYTES_MAX];
     enum weir_err err = WEIR_OK;
     if (broker->directory_ready) /* else it is not ours, or only a part of it was read */
-        topics_checkpoint(broker);
+        broker_topics_checkpoint(broker);
     for (struct weir_map_entry *e = NULL; (e = weir_map_next(&broker->topics, e)) != NULL;) {
         struct topic *topic = e->value.pointer;
         for (int32_t i = 0; i < topic->partition_count; i++) {
@@ -612,7 +614,7 @@ enum weir_err topics_close(struct weir_broker *broker, struct weir_error *error)
     return err;
 }
 
-void topics_maintain(struct weir_broker *broker)
+void broker_topics_maintain(struct weir_broker *broker)
 {
     bool trimmed = false;
     for (struct weir_map_entry *e = NULL; (e = weir_map_next(&broker->topics, e)) != NULL;) {
@@ -629,5 +631,5 @@ void topics_maintain(struct weir_broker *broker)
         }
     }
     if (trimmed)
-        topics_checkpoint(broker);
+        broker_topics_checkpoint(broker);
 }

@@ -2,7 +2,7 @@
  * wire/api.h - which requests there are, in which versions, and the errors that answers carry.
  *
  * One table. What is advertised is true, but for one thing: Produce and Fetch are advertised from
- * version 0, though those below 3 and 4 are answered with UNSUPPORTED_VERSION, because librdkafka up
+ * version 0, though below 3 and 4 they are refused like any unknown version, because librdkafka up
  * to 2.2 takes it as "this broker has no message format 2" when they are missing (KAFKA-18659).
  *
  * Sources: kafka.apache.org/protocol, "The Messages" and "Error Codes".
@@ -96,8 +96,8 @@ struct wire_request_head {
     bool supported;             /* api is known and version within min .. max */
 };
 
-/* Reads the head and leaves the reader at the body, flexible as the version has it. False: too short
- * or malformed. */
+/* Reads the head and leaves the reader at the body, flexible as the version has it. False: too
+ * short or malformed. */
 bool wire_request_head(struct wire_reader *reader, struct wire_request_head *out);
 /* Writes the head of an answer; the writer is flexible as the version has it. ApiVersions always
  * has the plain head (KIP-511). */

@@ -98,8 +98,8 @@ static enum weir_err deflate_gzip(struct weir_slice bytes, struct weir_buffer *i
     z_stream stream = {.zalloc = zlib_alloc, .zfree = zlib_free};
     if (bytes.bytes > UINT_MAX / 2)
         return WEIR_LIMIT;
-    if (deflateInit2(&stream, Z_DEFAULT_COMPRESSION, Z_DEFLATED, 15 + 16, 8,
-                     Z_DEFAULT_STRATEGY) != Z_OK)
+    if (deflateInit2(&stream, Z_DEFAULT_COMPRESSION, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) !=
+        Z_OK)
         return WEIR_NOMEM;
     uLong bound = deflateBound(&stream, (uLong)bytes.bytes);
     enum weir_err err = weir_buffer_reserve(into, bound);
@@ -145,8 +145,8 @@ static enum weir_err inflate_snappy(struct weir_slice bytes, struct weir_buffer 
     for (at += BLOCK_HEAD_BYTES; at < end && err == WEIR_OK;) {
         if (end - at < 4)
             return WEIR_CORRUPT;
-        uint32_t length = (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 |
-                          at[3];
+        uint32_t length =
+            (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
         at += 4;
         if (length > (size_t)(end - at))
             return WEIR_CORRUPT;
@@ -165,8 +165,8 @@ static enum weir_err deflate_snappy(struct weir_slice bytes, struct weir_buffer 
     if (err == WEIR_OK)
         err = weir_buffer_append(into, versions, sizeof versions);
     while (at < end && err == WEIR_OK) {
-        size_t bytes_in = (size_t)(end - at) < BLOCK_BYTES_MAX ? (size_t)(end - at)
-                                                              : BLOCK_BYTES_MAX;
+        size_t bytes_in =
+            (size_t)(end - at) < BLOCK_BYTES_MAX ? (size_t)(end - at) : BLOCK_BYTES_MAX;
         size_t length = snappy_max_compressed_length(bytes_in);
         err = weir_buffer_reserve(into, 4 + length);
         if (err != WEIR_OK)
@@ -278,8 +278,8 @@ static enum weir_err deflate_zstd(struct weir_slice bytes, struct weir_buffer *i
     enum weir_err err = weir_buffer_reserve(into, bound);
     if (err != WEIR_OK)
         return err;
-    size_t length = ZSTD_compress(weir_buffer_end(into), bound, bytes.data, bytes.bytes,
-                                  ZSTD_CLEVEL_DEFAULT);
+    size_t length =
+        ZSTD_compress(weir_buffer_end(into), bound, bytes.data, bytes.bytes, ZSTD_CLEVEL_DEFAULT);
     if (ZSTD_isError(length))
         return WEIR_NOMEM;
     weir_buffer_commit(into, length);

@@ -124,8 +124,8 @@ enum weir_err wire_walk_init(struct wire_walk *walk, const struct wire_batch *ba
                              size_t inflated_bytes_max, struct weir_error *error)
 {
     int codec = batch->attributes & WIRE_BATCH_CODEC_MASK;
-    struct weir_slice records = weir_slice(batch->bytes + WIRE_BATCH_HEAD_BYTES,
-                                           batch->byte_count - WIRE_BATCH_HEAD_BYTES);
+    struct weir_slice records =
+        weir_slice(batch->bytes + WIRE_BATCH_HEAD_BYTES, batch->byte_count - WIRE_BATCH_HEAD_BYTES);
     *walk = (struct wire_walk){.batch = *batch, .left = batch->record_count};
     weir_buffer_init(&walk->inflated, inflated_bytes_max);
     if (codec != WIRE_CODEC_NONE && batch->record_count > 0) {
@@ -178,10 +178,10 @@ enum weir_err wire_walk_next(struct wire_walk *walk, struct wire_record *out,
     if (err != WEIR_OK || left.bytes)
         return bad_record(walk, error);
     out->offset = walk->batch.offset_base + offset_delta;
-    out->timestamp_ms = walk->batch.attributes & WIRE_BATCH_LOG_APPEND_TIME
-                            ? walk->batch.timestamp_max
-                            : (int64_t)((uint64_t)walk->batch.timestamp_base +
-                                        (uint64_t)timestamp_delta);
+    out->timestamp_ms =
+        walk->batch.attributes & WIRE_BATCH_LOG_APPEND_TIME
+            ? walk->batch.timestamp_max
+            : (int64_t)((uint64_t)walk->batch.timestamp_base + (uint64_t)timestamp_delta);
     walk->at = end;
     walk->left--;
     return WEIR_OK;
@@ -256,8 +256,7 @@ enum weir_err wire_builder_add(struct wire_builder *builder, int64_t timestamp_m
 {
     if (header_count > HEADERS_MAX || builder->record_count == INT32_MAX)
         return WEIR_LIMIT;
-    struct wire_record record = {
-        .key = key, .value = value, .header_count = (int32_t)header_count};
+    struct wire_record record = {.key = key, .value = value, .header_count = (int32_t)header_count};
     int64_t base = builder->record_count ? builder->timestamp_base : timestamp_ms;
     int64_t delta = timestamp_ms - base;
     size_t body = put_body(NULL, delta, builder->record_count, &record, headers);

@@ -17,8 +17,8 @@
  * Threads: any; one at a time a value.
  * Memory:  a batch and its records borrow the bytes they were read from; records of a compressed
  *          batch borrow the walk's buffer, until the walk is released.
- * Errors:  CORRUPT (with the offset in the batch), TRUNCATED (the bytes end inside the batch), LIMIT
- *          (inflated size), UNSUPPORTED (magic 0 and 1, unknown codec), NOMEM.
+ * Errors:  CORRUPT (with the offset in the batch), TRUNCATED (the bytes end inside the batch),
+ *          LIMIT (inflated size), UNSUPPORTED (magic 0 and 1, unknown codec), NOMEM.
  *
  * Source: kafka.apache.org/documentation, "Record Batch" and "Record".
  *

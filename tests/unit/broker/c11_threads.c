@@ -1,8 +1,8 @@
 /*
- * librdkafka makes its threads with thrd_create, which the thread sanitizer of gcc 12 does not know:
- * it crashes in a thread that it has not seen begin. So they are made as POSIX threads here, which it
- * knows; in other builds this file is empty. Nor does it know C11's locks, so that whatever happens
- * inside of librdkafka is left out: it is the broker that is looked at.
+ * librdkafka makes its threads with thrd_create, which the thread sanitizer of gcc 12 does not
+ * know: it crashes in a thread that it has not seen begin. So they are made as POSIX threads here;
+ * in other builds this file is empty. Nor does it know C11's locks, so that whatever happens inside
+ * of librdkafka is left out: it is the broker that is looked at.
  */
 #if defined(__SANITIZE_THREAD__)
 

@@ -321,7 +321,8 @@ static void a_static_member_comes_back_under_a_new_id(void **state)
 static void a_removed_instance_that_waits_is_told(void **state)
 {
     struct raw *raw = *state;
-    struct client a = client_of(raw, NULL), b = client_of(raw, "inst"), admin = client_of(raw, NULL);
+    struct client a = client_of(raw, NULL), b = client_of(raw, "inst"),
+                  admin = client_of(raw, NULL);
     settle(&a, &b);
     struct client c = client_of(raw, NULL);
     begin_join(&c);

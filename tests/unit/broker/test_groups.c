@@ -68,7 +68,7 @@ static void members_share_with(struct place *place, const char *strategy)
     rd_subscribe(members[1], "shared");
     wait_assigned(members, (const int[]){2, 2}, 2);
     print_message("%s: shared after %lld ms\n", strategy, (long long)(now_ms() - before_ms));
-    /* librdkafka 2.0.2 closes a cooperative consumer without a word to the group: so unsubscribe. */
+    /* librdkafka 2.0.2 closes a cooperative consumer without leaving the group: so unsubscribe. */
     assert_int_equal(rd_kafka_unsubscribe(members[1]), 0);
     wait_assigned(members, (const int[]){4, 0}, 2);
     rd_end(members[1]);

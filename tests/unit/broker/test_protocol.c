@@ -406,8 +406,8 @@ static void large_requests_get_through_one_after_the_other(void **state)
         assert_true(round < 100000);
         for (int i = 0; i < CLIENTS; i++) {
             size_t left = calls[i].out.bytes - sent[i];
-            ssize_t count = send(fds[i], calls[i].out.data + sent[i], left < 8192 ? left : 8192,
-                                 MSG_NOSIGNAL);
+            ssize_t count =
+                send(fds[i], calls[i].out.data + sent[i], left < 8192 ? left : 8192, MSG_NOSIGNAL);
             sent[i] += count > 0 ? (size_t)count : 0;
             raw_run(&raw);
             peak = raw.broker->memory_used > peak ? raw.broker->memory_used : peak;

@@ -42,8 +42,7 @@ static void every_codec_comes_back(void **state)
 static void idempotent_producers_are_served(void **state)
 {
     struct place *place = *state;
-    rd_kafka_t *producer =
-        rd_producer(place_address(place), "enable.idempotence", "true", NULL);
+    rd_kafka_t *producer = rd_producer(place_address(place), "enable.idempotence", "true", NULL);
     rd_kafka_t *consumer = rd_consumer(place_address(place), "reader", NULL);
     assert_int_equal(rd_put(producer, "exactly", 0, "v", 0, 2000), 2000);
     assert_int_equal(rd_put(producer, "exactly", 0, "v", 2000, 2001), 1);
@@ -70,9 +69,9 @@ static void offsets_are_found_by_time(void **state)
     rd_kafka_t *producer = rd_producer(place_address(place), NULL);
     for (int i = 0; i < 100; i++) {
         rd_kafka_resp_err_t err = rd_kafka_producev(
-            producer, RD_KAFKA_V_TOPIC("times"), RD_KAFKA_V_PARTITION(0),
-            RD_KAFKA_V_VALUE("v", 1), RD_KAFKA_V_TIMESTAMP(1700000000000 + i * 10),
-            RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END);
+            producer, RD_KAFKA_V_TOPIC("times"), RD_KAFKA_V_PARTITION(0), RD_KAFKA_V_VALUE("v", 1),
+            RD_KAFKA_V_TIMESTAMP(1700000000000 + i * 10), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
+            RD_KAFKA_V_END);
         assert_int_equal(err, 0);
     }
     assert_int_equal(rd_kafka_flush(producer, WAIT_MS), 0);
@@ -94,8 +93,8 @@ static void offsets_are_found_by_time(void **state)
         rd_kafka_topic_partition_list_destroy(asked);
     }
     int64_t low, high;
-    assert_int_equal(
-        rd_kafka_query_watermark_offsets(producer, "times", 0, &low, &high, WAIT_MS), 0);
+    assert_int_equal(rd_kafka_query_watermark_offsets(producer, "times", 0, &low, &high, WAIT_MS),
+                     0);
     assert_int_equal(low, 0);
     assert_int_equal(high, 100);
     rd_kafka_topic_partition_list_destroy(list);
@@ -136,8 +135,8 @@ static void a_parked_fetch_wakes_when_records_come(void **state)
         rd_kafka_poll(producer, 0);
     }
     qsort(took_us, ROUNDS, sizeof *took_us, by_size);
-    print_message("produce to consume: p50 %lld us, p99 %lld us\n",
-                  (long long)took_us[ROUNDS / 2], (long long)took_us[ROUNDS * 99 / 100]);
+    print_message("produce to consume: p50 %lld us, p99 %lld us\n", (long long)took_us[ROUNDS / 2],
+                  (long long)took_us[ROUNDS * 99 / 100]);
     assert_true(took_us[ROUNDS / 2] < 100000); /* far below the wait, far above a busy machine */
     rd_end(producer);
     rd_end(consumer);
@@ -146,8 +145,7 @@ static void a_parked_fetch_wakes_when_records_come(void **state)
 static void large_messages_pass_and_too_large_ones_are_refused(void **state)
 {
     struct place *place = *state;
-    rd_kafka_t *producer =
-        rd_producer(place_address(place), "message.max.bytes", "3000000", NULL);
+    rd_kafka_t *producer = rd_producer(place_address(place), "message.max.bytes", "3000000", NULL);
     rd_kafka_t *consumer = rd_consumer(place_address(place), "reader", NULL);
     char *value = malloc(2000000);
     assert_non_null(value);
@@ -175,8 +173,8 @@ static void large_messages_pass_and_too_large_ones_are_refused(void **state)
     assert_int_equal(rd_kafka_flush(producer, WAIT_MS), 0);
     rd_kafka_topic_destroy(topic);
     int64_t low, high;
-    assert_int_equal(
-        rd_kafka_query_watermark_offsets(producer, "small", 0, &low, &high, WAIT_MS), 0);
+    assert_int_equal(rd_kafka_query_watermark_offsets(producer, "small", 0, &low, &high, WAIT_MS),
+                     0);
     assert_int_equal(high, 1);
     free(value);
     rd_end(producer);
@@ -201,8 +199,10 @@ static void many_partitions_share_a_fetch(void **state)
         assert_int_equal(message->err, 0);
         char text[16] = "";
         memcpy(text, message->payload, message->len < 15 ? message->len : 15);
-        assert_false(seen[atoi(text)]);
-        seen[atoi(text)] = true;
+        long number = strtol(text, NULL, 10);
+        assert_in_range(number, 0, 2999);
+        assert_false(seen[number]);
+        seen[number] = true;
         count++;
         rd_kafka_message_destroy(message);
     }

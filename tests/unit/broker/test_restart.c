@@ -211,8 +211,8 @@ static void a_deleted_topic_stays_away_with_its_offsets(void **state)
     consumer = rd_consumer(place_address(&place), "readers", NULL);
     assert_int_equal(rd_make_topic(producer, "gone", 1, NULL), 0);
     int64_t low, high;
-    assert_int_equal(
-        rd_kafka_query_watermark_offsets(producer, "gone", 0, &low, &high, WAIT_MS), 0);
+    assert_int_equal(rd_kafka_query_watermark_offsets(producer, "gone", 0, &low, &high, WAIT_MS),
+                     0);
     assert_int_equal(high, 0);
     assert_committed(consumer, "gone", 0, RD_KAFKA_OFFSET_INVALID, NULL);
     assert_committed(consumer, "other", 0, 6, NULL);
@@ -231,9 +231,9 @@ static void producer_ids_never_repeat(void **state)
         for (int i = 0; i < 3; i++) {
             rd_kafka_t *producer =
                 rd_producer(place_address(&place), "enable.idempotence", "true", NULL);
-            assert_int_equal(rd_put(producer, "log", 0, "v", (round * 3 + i) * 10,
-                                    (round * 3 + i) * 10 + 10),
-                             10);
+            assert_int_equal(
+                rd_put(producer, "log", 0, "v", (round * 3 + i) * 10, (round * 3 + i) * 10 + 10),
+                10);
             rd_end(producer);
         }
         place_stop(&place);

@@ -1,4 +1,4 @@
-/* Starting: what is refused and in which words; several brokers side by side; how quick and small. */
+/* Starting: what is refused, and in which words; several brokers side by side. */
 #include "place.h"
 
 #include <stdio.h>
@@ -92,8 +92,7 @@ static void other_directories_are_not_touched(void **state)
          "not a directory of weir broker"},
         {"weir-topics", "weir-topics 2\n", WEIR_OTHER_VERSION, "not a catalogue"},
         {"weir-topics", "weir-topics 1\ntopic\t../../etc\t1\n", WEIR_CORRUPT, "can't be read"},
-        {"weir-topics", "weir-topics 1\ntopic\tt\t99999999999999\n", WEIR_CORRUPT,
-         "can't be read"},
+        {"weir-topics", "weir-topics 1\ntopic\tt\t99999999999999\n", WEIR_CORRUPT, "can't be read"},
         {"weir-topics", "weir-topics 1\ntopic\tt\t1", WEIR_CORRUPT, "cut off"},
         {"weir-journal", "SOMETHING ELSE", WEIR_OTHER_VERSION, "not a journal"},
     };

@@ -100,8 +100,7 @@ static void cut_and_damaged_input_is_refused_or_inflates_within_bounds(void **st
             memcpy(exact, small.data, small.bytes);
             for (uint64_t n = 1 + dice(&seed) % 3; n > 0; n--)
                 exact[dice(&seed) % small.bytes] = (uint8_t)dice(&seed);
-            enum weir_err err =
-                wire_inflate(codec, weir_slice(exact, small.bytes), &back, &error);
+            enum weir_err err = wire_inflate(codec, weir_slice(exact, small.bytes), &back, &error);
             assert_true(err == WEIR_OK || err == WEIR_CORRUPT || err == WEIR_LIMIT ||
                         err == WEIR_NOMEM);
             weir_buffer_clear(&back);
@@ -145,9 +144,9 @@ static void snappy_comes_raw_and_in_blocks(void **state)
     /* length 5, a literal of 5 bytes */
     static const uint8_t raw[] = {0x05, 0x10, 'h', 'e', 'l', 'l', 'o'};
     static const uint8_t blocks[] = {
-        0x82, 'S', 'N', 'A', 'P', 'P', 'Y', 0, 0, 0, 0, 1, 0, 0, 0, 1,   /* head */
-        0,    0,   0,   7,   0x05, 0x10, 'h', 'e', 'l', 'l', 'o',         /* one block */
-        0,    0,   0,   3,   0x01, 0x00, '!',                             /* another */
+        0x82, 'S', 'N', 'A', 'P',  'P',  'Y', 0,   0,   0,   0,   1, 0, 0, 0, 1, /* head */
+        0,    0,   0,   7,   0x05, 0x10, 'h', 'e', 'l', 'l', 'o',                /* one block */
+        0,    0,   0,   3,   0x01, 0x00, '!',                                    /* another */
     };
     assert_inflates(WIRE_CODEC_SNAPPY, raw, sizeof raw, "hello");
     assert_inflates(WIRE_CODEC_SNAPPY, blocks, sizeof blocks, "hello!");
@@ -157,9 +156,9 @@ static void gzip_is_that_of_rfc_1952(void **state)
 {
     (void)state;
     /* head, a stored block, CRC-32 and length */
-    static const uint8_t text[] = {0x1f, 0x8b, 8,    0,    0,    0,    0,    0,    0,
-                                   0xff, 0x01, 0x05, 0x00, 0xfa, 0xff, 'h',  'e',  'l',
-                                   'l',  'o',  0x86, 0xa6, 0x10, 0x36, 0x05, 0,    0, 0};
+    static const uint8_t text[] = {0x1f, 0x8b, 8,    0,    0,    0,   0,   0,   0,   0xff,
+                                   0x01, 0x05, 0x00, 0xfa, 0xff, 'h', 'e', 'l', 'l', 'o',
+                                   0x86, 0xa6, 0x10, 0x36, 0x05, 0,   0,   0};
     assert_inflates(WIRE_CODEC_GZIP, text, sizeof text, "hello");
 }
 

@@ -22,8 +22,8 @@ static void assert_text(struct weir_slice slice, const char *text)
 static void numbers_are_big_endian(void **state)
 {
     (void)state;
-    struct wire_reader r = READER(false, 0xff, 0xff, 0xfe, 0x00, 0x00, 0x01, 0x02, 0x80, 0, 0, 0, 0,
-                                  0, 0, 0x05, 0x01);
+    struct wire_reader r =
+        READER(false, 0xff, 0xff, 0xfe, 0x00, 0x00, 0x01, 0x02, 0x80, 0, 0, 0, 0, 0, 0, 0x05, 0x01);
     assert_int_equal(wire_i8(&r), -1);
     assert_int_equal(wire_i16(&r), -2);
     assert_int_equal(wire_i32(&r), 0x102);

@@ -106,8 +106,8 @@ static void build_golden(struct weir_buffer *into, int codec)
     assert_int_equal(wire_builder_add(&builder, 1700000000000, weir_slice("key", 3),
                                       weir_slice("value", 5), NULL, 0),
                      WEIR_OK);
-    assert_int_equal(
-        wire_builder_add(&builder, 1699999999995, null, weir_slice("", 0), headers, 2), WEIR_OK);
+    assert_int_equal(wire_builder_add(&builder, 1699999999995, null, weir_slice("", 0), headers, 2),
+                     WEIR_OK);
     assert_int_equal(
         wire_builder_add(&builder, 1700000000300, weir_slice("gone", 4), null, NULL, 0), WEIR_OK);
     assert_int_equal(wire_builder_finish(&builder, into, NULL), WEIR_OK);
