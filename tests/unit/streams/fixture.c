@@ -140,6 +140,8 @@ static enum weir_err copier_batch(void *self, struct weir_context *context,
     struct copier *copier = self;
     struct behaviour *behaviour = copier->behaviour;
     behaviour->calls++;
+    if (behaviour->clock)
+        weir_clock_virtual_advance_ms(behaviour->clock, behaviour->takes_ms);
     if (behaviour->refuse) {
         behaviour->refuse--;
         return WEIR_AGAIN;
@@ -259,7 +261,8 @@ void instance_close(struct weir_streams *streams)
 
 void instance_kill(struct fixture *fixture, struct weir_streams *streams)
 {
-    for (const struct task *task = streams->threads[0]->tasks; task; task = task->next)
+    const struct task *task = streams->threads[0]->tasks; /* with one of them go all */
+    if (task)
         weir_kafka_fake_evict(fixture->kafka, "app", task->topic, task->partition);
     instance_close(streams);
 }

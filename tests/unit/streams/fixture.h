@@ -45,6 +45,8 @@ struct behaviour {
     bool one_by_one;     /* process and forward_record */
     bool keeps;          /* forwards at the next flush only */
     uint32_t refuse_row; /* one_by_one: the row at which `refuse` applies */
+    struct weir_clock_virtual *clock; /* NULL, or what each call moves */
+    int64_t takes_ms;
 };
 
 /* source data (in) -> copy -> sink out (out). */

@@ -1,0 +1,240 @@
+/*
+ * Random rebalances, refusals, failed deliveries and commits, deaths and restarts, from one seed:
+ * every input has an output or a dead letter, and no commit ever passes an input that has none.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/random.h"
+#include "fixture.h"
+
+enum { PARTITIONS = 4, ROUNDS = 1500, QUIET_ROUNDS = 2000, INPUTS_MAX = 20000 };
+
+struct simulation {
+    struct fixture fixture;
+    struct weir_random random;
+    struct weir_streams *instances[INSTANCES_MAX];
+    struct behaviour behaviours[INSTANCES_MAX];
+    uint32_t inputs[PARTITIONS];
+    bool *seen[PARTITIONS]; /* an output or a dead letter exists */
+    int64_t read_out[PARTITIONS], read_dead;
+    bool one_by_one;
+};
+
+static bool chance(struct simulation *simulation, uint32_t in)
+{
+    return weir_random_below(&simulation->random, in) == 0;
+}
+
+static void put_some(struct simulation *simulation)
+{
+    char name[32];
+    uint32_t partition = weir_random_below(&simulation->random, PARTITIONS);
+    uint32_t count = weir_random_below(&simulation->random, 40);
+    for (uint32_t i = 0; i < count && simulation->inputs[partition] < INPUTS_MAX; i++) {
+        snprintf(name, sizeof name, "%u-%u", partition, simulation->inputs[partition]++);
+        fixture_put(&simulation->fixture, (int32_t)partition, name);
+    }
+}
+
+static void start_one(struct simulation *simulation, uint32_t at)
+{
+    simulation->behaviours[at] = (struct behaviour){.fail_at = -1,
+                                                    .one_by_one = simulation->one_by_one};
+    simulation->instances[at] =
+        instance_open(&simulation->fixture, copy_topology(&simulation->behaviours[at]));
+}
+
+static void note_failures(struct simulation *simulation)
+{
+    struct fixture *fixture = &simulation->fixture;
+    uint32_t skip = weir_random_below(&simulation->random, 50);
+    uint32_t count = 1 + weir_random_below(&simulation->random, 3);
+    bool fatal = chance(simulation, 6);
+    switch (weir_random_below(&simulation->random, 5)) {
+    case 0:
+        fixture_fail(fixture, WEIR_KAFKA_FAKE_DELIVERY, "out", skip, count, WEIR_BROKER, fatal);
+        return;
+    case 1:
+        fixture_fail(fixture, WEIR_KAFKA_FAKE_COMMIT, NULL, skip % 5, count, WEIR_BROKER, false);
+        return;
+    case 2:
+        fixture_fail(fixture, WEIR_KAFKA_FAKE_PRODUCE, "out", skip, count, WEIR_AGAIN, false);
+        return;
+    case 3:
+        fixture_fail(fixture, WEIR_KAFKA_FAKE_DELIVERY, "out", skip, 1, WEIR_LIMIT, false);
+        return;
+    case 4:
+        fixture_fail(fixture, WEIR_KAFKA_FAKE_PRODUCE, "out", skip, 1, WEIR_LIMIT, false);
+        return;
+    }
+}
+
+static bool is_owned(const struct simulation *simulation, int32_t partition)
+{
+    for (uint32_t i = 0; i < INSTANCES_MAX; i++) {
+        if (!simulation->instances[i])
+            continue;
+        const struct task *task = simulation->instances[i]->threads[0]->tasks;
+        for (; task; task = task->next)
+            if (task->partition == partition)
+                return true;
+    }
+    return false;
+}
+
+static void disturb(struct simulation *simulation)
+{
+    struct fixture *fixture = &simulation->fixture;
+    uint32_t at = weir_random_below(&simulation->random, INSTANCES_MAX);
+    int32_t partition = (int32_t)weir_random_below(&simulation->random, PARTITIONS);
+    if (chance(simulation, 25))
+        note_failures(simulation);
+    if (chance(simulation, 40))
+        weir_kafka_fake_rebalance(fixture->kafka, "app");
+    if (chance(simulation, 60) && is_owned(simulation, partition))
+        weir_kafka_fake_revoke(fixture->kafka, "app", "in", partition);
+    if (chance(simulation, 60) && simulation->instances[at])
+        simulation->behaviours[at].refuse = 1 + weir_random_below(&simulation->random, 4);
+    if (chance(simulation, 150) && is_owned(simulation, partition)) {
+        weir_kafka_fake_evict(fixture->kafka, "app", "in", partition);
+        return;
+    }
+    if (!chance(simulation, 50))
+        return;
+    if (!simulation->instances[at]) {
+        start_one(simulation, at);
+    } else if (at) { /* one stays */
+        if (chance(simulation, 2))
+            instance_kill(fixture, simulation->instances[at]);
+        else
+            instance_close(simulation->instances[at]);
+        simulation->instances[at] = NULL;
+    }
+}
+
+static void see(struct simulation *simulation, struct weir_slice name)
+{
+    char copy[32] = {0};
+    uint32_t partition, input;
+    assert_true(name.bytes < sizeof copy);
+    memcpy(copy, name.data, name.bytes);
+    assert_int_equal(sscanf(copy, "%u-%u", &partition, &input), 2);
+    assert_true(partition < PARTITIONS && input < INPUTS_MAX);
+    simulation->seen[partition][input] = true;
+}
+
+static void look(struct simulation *simulation)
+{
+    struct weir_kafka *kafka = simulation->fixture.kafka;
+    struct weir_kafka_batch batch = {0};
+    for (int32_t partition = 0; partition < PARTITIONS; partition++) {
+        int64_t *offset = &simulation->read_out[partition];
+        while (weir_kafka_fake_read(kafka, "out", partition, *offset, &batch) == WEIR_OK) {
+            see(simulation, batch.rows.value[0]);
+            *offset = batch.offset_next;
+            weir_kafka_batch_release(&batch);
+        }
+    }
+    while (weir_kafka_fake_read(kafka, "dead", 0, simulation->read_dead, &batch) == WEIR_OK) {
+        see(simulation, batch.rows.key[0]);
+        simulation->read_dead = batch.offset_next;
+        weir_kafka_batch_release(&batch);
+    }
+}
+
+static void check_commits(struct simulation *simulation)
+{
+    for (int32_t partition = 0; partition < PARTITIONS; partition++) {
+        int64_t committed = fixture_committed(&simulation->fixture, partition);
+        for (int64_t offset = 0; offset < committed; offset++)
+            if (!simulation->seen[partition][offset])
+                fail_msg("%d: %lld is committed, but %lld led to nothing", partition,
+                         (long long)committed, (long long)offset);
+    }
+}
+
+static void step_all(struct simulation *simulation)
+{
+    struct weir_error error = {0};
+    for (uint32_t i = 0; i < INSTANCES_MAX; i++)
+        if (simulation->instances[i] &&
+            instance_step(simulation->instances[i], &error) != WEIR_OK)
+            fail_msg("instance %u: %s", i, error.message);
+    weir_clock_virtual_advance_ms(&simulation->fixture.clock,
+                                  weir_random_below(&simulation->random, 20));
+}
+
+static void end_failures(struct simulation *simulation)
+{
+    for (int call = 0; call < WEIR_KAFKA_FAKE_CALL_COUNT; call++)
+        fixture_fail(&simulation->fixture, (enum weir_kafka_fake_call)call, NULL, 0, 0, WEIR_OK,
+                     false);
+    for (uint32_t i = 0; i < INSTANCES_MAX; i++)
+        simulation->behaviours[i].refuse = 0;
+}
+
+static void run(uint64_t seed, bool one_by_one)
+{
+    struct simulation *simulation = calloc(1, sizeof *simulation);
+    assert_non_null(simulation);
+    simulation->random.state = seed;
+    simulation->one_by_one = one_by_one;
+    printf("seed %llu%s\n", (unsigned long long)seed, one_by_one ? ", one by one" : "");
+    fixture_init(&simulation->fixture, PARTITIONS, 7, 15);
+    simulation->fixture.options.batch_rows = 16;
+    for (uint32_t i = 0; i < PARTITIONS; i++) {
+        simulation->seen[i] = calloc(INPUTS_MAX, 1);
+        assert_non_null(simulation->seen[i]);
+    }
+    start_one(simulation, 0);
+    for (int round = 0; round < ROUNDS; round++) {
+        put_some(simulation);
+        disturb(simulation);
+        step_all(simulation);
+        look(simulation);
+        check_commits(simulation);
+    }
+    end_failures(simulation);
+    for (int round = 0; round < QUIET_ROUNDS; round++)
+        step_all(simulation);
+    look(simulation);
+    check_commits(simulation);
+    for (int32_t i = 0; i < PARTITIONS; i++)
+        assert_int_equal(fixture_committed(&simulation->fixture, i), simulation->inputs[i]);
+    for (uint32_t i = 0; i < INSTANCES_MAX; i++)
+        if (simulation->instances[i])
+            instance_close(simulation->instances[i]);
+    for (uint32_t i = 0; i < PARTITIONS; i++)
+        free(simulation->seen[i]);
+    fixture_release(&simulation->fixture);
+    free(simulation);
+}
+
+static void nothing_is_lost_by_blocks(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 8; seed++)
+        run(seed, false);
+}
+
+static void nothing_is_lost_row_by_row(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 101; seed <= 104; seed++)
+        run(seed, true);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(nothing_is_lost_by_blocks),
+        cmocka_unit_test(nothing_is_lost_row_by_row),
+    };
+    if (argc > 1) { /* a seed to run again */
+        run(strtoull(argv[1], NULL, 10), argc > 2);
+        return 0;
+    }
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
