@@ -258,7 +258,7 @@ struct weir_result {
     struct weir_slice data_type;      /* 5 */
     struct weir_slice model;          /* 6 */
     struct weir_slice digest;         /* 7: 32 bytes, or null without a model */
-    struct weir_slice version;        /* 19: only if the publisher gave one, else null */
+    struct weir_slice version;        /* 14: only if the publisher gave one, else null */
     int32_t model_partition;          /* 8.partition */
     int64_t model_offset;             /* 8.offset; -1 = no model */
     struct weir_slice source_topic;   /* 9 */

@@ -229,6 +229,42 @@ static void unknown_fields_are_skipped_and_repeats_overwrite(void **state)
     assert_true(f->block->columns[1].f64[0] == 0.0);
 }
 
+static void doubles_in_any_order_and_absent_ones_come_out_right(void **state)
+{
+    struct fixture *f = *state;
+    /* what each record holds: field numbers; the value of field n in row r is 100 r + n */
+    static const uint8_t numbers[][12] = {
+        {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}, {11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1}, {2, 4, 11},
+        {11, 1},                             {0},                                  {3, 3, 1, 2},
+    };
+    enum { COUNT = sizeof numbers / sizeof numbers[0] };
+    uint8_t bytes[COUNT][12 * 9];
+    struct weir_slice values[COUNT];
+    for (uint32_t r = 0; r < COUNT; r++) {
+        size_t at = 0;
+        for (uint32_t i = 0; i < 12 && numbers[r][i] > 0; i++, at += 9) {
+            double value = 100.0 * r + numbers[r][i];
+            bytes[r][at] = (uint8_t)(numbers[r][i] << 3 | 1);
+            memcpy(bytes[r] + at + 1, &value, sizeof value);
+        }
+        values[r] = weir_slice(bytes[r], at);
+    }
+    decode(f, values, COUNT);
+    for (uint32_t first = 0; first < 2; first++) { /* again, into cells that hold other rows */
+        decode(f, values + first, COUNT - first);
+        for (uint32_t r = first; r < COUNT; r++) {
+            double want[12] = {0};
+            for (uint32_t i = 0; i < 12; i++) {
+                want[numbers[r][i]] = 100.0 * r + numbers[r][i];
+            }
+            assert_int_equal(f->block->status[r - first], WEIR_OK);
+            for (uint32_t c = 0; c < 11; c++) {
+                assert_true(f->block->columns[c].f64[r - first] == want[c + 1]);
+            }
+        }
+    }
+}
+
 static void distinct_strings_beyond_the_ceiling_do_not_grow_a_dictionary(void **state)
 {
     struct fixture *f = *state;
@@ -262,6 +298,8 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_null_or_oversized_value_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(unknown_fields_are_skipped_and_repeats_overwrite, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(doubles_in_any_order_and_absent_ones_come_out_right, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(
             distinct_strings_beyond_the_ceiling_do_not_grow_a_dictionary, set_up, tear_down),
