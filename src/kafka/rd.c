@@ -66,6 +66,18 @@ static enum weir_log_level log_level_of(int syslog_level)
                                : WEIR_LOG_DEBUG;
 }
 
+/*
+ * librdkafka tells the state of its membership in debug lines alone: "... changed join state steady
+ * -> init (state up)". They are written by its main thread as the state changes, before it acts on
+ * it, and consumers of groups ask for them: see rd_consumer.c on what depends on it.
+ */
+static void note_join_state(struct rd_client *client, const char *message)
+{
+    const char *to = strstr(message, " -> ");
+    if (to != NULL)
+        atomic_store(&client->steady, strncmp(to + 4, "steady", 6) == 0);
+}
+
 /* Comes from any of librdkafka's threads. What failed is kept for the texts of later errors. */
 static void on_log(const rd_kafka_t *rk, int level, const char *facility, const char *text)
 {
@@ -77,13 +89,18 @@ static void on_log(const rd_kafka_t *rk, int level, const char *facility, const 
     const char *message = strncmp(text, "[thrd:", 6) == 0 ? strstr(text, "]: ") : NULL;
     message = message != NULL ? message + 3 : text;
     /* "1/1 brokers are down" comes after the line that says why. */
+    if (strcmp(facility, "CGRPJOINSTATE") == 0)
+        note_join_state(client, message);
+    pthread_mutex_lock(&client->mutex);
     if (strcmp(facility, "FAIL") == 0 || (level <= 3 && strcmp(facility, "ERROR") != 0)) {
-        pthread_mutex_lock(&client->mutex);
         snprintf(client->trouble, sizeof(client->trouble), "%s", message);
         client->trouble_ns = weir_clock_now_ns(NULL);
-        pthread_mutex_unlock(&client->mutex);
     }
-    weir_log(&client->cluster->log, log_level_of(level), "kafka", "%s: %s", facility, message);
+    struct weir_log log = {0};
+    if (!client->abandoned && (level < 7 || client->cluster->debug[0] != '\0'))
+        log = client->cluster->log;
+    pthread_mutex_unlock(&client->mutex);
+    weir_log(&log, log_level_of(level), "kafka", "%s: %s", facility, message);
 }
 
 enum weir_err rd_conf_new(struct rd_cluster *cluster, const struct rd_setting *defaults,
@@ -120,6 +137,7 @@ enum weir_err rd_client_open(struct rd_client *client, struct rd_cluster *cluste
 {
     memset(client, 0, sizeof(*client));
     client->cluster = cluster;
+    atomic_init(&client->steady, true); /* until told otherwise */
     pthread_mutex_init(&client->mutex, NULL);
     rd_kafka_conf_set_opaque(conf, client);
     char text[256];
@@ -137,6 +155,15 @@ void rd_client_close(struct rd_client *client, int flags)
 {
     rd_kafka_destroy_flags(client->rk, flags);
     pthread_mutex_destroy(&client->mutex);
+    if (!client->abandoned)
+        atomic_fetch_sub(&client->cluster->client_count, 1);
+}
+
+void rd_client_abandon(struct rd_client *client)
+{
+    pthread_mutex_lock(&client->mutex);
+    client->abandoned = true;
+    pthread_mutex_unlock(&client->mutex);
     atomic_fetch_sub(&client->cluster->client_count, 1);
 }
 
@@ -186,6 +213,8 @@ static enum weir_err property_copy(struct rd_cluster *cluster,
         cluster->sasl_username = copy->value;
     if (strcmp(copy->name, "sasl.password") == 0)
         cluster->sasl_password = copy->value;
+    if (strcmp(copy->name, "debug") == 0)
+        cluster->debug = copy->value;
     return WEIR_OK;
 }
 
@@ -195,7 +224,7 @@ static enum weir_err cluster_fill(struct rd_cluster *cluster,
 {
     cluster->base.ops = &weir_kafka_rd_ops;
     cluster->log = options->log;
-    cluster->sasl_username = cluster->sasl_password = "";
+    cluster->sasl_username = cluster->sasl_password = cluster->debug = "";
     cluster->bootstrap_servers = weir_strdup(options->bootstrap_servers);
     cluster->client_id = weir_strdup(options->client_id != NULL ? options->client_id : "weir");
     cluster->properties = weir_calloc(options->property_count + 1, sizeof(*cluster->properties));

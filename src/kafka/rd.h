@@ -33,6 +33,7 @@ struct rd_cluster {
     struct weir_kafka_property *properties; /* copies */
     uint32_t property_count;
     const char *sasl_username, *sasl_password; /* of the properties; "" = none */
+    const char *debug;                         /* likewise */
     struct weir_log log;
     pthread_mutex_t mutex; /* guards `admin` being made */
     struct rd_client *admin;
@@ -46,6 +47,8 @@ struct rd_client {
     pthread_mutex_t mutex; /* guards trouble */
     char trouble[RD_TROUBLE_BYTES]; /* the last failure that librdkafka logged */
     int64_t trouble_ns;
+    bool abandoned; /* also guarded: its cluster may be gone */
+    _Atomic bool steady; /* a group's member with no rebalance under way, see rd.c */
 };
 
 /* One setting; a list ends with name NULL. */
@@ -71,6 +74,8 @@ WEIR_MUST_USE enum weir_err rd_client_open(struct rd_client *client, struct rd_c
                                            struct weir_error *error);
 /* flags: of rd_kafka_destroy_flags. */
 void rd_client_close(struct rd_client *client, int flags);
+/* From now on the client does not touch its cluster, which may be freed before rd_client_close. */
+void rd_client_abandon(struct rd_client *client);
 
 /* ---- rd_error.c ---- */
 

@@ -11,6 +11,11 @@
  * A slot WAITS while told is false. librdkafka's rebalance is answered at once with an empty
  * assignment; the partitions are added when their offsets are known. So a slow coordinator holds up
  * no rebalance, and librdkafka never chooses an offset itself.
+ *
+ * Commits and rewinds are made in the steady state only, and commits inside `lost`. While a JoinGroup
+ * waits at the broker, a commit stands behind it on the same connection, comes to the next
+ * generation with the number of the last, and librdkafka 2.0.2 answers that refusal by throwing the
+ * whole assignment away.
  */
 #include <stdio.h>
 #include <string.h>
@@ -24,6 +29,7 @@ enum {
     SLOTS_MAX = 100000,
     LOOK_AGAIN_MS = 100, /* a wait is cut so that librdkafka sees us polling */
     EVENTS_A_POLL = 64,
+    NO_ID_MS = 300,
 };
 
 struct rd_consumer {
@@ -34,6 +40,8 @@ struct rd_consumer {
     struct weir_batch_pool pool;
     struct weir_kafka_rebalance rebalance;
     bool from_end, in_callback, closing;
+    bool gone;     /* inside `lost`: the membership is over */
+    bool assigned; /* librdkafka assigned at least once, be it nothing */
     uint64_t wake_bytes, wake_rows;
     struct rd_slot **slots; /* by partition index; NULL = free */
     uint32_t slot_count;
@@ -64,6 +72,16 @@ static int32_t slot_index(const struct rd_consumer *consumer, const char *topic,
             strcmp(consumer->slots[i]->topic, topic) == 0)
             return (int32_t)i;
     return -1;
+}
+
+/* Has the coordinator answered a JoinGroup? */
+static bool has_id(const struct rd_consumer *consumer)
+{
+    char *id = rd_kafka_memberid(consumer->client.rk);
+    bool has = id != NULL && id[0] != '\0';
+    if (id != NULL)
+        rd_kafka_mem_free(consumer->client.rk, id);
+    return has;
 }
 
 static void on_event(rd_kafka_t *rk, void *opaque)
@@ -109,9 +127,10 @@ static void tell_lost(struct rd_consumer *consumer, struct told *told, bool gone
         return;
     if (consumer->rebalance.lost != NULL) {
         consumer->in_callback = true;
+        consumer->gone = gone;
         consumer->rebalance.lost(consumer->rebalance.opaque, told->partitions, told->indexes,
                                  told->count, gone);
-        consumer->in_callback = false;
+        consumer->in_callback = consumer->gone = false;
     }
     for (uint32_t i = 0; i < told->count; i++) {
         consumer->slots[told->indexes[i]]->told = false;
@@ -213,6 +232,7 @@ static void on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err,
                                                   client);
     if (err == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
         rd_kafka_topic_partition_list_t *none = rd_kafka_topic_partition_list_new(1);
+        consumer->assigned = true;
         on_assign(consumer, partitions);
         log_failure(consumer, rd_kafka_incremental_assign(rk, none), "taking partitions");
         rd_kafka_topic_partition_list_destroy(none);
@@ -320,16 +340,16 @@ static void ask_and_gain(struct rd_consumer *consumer)
 }
 
 /*
- * Takes a slot out of librdkafka's assignment outside a rebalance. Not while a rebalance waits to be
- * served: librdkafka would take this call for the answer to it and go on before `lost` was told. (One
- * that comes between the look and the call is answered too early; then the next owner may begin
- * before our last commit and reads some records again: at least once still holds.)
+ * Takes a slot out of librdkafka's assignment outside a rebalance. Not while one is under way:
+ * librdkafka would take this call for the answer to it and go on before `lost` was told. (One that
+ * begins between the look and the call is answered too early; then the next owner may begin before
+ * our last commit and reads some records again: at least once still holds.)
  */
 static enum weir_err slot_unassign(struct rd_consumer *consumer, const struct rd_slot *slot,
                                    struct weir_error *error)
 {
-    if (rd_kafka_queue_length(consumer->events) > 0)
-        return weir_error_set(error, WEIR_AGAIN, -1, "a rebalance may be under way");
+    if (!atomic_load(&consumer->client.steady) || rd_kafka_queue_length(consumer->events) > 0)
+        return weir_error_set(error, WEIR_AGAIN, -1, "a rebalance is under way");
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
     rd_kafka_topic_partition_list_add(list, slot->topic, slot->partition);
     rd_kafka_error_t *failure = rd_kafka_incremental_unassign(consumer->client.rk, list);
@@ -368,7 +388,10 @@ static enum weir_err consumer_open(struct rd_consumer *consumer, struct weir_kaf
                                    const struct weir_kafka_consumer_options *options,
                                    struct weir_error *error)
 {
+    struct rd_cluster *cluster = rd_cluster_of(kafka);
     struct rd_fetch_texts fetch;
+    char debug[256]; /* the join states are told there: rd.c */
+    snprintf(debug, sizeof(debug), "%s%scgrp", cluster->debug, cluster->debug[0] != 0 ? "," : "");
     rd_fetch_budget(options->queue_bytes, options->partitions_expected, &fetch);
     consumer->wake_bytes = fetch.wake_bytes;
     consumer->wake_rows = fetch.wake_rows;
@@ -387,6 +410,7 @@ static enum weir_err consumer_open(struct rd_consumer *consumer, struct weir_kaf
     const struct rd_setting fixed[] = {
         {"group.id", options->group_id},
         {"group.instance.id", options->group_instance_id},
+        {"debug", debug},
         {"partition.assignment.strategy", "cooperative-sticky"},
         {"enable.auto.commit", "false"},
         {"enable.auto.offset.store", "false"},
@@ -395,7 +419,6 @@ static enum weir_err consumer_open(struct rd_consumer *consumer, struct weir_kaf
         {NULL, NULL},
     };
     rd_kafka_conf_t *conf;
-    struct rd_cluster *cluster = rd_cluster_of(kafka);
     enum weir_err err = rd_conf_new(cluster, defaults, fixed, &conf, error);
     if (err != WEIR_OK)
         return err;
@@ -622,13 +645,31 @@ static enum weir_err commit_outcome(struct rd_consumer *consumer, rd_kafka_event
     return err;
 }
 
+/* May a commit be sent now? */
+static enum weir_err commit_allowed(struct rd_consumer *consumer, struct weir_error *error)
+{
+    if (consumer->gone || rd_kafka_assignment_lost(consumer->client.rk))
+        return weir_error_set(error, WEIR_FENCED, -1, "the membership in the group is over");
+    if (consumer->in_callback || atomic_load(&consumer->client.steady))
+        return WEIR_OK;
+    weir_error_set(error, WEIR_AGAIN, -1, "a rebalance is under way");
+    if (error != NULL)
+        error->retriable = true;
+    return WEIR_AGAIN;
+}
+
 enum weir_err rd_consumer_commit(struct weir_kafka_consumer *base,
                                  struct weir_kafka_partition *partitions, uint32_t count,
                                  int32_t timeout_ms, struct weir_error *error)
 {
     struct rd_consumer *consumer = consumer_of(base);
+    enum weir_err foreign = WEIR_OK, err = commit_allowed(consumer, error);
+    if (err != WEIR_OK) {
+        for (uint32_t i = 0; i < count; i++)
+            partitions[i].err = err;
+        return err;
+    }
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)count);
-    enum weir_err foreign = WEIR_OK, err = WEIR_OK;
     for (uint32_t i = 0; i < count; i++) {
         int32_t index = slot_index(consumer, partitions[i].topic, partitions[i].partition);
         /* The broker would take a commit of somebody else's partition: never send it. */
@@ -705,22 +746,75 @@ int64_t rd_consumer_lag(const struct weir_kafka_consumer *base, int32_t partitio
 
 /* ---- close ----------------------------------------------------------------------------------- */
 
+/*
+ * librdkafka 2.0.2 aborts the process when a member is destroyed between the answer to its first
+ * JoinGroup and its first assignment (its issue 4312). So that assignment is awaited. A member that has
+ * no id yet has had no answer; it gets a moment in which a living broker would have given one. A
+ * rebalance under way is awaited too, for half the time, so that the last commits can be made.
+ */
+static void await_assignment(struct rd_consumer *consumer, int64_t deadline_ns)
+{
+    int64_t start_ns = weir_clock_now_ns(NULL), now_ns = start_ns;
+    int64_t no_id_ns = start_ns + NO_ID_MS * WEIR_NS_PER_MS;
+    int64_t half_ns = start_ns + (deadline_ns - start_ns) / 2;
+    while (now_ns < deadline_ns) {
+        serve_events(consumer);
+        now_ns = weir_clock_now_ns(NULL);
+        if (consumer->assigned ? atomic_load(&consumer->client.steady) || now_ns >= half_ns
+                               : now_ns >= no_id_ns && !has_id(consumer))
+            return;
+        rd_signal_wait(&consumer->signal, 5);
+    }
+}
+
+static void *destroy_slowly(void *opaque)
+{
+    consumer_free(opaque);
+    return NULL;
+}
+
+/* Ends a consumer that did not get to leave its group in time: not on the caller's time. */
+static void consumer_abandon(struct rd_consumer *consumer)
+{
+    rd_client_abandon(&consumer->client);
+    for (uint32_t i = 0; i < consumer->slot_count; i++)
+        if (consumer->slots[i] != NULL)
+            rd_slot_end(consumer->slots[i]);
+    weir_batch_pool_release(&consumer->pool);
+    if (!consumer->assigned && has_id(consumer))
+        return; /* can't be destroyed, see await_assignment: it stays until the process ends */
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, destroy_slowly, consumer) == 0)
+        pthread_detach(thread);
+}
+
+static bool leave(struct rd_consumer *consumer, int64_t deadline_ns)
+{
+    await_assignment(consumer, deadline_ns);
+    if (!consumer->assigned && has_id(consumer))
+        return false;
+    consumer->closing = true;
+    rd_kafka_error_t *failure =
+        rd_kafka_consumer_close_queue(consumer->client.rk, consumer->events);
+    if (failure != NULL) {
+        log_failure(consumer, failure, "leaving the group");
+        return false;
+    }
+    for (;;) {
+        serve_events(consumer); /* `lost` is told in here */
+        if (rd_kafka_consumer_closed(consumer->client.rk))
+            return true;
+        if (weir_clock_now_ns(NULL) >= deadline_ns)
+            return false;
+        rd_signal_wait(&consumer->signal, 5);
+    }
+}
+
 void rd_consumer_close(struct weir_kafka_consumer *base, int32_t timeout_ms)
 {
     struct rd_consumer *consumer = consumer_of(base);
+    bool left = leave(consumer, weir_clock_now_ns(NULL) + timeout_ms * WEIR_NS_PER_MS);
     consumer->closing = true;
-    int64_t deadline_ns = weir_clock_now_ns(NULL) + timeout_ms * WEIR_NS_PER_MS;
-    rd_kafka_error_t *failure =
-        rd_kafka_consumer_close_queue(consumer->client.rk, consumer->events);
-    if (failure == NULL) {
-        while (!rd_kafka_consumer_closed(consumer->client.rk) &&
-               weir_clock_now_ns(NULL) < deadline_ns) {
-            serve_events(consumer); /* `lost` is told in here */
-            if (!rd_kafka_consumer_closed(consumer->client.rk))
-                rd_signal_wait(&consumer->signal, 5);
-        }
-    }
-    log_failure(consumer, failure, "leaving the group");
     struct told told;
     if (told_init(&told, consumer->slot_count)) {
         for (uint32_t i = 0; i < consumer->slot_count; i++)
@@ -729,5 +823,11 @@ void rd_consumer_close(struct weir_kafka_consumer *base, int32_t timeout_ms)
         tell_lost(consumer, &told, true);
     }
     told_release(&told);
-    consumer_free(consumer);
+    if (left) {
+        consumer_free(consumer);
+        return;
+    }
+    weir_log(&consumer->client.cluster->log, WEIR_LOG_WARN, "kafka",
+             "the group was not left within %d ms; its session has to run out", timeout_ms);
+    consumer_abandon(consumer);
 }
