@@ -236,10 +236,8 @@ TARGET static void D(finish)(const struct dense_plan *p, const REAL *y, uint32_t
     }
 }
 
-TARGET static inline REAL D(input)(const struct dense_plan *p, const struct model_run *run,
-                                   uint32_t i, uint32_t row)
+TARGET static inline REAL D(input)(const struct dense_plan *p, uint32_t i, double value)
 {
-    double value = run->columns[p->inputs[i]][row];
     if (p->norms != NULL && p->norms[i].kind == MODEL_EXPR_NORM_CONTINUOUS) {
         value = model_norm_continuous(&p->norms[i], value);
     }
@@ -252,7 +250,7 @@ TARGET static void D(run_group)(const struct dense_plan *p, const struct model_r
     uint32_t count = run->rows - first < 64 ? run->rows - first : 64;
     for (uint32_t i = 0; i < p->input_count; i++) {
         for (uint32_t k = 0; k < count; k++) {
-            x[(size_t)i * 64 + k] = D(input)(p, run, i, first + k);
+            x[(size_t)i * 64 + k] = D(input)(p, i, run->columns[p->inputs[i]][first + k]);
         }
         for (uint32_t k = count; k < 64; k++) {
             x[(size_t)i * 64 + k] = 0;
@@ -284,7 +282,7 @@ TARGET void NAME(D(dense_run))(const struct model_plan *plan, const struct model
         return;
     }
     for (uint32_t i = 0; i < p->input_count; i++) {
-        x[i] = D(input)(p, run, i, 0);
+        x[i] = D(input)(p, i, run->row[p->inputs[i]]);
     }
     for (uint32_t l = 0; l < p->layer_count; l++) {
         D(layer_row)(&p->layers[l], x, y);

@@ -100,7 +100,7 @@ TARGET void NAME(linear_run)(const struct model_plan *plan, const struct model_r
     if (run->rows == 1) {
         double sum = p->start;
         for (uint32_t t = 0; t < p->term_count; t++) {
-            sum += p->coefficients[t] * run->columns[p->inputs[t]][0];
+            sum += p->coefficients[t] * run->row[p->inputs[t]];
         }
         run->numbers[0] = sum;
     } else {
@@ -437,15 +437,11 @@ TARGET void NAME(forest_run)(const struct model_plan *plan, const struct model_r
         forest_run_portable(plan, run); /* measured: one row gains nothing from wide vectors */
         return;
     }
-    double *x = run->scratch;
-    for (uint32_t i = 0; i < p->input_max; i++) {
-        x[i] = run->columns[i][0];
-    }
-    uint32_t *leaves = (uint32_t *)(void *)(x + p->input_max);
+    uint32_t *leaves = run->scratch;
     if (p->tree_count == 1) {
-        leaves[0] = descend_tree(&p->trees[0], x);
+        leaves[0] = descend_tree(&p->trees[0], run->row);
     } else {
-        descend_trees(p, x, leaves);
+        descend_trees(p, run->row, leaves);
     }
     finish_row(p, leaves, 1, 0, run);
 }

@@ -29,6 +29,8 @@ enum { MODEL_TILE = 256 }; /* most rows of one call to a plan; a multiple of 64 
 struct model_run {
     const double *const *columns; /* [input_count] cells of each input; readable up to the next
                                      multiple of 64 rows */
+    const double *row;            /* [input_count] the cells side by side; read instead of the
+                                     columns when rows == 1 */
     uint32_t rows;                /* 1 .. MODEL_TILE */
     double *numbers;              /* [MODEL_TILE] regression */
     uint32_t *classes;            /* [MODEL_TILE] classification; UINT32_MAX = none wins */

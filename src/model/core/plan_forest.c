@@ -477,10 +477,8 @@ static void compile(struct compiler *c, const struct model_tree *const *trees,
         add_ranks(c);
     }
     size_t rows64 = (size_t)p->tree_count * 64 * sizeof(uint32_t);
-    size_t row1 = p->input_max * sizeof(double) + (p->tree_count + 4) * sizeof(uint32_t);
     size_t ranked = forest_scratch_leaves(p) + (size_t)p->tree_count * 64;
-    size_t most = rows64 > row1 ? rows64 : row1;
-    p->plan.scratch_bytes = ranked > most ? ranked : most;
+    p->plan.scratch_bytes = ranked > rows64 ? ranked : rows64;
 }
 
 enum weir_err forest_plan_new(struct weir_model *model, const struct model_plan **plan_out)

@@ -50,6 +50,7 @@ static enum weir_err take_plan(struct weir_scorer *s)
     s->run = model->plan->run[isa];
     s->scan = model_scan_for(isa);
     s->columns = take(s, model->input_count, sizeof *s->columns, &err);
+    s->cells = take(s, model->input_count, sizeof *s->cells, &err);
     s->numbers = take(s, MODEL_TILE, sizeof *s->numbers, &err);
     s->classes = take(s, MODEL_TILE, sizeof *s->classes, &err);
     s->scratch = take(s, 1, model->plan->scratch_bytes, &err);
@@ -201,6 +202,7 @@ void weir_scorer_free(struct weir_scorer *s)
     weir_free(s->details.cells);
     weir_free(s->direct_columns);
     weir_free(s->columns);
+    weir_free(s->cells);
     weir_free(s->tiles);
     weir_free(s->numbers);
     weir_free(s->classes);
@@ -432,6 +434,7 @@ static void gather_columns(struct weir_scorer *s, const struct weir_block *block
             fill_column(s, block, i, tile, cells);
             s->columns[i] = cells;
         }
+        s->cells[i] = s->columns[i][0];
     }
 }
 
@@ -545,6 +548,7 @@ static void score_tile(struct weir_scorer *s, const struct weir_block *block,
     gather_columns(s, block, tile);
     struct model_run run = {
         .columns = s->columns,
+        .row = s->cells,
         .rows = tile->count,
         .numbers = s->numbers,
         .classes = s->classes,
@@ -633,7 +637,7 @@ static bool score_one(struct weir_scorer *s, const struct weir_block *block)
     struct weir_block *out = s->output;
     struct weir_column *column = &out->columns[0];
     struct model_run run = {
-        .columns = s->columns,
+        .row = s->cells,
         .rows = 1,
         .numbers = s->numbers,
         .classes = s->classes,
@@ -641,9 +645,9 @@ static bool score_one(struct weir_scorer *s, const struct weir_block *block)
     };
     bool is_nan = false;
     for (uint32_t i = 0; i < count; i++) {
-        const double *cells = block->columns[s->direct_columns[i]].f64;
-        s->columns[i] = cells;
-        is_nan |= cells[0] != cells[0];
+        double cell = block->columns[s->direct_columns[i]].f64[0];
+        s->cells[i] = cell;
+        is_nan |= isnan(cell);
     }
     if (is_nan) {
         return false;

@@ -61,6 +61,7 @@ struct weir_scorer {
     bool one;                 /* a block of one row may take the short way */
     uint32_t *direct_columns; /* [input_count] columns that feed the inputs, if direct */
     const double **columns;   /* [input_count] */
+    double *cells;            /* [input_count] of a call with one row */
     double *tiles;            /* [input_count][MODEL_TILE] unless direct */
     double *numbers;          /* [MODEL_TILE] */
     uint32_t *classes;        /* [MODEL_TILE] */
