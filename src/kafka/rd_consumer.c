@@ -39,7 +39,7 @@ struct rd_consumer {
     _Atomic bool awake;
     struct weir_batch_pool pool;
     struct weir_kafka_rebalance rebalance;
-    bool from_end, in_callback, closing;
+    bool from_end, in_callback, closing, is_static;
     bool gone;     /* inside `lost`: the membership is over */
     bool assigned; /* librdkafka assigned at least once, be it nothing */
     uint64_t wake_bytes, wake_rows;
@@ -451,6 +451,7 @@ enum weir_err rd_consumer_new(struct weir_kafka *kafka,
     consumer->base.ops = &weir_kafka_rd_ops;
     consumer->rebalance = options->rebalance;
     consumer->from_end = options->from_end;
+    consumer->is_static = options->group_instance_id != NULL;
     weir_batch_pool_init(&consumer->pool, rd_batch_dispose);
     enum weir_err err = rd_signal_init(&consumer->signal, error);
     if (err == WEIR_OK) {
@@ -788,12 +789,30 @@ static void consumer_abandon(struct rd_consumer *consumer)
         pthread_detach(thread);
 }
 
+/*
+ * librdkafka 2.0.2 leaves the group at close only when it has partitions to give back; a member
+ * without any would hold up the others until its session ends. Unsubscribing always leaves (also a
+ * static member, which must not). The member's id is forgotten when LeaveGroup is sent.
+ */
+static void unsubscribe(struct rd_consumer *consumer, int64_t deadline_ns)
+{
+    if (consumer->is_static || rd_kafka_unsubscribe(consumer->client.rk) !=
+                                   RD_KAFKA_RESP_ERR_NO_ERROR)
+        return;
+    serve_events(consumer); /* `lost` is told in here */
+    while (has_id(consumer) && weir_clock_now_ns(NULL) < deadline_ns) {
+        rd_signal_wait(&consumer->signal, 2);
+        serve_events(consumer);
+    }
+}
+
 static bool leave(struct rd_consumer *consumer, int64_t deadline_ns)
 {
     await_assignment(consumer, deadline_ns);
     if (!consumer->assigned && has_id(consumer))
         return false;
     consumer->closing = true;
+    unsubscribe(consumer, deadline_ns);
     rd_kafka_error_t *failure =
         rd_kafka_consumer_close_queue(consumer->client.rk, consumer->events);
     if (failure != NULL) {
@@ -801,7 +820,7 @@ static bool leave(struct rd_consumer *consumer, int64_t deadline_ns)
         return false;
     }
     for (;;) {
-        serve_events(consumer); /* `lost` is told in here */
+        serve_events(consumer);
         if (rd_kafka_consumer_closed(consumer->client.rk))
             return true;
         if (weir_clock_now_ns(NULL) >= deadline_ns)
