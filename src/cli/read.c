@@ -180,6 +180,16 @@ static bool put_content(struct reading *reading, struct weir_json *json, struct 
            put_descriptor(json, value);
 }
 
+/* A dead letter is told by its headers; its value is what nothing could read. */
+static bool is_dead_letter(const struct weir_rows *rows, uint32_t row)
+{
+    static const char name[] = "__streams.errors.exception";
+    for (uint32_t i = 0; i < rows->header_count[row]; i++)
+        if (weir_slice_equal(rows->headers[row][i].name, weir_slice(name, sizeof name - 1)))
+            return true;
+    return false;
+}
+
 /* Appends the record as one JSON line; false if its content is not known. */
 static bool put_json(struct reading *reading, const struct weir_rows *rows, uint32_t row)
 {
@@ -195,6 +205,11 @@ static bool put_json(struct reading *reading, const struct weir_rows *rows, uint
     put_key(&json, rows, row);
     put_headers(&json, rows, row);
     bool known = put_content(reading, &json, rows->value[row]);
+    if (!known && is_dead_letter(rows, row)) {
+        weir_json_key(&json, "valueBytes");
+        weir_json_uint(&json, rows->value[row].bytes);
+        known = true;
+    }
     weir_json_object_end(&json);
     return weir_json_end(&json) == WEIR_OK && known;
 }

@@ -7,6 +7,7 @@
  * read of it (for a bounded time), then its commit, then its task is closed.
  */
 #include <string.h>
+#include <time.h>
 
 #include "base/alloc.h"
 #include "base/assert.h"
@@ -18,6 +19,8 @@ enum {
     ADMIN_TIMEOUT_MS = 5000,
     CLOSE_TIMEOUT_MS = 3000,
     RETRY_COMMIT_MS = 1000,
+    LAST_COMMIT_MS = 3000,
+    NEW_TOPIC_MS = 15000,
     RETRY_PARKED_MS = 100,
     LAG_EVERY_MS = 500,
     REPORTS_WAIT_MS = 10,
@@ -239,6 +242,20 @@ static bool wait_for_deliveries(struct stream_thread *thread,
     }
 }
 
+/* The last commit of partitions that go; while members come and go the coordinator may ask for a
+ * moment's patience. */
+static void commit_lost(struct stream_thread *thread,
+                        const struct weir_kafka_partition *partitions, uint32_t count)
+{
+    struct weir_error error = {.code = WEIR_OK};
+    int64_t until_ns = streams_now_ns(thread->streams) + LAST_COMMIT_MS * WEIR_NS_PER_MS;
+    while (commit(thread, partitions, count, &error) == WEIR_AGAIN &&
+           streams_now_ns(thread->streams) < until_ns && !thread->streams->clock->is_virtual) {
+        const struct timespec moment = {.tv_nsec = 20 * 1000000};
+        nanosleep(&moment, NULL);
+    }
+}
+
 static void close_task(struct stream_thread *thread, struct task **at)
 {
     struct task *task = *at;
@@ -263,7 +280,7 @@ static void lost(void *opaque, const struct weir_kafka_partition *partitions,
                 task->must_rewind = true;
         }
         wait_for_deliveries(thread, partitions, count, deadline_ns);
-        commit(thread, partitions, count, &error);
+        commit_lost(thread, partitions, count);
     }
     for (uint32_t i = 0; i < count; i++) {
         struct task **at = find(thread, &partitions[i]);
@@ -279,6 +296,22 @@ static void lost(void *opaque, const struct weir_kafka_partition *partitions,
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
+/* The partitions of a topic. One that was created a moment ago may not be known everywhere yet. */
+static enum weir_err look_up(struct stream_thread *thread, const char *topic, int32_t *partitions,
+                             struct weir_error *error)
+{
+    const struct timespec moment = {.tv_nsec = 50 * 1000000};
+    struct weir_streams *streams = thread->streams;
+    int64_t until_ns = streams_now_ns(streams) + NEW_TOPIC_MS * WEIR_NS_PER_MS;
+    enum weir_err err;
+    while ((err = weir_kafka_topic_partitions(streams->kafka, topic, ADMIN_TIMEOUT_MS, partitions,
+                                              error)) != WEIR_OK &&
+           (err == WEIR_NOT_FOUND || error->retriable) && streams_now_ns(streams) < until_ns &&
+           !streams->clock->is_virtual && !atomic_load(&streams->stopping))
+        nanosleep(&moment, NULL);
+    return err;
+}
+
 /* How many partitions the topics of sources and sinks have: a row keeps its partition's number where
  * that is the same. */
 static enum weir_err count_partitions(struct stream_thread *thread, struct weir_error *error)
@@ -289,8 +322,7 @@ static enum weir_err count_partitions(struct stream_thread *thread, struct weir_
         const struct node *node = &topology->nodes[i];
         if (!node->topic)
             continue;
-        err = weir_kafka_topic_partitions(thread->streams->kafka, node->topic, ADMIN_TIMEOUT_MS,
-                                          &thread->sink_partitions[i], error);
+        err = look_up(thread, node->topic, &thread->sink_partitions[i], error);
         if (err == WEIR_NOT_FOUND)
             weir_error_set(error, err, -1, "topic %s of node %s does not exist", node->topic,
                            node->name);
