@@ -60,8 +60,9 @@ struct weir_processor_ops {
      * weir_context_forward before it returns. AGAIN = can't take the block now (for instance no
      * model yet, and told to wait): the same block comes again, at the latest after poll_ms or at
      * weir_streams_wake, and the task's partitions are not read meanwhile; nothing of it may have
-     * been forwarded. Any other error: the task is rewound to its last commit and, when it fails
-     * there again, the instance goes to ERROR with what stands in *error.
+     * been forwarded. Only for a processor right behind a source; further down AGAIN is INVALID.
+     * Any other error: the task is rewound to its last commit and, when it fails there again, the
+     * instance goes to ERROR with what stands in *error.
      */
     enum weir_err (*process_batch)(void *self, struct weir_context *context,
                                    const struct weir_block *block, struct weir_error *error);
@@ -142,7 +143,7 @@ WEIR_MUST_USE enum weir_err weir_context_schedule(struct weir_context *context,
 WEIR_MUST_USE enum weir_err weir_topology_new(struct weir_topology **topology_out);
 void weir_topology_free(struct weir_topology *topology); /* NULL is allowed */
 
-/* Makes the decoder of one task's source; called once a task. */
+/* Makes the decoder of a source; called once by each stream thread, whose tasks share it. */
 typedef enum weir_err weir_decoder_factory(void *config, struct weir_decoder **decoder_out,
                                            struct weir_error *error);
 

@@ -2,7 +2,7 @@
  * streams/context.c - what a processor sees of its task: forward, dead letters, time.
  *
  * Records forwarded one by one are gathered and handed on as a block when the input block is done.
- * Their bytes lie in one buffer; the block is laid over it only when all are there, for it may move.
+ * Their bytes lie in one buffer; the block is laid over it only when all are there: it may move.
  */
 #include <string.h>
 
@@ -41,6 +41,17 @@ static struct gathered *gather(struct weir_context *context)
         weir_buffer_init(&context->gathered->header_places, GATHERED_BYTES_MAX);
     }
     return context->gathered;
+}
+
+void context_clear(struct weir_context *context)
+{
+    context->resume_row = 0;
+    if (!context->gathered)
+        return;
+    context->gathered->count = 0;
+    weir_buffer_clear(&context->gathered->bytes);
+    weir_buffer_clear(&context->gathered->places);
+    weir_buffer_clear(&context->gathered->header_places);
 }
 
 void context_release(struct weir_context *context)
@@ -172,10 +183,7 @@ static enum weir_err hand_on(struct weir_context *context, struct weir_error *er
     }
     weir_block_free(block);
     weir_free(headers);
-    gathered->count = 0;
-    weir_buffer_clear(&gathered->bytes);
-    weir_buffer_clear(&gathered->places);
-    weir_buffer_clear(&gathered->header_places);
+    context_clear(context);
     return err;
 }
 

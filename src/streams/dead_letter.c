@@ -37,13 +37,16 @@ static size_t size_of(const struct weir_rows *rows, uint32_t row)
     return bytes;
 }
 
+/* How much of the record goes along; the broker may refuse more. */
+enum letter_level { LETTER_WHOLE, LETTER_NO_VALUE, LETTER_BARE };
+
 /* Fills *record; headers has room for the row's own and HEADERS_ADDED_MAX. */
 static void make_letter(const struct weir_rows *rows, uint32_t row, enum weir_err why,
-                        const char *message, bool with_value, struct weir_header *headers,
+                        const char *message, enum letter_level level, struct weir_header *headers,
                         struct words *words, struct weir_kafka_record *record)
 {
-    uint32_t count = rows->header_count[row];
-    struct weir_slice value = with_value ? rows->value[row] : weir_slice(NULL, 0);
+    uint32_t count = level < LETTER_BARE ? rows->header_count[row] : 0;
+    struct weir_slice value = level < LETTER_NO_VALUE ? rows->value[row] : weir_slice(NULL, 0);
     if (count)
         memcpy(headers, rows->headers[row], count * sizeof *headers);
     snprintf(words->partition, NUMBER_BYTES, "%d", (int)rows->partition);
@@ -64,7 +67,8 @@ static void make_letter(const struct weir_rows *rows, uint32_t row, enum weir_er
     }
     *record = (struct weir_kafka_record){.partition = -1,
                                          .timestamp_ms = rows->timestamp_ms[row],
-                                         .key = rows->key[row],
+                                         .key = level < LETTER_BARE ? rows->key[row]
+                                                                    : weir_slice(NULL, 0),
                                          .value = value,
                                          .headers = headers,
                                          .header_count = count};
@@ -101,14 +105,19 @@ enum weir_err dead_letter_send(struct task *task, const struct weir_rows *rows, 
         scratch_headers(thread, rows->header_count[row] + (size_t)HEADERS_ADDED_MAX);
     if (!headers)
         return weir_error_set(error, WEIR_NOMEM, -1, "no memory for a dead letter");
-    make_letter(rows, row, why, copy, with_value, headers, &words, &record);
-    record.topic = topic;
-    struct inflight *inflight =
-        progress_output(task, record.key.bytes + record.value.bytes, 1);
-    record.opaque = inflight;
-    enum weir_err err = thread_produce(thread, &record, error);
+    struct inflight *inflight = progress_output(task, rows->key[row].bytes + rows->value[row].bytes,
+                                                1);
+    enum letter_level level = with_value ? LETTER_WHOLE : LETTER_NO_VALUE;
+    enum weir_err err;
+    do {
+        make_letter(rows, row, why, copy, level, headers, &words, &record);
+        record.topic = topic;
+        record.opaque = (void *)((uintptr_t)inflight | OPAQUE_LETTER);
+        err = thread_produce(thread, &record, error);
+    } while ((err == WEIR_LIMIT || err == WEIR_INVALID) && level++ < LETTER_BARE);
     if (err != WEIR_OK) {
-        progress_report(inflight, true); /* no report will come */
+        progress_report(inflight, NULL); /* no report will come */
+        task->letter_failed = true;      /* the task waits, however long that takes */
         weir_error_context(error, "dead letter");
         return err == WEIR_AGAIN ? WEIR_TIMEOUT : err;
     }
@@ -116,7 +125,7 @@ enum weir_err dead_letter_send(struct task *task, const struct weir_rows *rows, 
     return WEIR_OK;
 }
 
-/* ---- letters that no block holds back ------------------------------------------------------------ */
+/* ---- letters that no block holds back -------------------------------------------------------- */
 
 static struct weir_slice copy_to(uint8_t **at, struct weir_slice from)
 {
@@ -142,7 +151,7 @@ enum weir_err dead_letter_keep(struct stream_thread *thread, const struct weir_r
         return weir_error_set(error, WEIR_INVALID, -1, "there is no dead-letter topic");
     if (!headers)
         return weir_error_set(error, WEIR_NOMEM, -1, "no memory for a dead letter");
-    make_letter(rows, row, why, message, true, headers, &words, &record);
+    make_letter(rows, row, why, message, LETTER_WHOLE, headers, &words, &record);
     size_t bytes = record.header_count * sizeof *headers + record.key.bytes + record.value.bytes;
     for (uint32_t i = 0; i < record.header_count; i++)
         bytes += headers[i].name.bytes + headers[i].value.bytes;
@@ -166,17 +175,50 @@ enum weir_err dead_letter_keep(struct stream_thread *thread, const struct weir_r
     return WEIR_OK;
 }
 
-/* The opaque of a kept letter is its address with the lowest bit set, to tell it from a block. */
+/* True if it can be sent once more, without its value. */
+static bool shorten(struct stream_thread *thread, struct letter *letter)
+{
+    if (letter->record.value.data) {
+        letter->record.value = weir_slice(NULL, 0);
+        return true;
+    }
+    weir_log(&thread->streams->options.log, WEIR_LOG_ERROR, "streams",
+             "a dead letter of a global store is refused and lost");
+    return false;
+}
+
 void dead_letters_send_kept(struct stream_thread *thread)
 {
-    for (struct letter *letter = thread->letters; letter; letter = letter->next) {
-        if (letter->sent || !thread->producer)
+    for (struct letter **at = &thread->letters; *at && thread->producer;) {
+        struct letter *letter = *at;
+        if (letter->sent) {
+            at = &letter->next;
             continue;
-        letter->record.opaque = (void *)((uintptr_t)letter | 1);
-        letter->sent = weir_kafka_produce(thread->producer, &letter->record, NULL) == WEIR_OK;
-        if (!letter->sent)
-            return; /* the queue is full: with the next round */
+        }
+        letter->record.opaque = (void *)((uintptr_t)letter | OPAQUE_KEPT_LETTER);
+        enum weir_err err = weir_kafka_produce(thread->producer, &letter->record, NULL);
+        letter->sent = err == WEIR_OK;
+        if (letter->sent || ((err == WEIR_LIMIT || err == WEIR_INVALID) && shorten(thread, letter)))
+            continue;
+        if (err != WEIR_LIMIT && err != WEIR_INVALID)
+            return; /* no room, or nobody there: with the next round */
+        *at = letter->next;
+        weir_free(letter);
     }
+}
+
+void dead_letter_report(struct letter *letter, const struct weir_error *error)
+{
+    struct stream_thread *thread = letter->thread;
+    struct letter **at = &thread->letters;
+    while (*at != letter)
+        at = &(*at)->next;
+    letter->sent = false;
+    bool refused = error && (error->code == WEIR_LIMIT || error->code == WEIR_INVALID);
+    if (error && (!refused || shorten(thread, letter)))
+        return; /* again with the next round */
+    *at = letter->next;
+    weir_free(letter);
 }
 
 void dead_letters_free(struct stream_thread *thread)

@@ -74,8 +74,7 @@ static enum weir_err step(struct weir_streams *streams, struct global_table *glo
         else if (err != WEIR_OK && err != WEIR_AGAIN) {
             weir_log(&streams->options.log, WEIR_LOG_WARN, "streams", "global store %s: %s",
                      global->store->name, error->message);
-            if (error->fatal)
-                return err;
+            return error->fatal ? err : WEIR_AGAIN;
         }
         global->has_batch = err == WEIR_OK && global->batch.count > 0;
         if (!global->has_batch)
@@ -110,10 +109,11 @@ static void tell_ready(struct weir_streams *streams)
     pthread_mutex_unlock(&streams->lock);
 }
 
-/* A moment for the store to make room, ended early by a wake. */
-static void wait_a_moment(struct weir_streams *streams, int64_t ms)
+void streams_pause(struct weir_streams *streams, int64_t ms)
 {
     struct timespec until;
+    if (streams->clock->is_virtual)
+        return;
     clock_gettime(CLOCK_REALTIME, &until);
     until.tv_nsec += ms * 1000000;
     until.tv_sec += until.tv_nsec / 1000000000;
@@ -138,7 +138,7 @@ void *globals_run(void *opaque)
             tell_ready(streams);
         }
         if (err == WEIR_AGAIN) {
-            wait_a_moment(streams, NOT_TAKEN_MS);
+            streams_pause(streams, NOT_TAKEN_MS);
             err = WEIR_OK;
         }
     }

@@ -33,7 +33,11 @@ enum {
     PUNCTUATORS_MAX = 16,  /* of a task */
     THREADS_MAX = 64,
     INFLIGHT_MAX = 4096,   /* blocks of a task that wait for their deliveries */
-    REWINDS_MAX = 5,       /* without progress, then the instance fails */
+    REWINDS_MAX = 10,      /* without progress, then the instance fails */
+    PROCESSOR_REWINDS_MAX = 1, /* the same for failures of a processor */
+    BACKOFF_MIN_MS = 100,  /* before reading goes on after a rewind; doubles */
+    BACKOFF_MAX_MS = 5000,
+    REFUSED_MAX = 64,      /* records of a task known to be refused for good */
     DEAD_LETTER_BYTES_MAX = 900 << 10, /* larger ones are cut */
     DEAD_LETTER_CUT_BYTES = 64 << 10,
 };
@@ -59,15 +63,20 @@ struct weir_topology {
     uint32_t store_count;
 };
 
-/* At least one source, and nothing without a way from one. */
+/* Numbers of the sub-topologies as Kafka Streams gives them: in order of their sources' names. */
+struct sub_topologies {
+    uint32_t of_node[WEIR_NODES_MAX], of_store[STORES_MAX], count;
+};
+void topology_number(const struct weir_topology *topology, struct sub_topologies *out);
+/* A source, and none that shares a sub-topology with another. INVALID, UNSUPPORTED. */
 enum weir_err topology_check(const struct weir_topology *topology, struct weir_error *error);
 
-/* ---- tasks (task.c, progress.c, dead_letter.c) --------------------------------------------------- */
+/* ---- tasks (task.c, progress.c, dead_letter.c) ----------------------------------------------- */
 
 struct task;
 struct stream_thread;
 
-/* A block whose outputs are on their way. Lives until its last report, whatever became of its task. */
+/* A block whose outputs are on their way. Lives until its last report, whatever its task does. */
 struct inflight {
     struct task *task; /* NULL: the task went, or was rewound; the reports mean nothing any more */
     struct stream_thread *thread;
@@ -76,6 +85,7 @@ struct inflight {
     uint64_t left; /* reports to come */
     size_t bytes;  /* of its outputs, for back-pressure */
     bool done;     /* processing is over: no further outputs */
+    bool vouches;  /* once it is delivered, offset_next may be committed */
 };
 
 /* A bad record of a global store on its way to the dead letters: sent until it is delivered. */
@@ -94,6 +104,7 @@ struct weir_context {
     uint32_t node;
     void *self;
     bool open; /* init has succeeded */
+    uint32_t resume_row; /* of `process`: rows of the parked block that are done */
     struct gathered *gathered;
 };
 
@@ -115,19 +126,27 @@ struct task {
     struct weir_context contexts[WEIR_NODES_MAX];
     struct punctuator punctuators[PUNCTUATORS_MAX];
     uint32_t punctuator_count;
-    bool in_init;
+    bool in_init, has_flush;
     int64_t stream_time_ms;
     /* progress */
     struct inflight *oldest, *newest;
     uint32_t inflight_count;
     struct inflight *in_hand; /* outputs made now belong to it */
-    int64_t position_done, position_committed;
-    int64_t failed_at;      /* position_committed at the last rewind */
-    uint32_t rewinds;       /* since the last progress */
-    bool must_rewind;
+    int64_t position_read, position_done, position_committed;
+    /* failures */
+    bool must_rewind, failed_in_processor, letter_failed;
+    struct weir_error why;
+    uint32_t rewinds, processor_rewinds; /* since the last progress */
+    int64_t resume_ns;                   /* not read before */
+    int64_t careful_to;           /* below it a block is one row, to tell which one is refused */
+    int64_t refused[REFUSED_MAX]; /* offsets whose outputs the broker will never take */
+    uint32_t refused_count;
     /* a block that could not be taken */
     struct weir_kafka_batch parked;
     bool is_parked;
+    struct inflight *parked_block;
+    uint32_t batch_row; /* rows of the batch before it are done */
+    uint32_t child;     /* of the source: those before it have had the parked block */
     const struct weir_block *input;       /* in hand, for forward_record */
     uint32_t input_row;
 };
@@ -153,21 +172,31 @@ enum weir_err task_forward_to(struct task *task, uint32_t node, const struct wei
                               struct weir_error *error);
 /* Hands on what `forward_record` has gathered in all contexts. */
 enum weir_err contexts_hand_on(struct task *task, struct weir_error *error);
+void context_clear(struct weir_context *context); /* forgets what was gathered */
 void context_release(struct weir_context *context);
+/* Notes a failure: the task waits for its rewind. */
+void task_fail(struct task *task, const struct weir_error *why, bool in_processor);
+/* Forgets all that was read but not committed. */
+void task_drop(struct task *task);
 
 /* Outputs begin to belong to a new block in flight. NOMEM. */
-enum weir_err progress_begin(struct task *task, int64_t offset_first, int64_t offset_next);
+enum weir_err progress_begin(struct task *task, int64_t offset_first, int64_t offset_next,
+                             bool vouches);
 /* They end. A block without outputs is done with at once. */
 void progress_end(struct task *task);
-/* Takes back a block that was parked: it has no outputs. */
-void progress_cancel(struct task *task);
+/* They end for now: the block is parked, and comes again. */
+void progress_park(struct task *task);
+void progress_resume(struct task *task);
 /* Counts an output of the block in hand, for its record's opaque. */
 struct inflight *progress_output(struct task *task, size_t bytes, uint64_t count);
-/* One report. */
-void progress_report(struct inflight *inflight, bool delivered);
+/* One report; error NULL = delivered. */
+void progress_report(struct inflight *inflight, const struct weir_error *error);
 /* Forgets all blocks in flight; position_done falls back to what is committed. */
 void progress_drop(struct task *task);
 void inflight_pool_free(struct stream_thread *thread);
+
+/* What a record's opaque points to stands in its lowest bits. */
+enum { OPAQUE_BLOCK = 0, OPAQUE_KEPT_LETTER = 1, OPAQUE_LETTER = 2, OPAQUE_BITS = 3 };
 
 /* Sends one row of rows to the dead letters in the name of the block in hand. */
 enum weir_err dead_letter_send(struct task *task, const struct weir_rows *rows, uint32_t row,
@@ -178,15 +207,17 @@ enum weir_err dead_letter_keep(struct stream_thread *thread, const struct weir_r
                                uint32_t row, enum weir_err why, const char *message,
                                struct weir_error *error);
 void dead_letters_send_kept(struct stream_thread *thread);
+void dead_letter_report(struct letter *letter, const struct weir_error *error);
 void dead_letters_free(struct stream_thread *thread);
 
-/* ---- threads (thread.c, global.c) ---------------------------------------------------------------- */
+/* ---- threads (thread.c, global.c) ------------------------------------------------------------ */
 
 struct stream_thread {
     struct weir_streams *streams;
     uint32_t number;
     pthread_t thread;
     struct weir_kafka_consumer *consumer;
+    struct weir_kafka_consumer *wakeable; /* the same for other threads, under the lock */
     struct weir_kafka_producer *producer;
     struct task *tasks;
     int32_t sink_partitions[WEIR_NODES_MAX]; /* of the topics, by node; 0 = not known yet */
@@ -239,7 +270,7 @@ enum weir_err globals_open(struct weir_streams *streams, struct weir_error *erro
 void globals_close(struct weir_streams *streams);
 void *globals_run(void *streams);
 
-/* ---- the instance (streams.c) -------------------------------------------------------------------- */
+/* ---- the instance (streams.c) ---------------------------------------------------------------- */
 
 struct stream_counters {
     atomic_uint_least64_t consumed, to_sinks, delivered, dead_letters, commits, commit_failures,
@@ -248,6 +279,7 @@ struct stream_counters {
 
 struct weir_streams {
     struct weir_topology *topology;
+    struct sub_topologies numbers;
     struct weir_kafka *kafka;
     struct weir_streams_options options;
     char *texts; /* the options' strings */
@@ -270,6 +302,8 @@ struct weir_streams {
 void streams_become(struct weir_streams *streams, enum weir_streams_state state);
 /* The instance fails: all threads end. */
 void streams_fail(struct weir_streams *streams, const struct weir_error *error);
+/* Waits so long in real time, or until a wake; not at all with a virtual clock. */
+void streams_pause(struct weir_streams *streams, int64_t ms);
 int64_t streams_now_ns(const struct weir_streams *streams);
 
 static inline void count_up(atomic_uint_least64_t *counter, uint64_t more)

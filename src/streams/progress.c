@@ -1,8 +1,11 @@
 /*
  * streams/progress.c - which positions may be committed.
  *
- * A block in flight counts its outputs up while it is in hand and down with each report. Entries are
+ * A block in flight counts its outputs up while it is in hand and down with each report. They are
  * pooled by thread, for the reports of a thread's producer all come on that thread.
+ *
+ * A task whose processors buffer (they have `flush`) is vouched for by its flushes alone: what a
+ * block led to may still lie in a processor when the block's own outputs are delivered.
  */
 #include "base/alloc.h"
 #include "base/assert.h"
@@ -25,7 +28,8 @@ void inflight_pool_free(struct stream_thread *thread)
     }
 }
 
-enum weir_err progress_begin(struct task *task, int64_t offset_first, int64_t offset_next)
+enum weir_err progress_begin(struct task *task, int64_t offset_first, int64_t offset_next,
+                             bool vouches)
 {
     struct stream_thread *thread = task->thread;
     struct inflight *inflight = thread->pool;
@@ -39,7 +43,8 @@ enum weir_err progress_begin(struct task *task, int64_t offset_first, int64_t of
     *inflight = (struct inflight){.task = task,
                                   .thread = thread,
                                   .offset_first = offset_first,
-                                  .offset_next = offset_next};
+                                  .offset_next = offset_next,
+                                  .vouches = vouches};
     if (task->newest)
         task->newest->next = inflight;
     else
@@ -50,12 +55,13 @@ enum weir_err progress_begin(struct task *task, int64_t offset_first, int64_t of
     return WEIR_OK;
 }
 
-/* Takes what is done from the old end. */
+/* Takes what is done from the old end. A failure ends that until the rewind. */
 static void advance(struct task *task)
 {
-    while (task->oldest && task->oldest->done && task->oldest->left == 0) {
+    while (!task->must_rewind && task->oldest && task->oldest->done && task->oldest->left == 0) {
         struct inflight *inflight = task->oldest;
-        task->position_done = inflight->offset_next;
+        if (inflight->vouches && inflight->offset_next > task->position_done)
+            task->position_done = inflight->offset_next;
         task->oldest = inflight->next;
         if (!task->oldest)
             task->newest = NULL;
@@ -71,19 +77,18 @@ void progress_end(struct task *task)
     advance(task);
 }
 
-void progress_cancel(struct task *task)
+void progress_park(struct task *task)
 {
-    struct inflight *inflight = task->in_hand, **at = &task->oldest, *before = NULL;
-    weir_assert(inflight->left == 0); /* AGAIN after outputs breaks the rule of process_batch */
-    while (*at != inflight) {
-        before = *at;
-        at = &(*at)->next;
-    }
-    *at = inflight->next;
-    task->newest = before;
-    task->inflight_count--;
+    weir_assert(task->in_hand && !task->parked_block);
+    task->parked_block = task->in_hand;
     task->in_hand = NULL;
-    give_back(inflight);
+}
+
+void progress_resume(struct task *task)
+{
+    weir_assert(!task->in_hand && task->parked_block);
+    task->in_hand = task->parked_block;
+    task->parked_block = NULL;
 }
 
 struct inflight *progress_output(struct task *task, size_t bytes, uint64_t count)
@@ -96,7 +101,29 @@ struct inflight *progress_output(struct task *task, size_t bytes, uint64_t count
     return inflight;
 }
 
-void progress_report(struct inflight *inflight, bool delivered)
+/* The outputs of one record will never be taken. In a block of several it is not known of which:
+ * they come again one by one. A record that is known becomes a dead letter the next time. */
+static void note_refusal(const struct inflight *inflight)
+{
+    struct task *task = inflight->task;
+    uint32_t kept = 0;
+    if (inflight->offset_next == inflight->offset_first)
+        return; /* from a punctuator or a flush: of no one record */
+    if (inflight->offset_next > inflight->offset_first + 1 &&
+        inflight->offset_next > task->careful_to) {
+        task->careful_to = inflight->offset_next;
+        return;
+    }
+    for (uint32_t i = 0; i < task->refused_count; i++)
+        if (task->refused[i] >= task->position_committed &&
+            task->refused[i] != inflight->offset_first)
+            task->refused[kept++] = task->refused[i];
+    task->refused_count = kept;
+    if (kept < REFUSED_MAX)
+        task->refused[task->refused_count++] = inflight->offset_first;
+}
+
+void progress_report(struct inflight *inflight, const struct weir_error *error)
 {
     struct task *task = inflight->task;
     weir_assert(inflight->left > 0);
@@ -106,15 +133,19 @@ void progress_report(struct inflight *inflight, bool delivered)
             give_back(inflight);
         return;
     }
-    if (!delivered)
-        task->must_rewind = true;
-    else if (!task->must_rewind)
+    if (!error) {
         advance(task);
+        return;
+    }
+    if ((error->code == WEIR_LIMIT || error->code == WEIR_INVALID) &&
+        task->thread->streams->options.dead_letter_topic)
+        note_refusal(inflight);
+    task_fail(task, error, false);
 }
 
 void progress_drop(struct task *task)
 {
-    task->in_hand = NULL;
+    task->in_hand = task->parked_block = NULL;
     while (task->oldest) {
         struct inflight *inflight = task->oldest;
         task->oldest = inflight->next;

@@ -73,6 +73,9 @@ static void wake_all(struct weir_streams *streams)
 {
     pthread_mutex_lock(&streams->lock);
     pthread_cond_broadcast(&streams->changed);
+    for (uint32_t i = 0; i < streams->options.threads; i++)
+        if (streams->threads[i]->wakeable)
+            weir_kafka_consumer_wake(streams->threads[i]->wakeable);
     pthread_mutex_unlock(&streams->lock);
 }
 
@@ -185,6 +188,7 @@ enum weir_err weir_streams_new(struct weir_topology *topology, struct weir_kafka
                               : weir_error_set(error, WEIR_NOMEM, -1, "no memory for an instance");
     }
     streams->topology = topology;
+    topology_number(topology, &streams->numbers);
     streams->kafka = kafka;
     streams->options = *options;
     streams->clock = weir_clock_real();

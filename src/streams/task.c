@@ -34,6 +34,7 @@ static enum weir_err open_contexts(struct task *task, uint32_t node, struct weir
             }
         }
         context->open = true;
+        task->has_flush |= found->ops->flush != NULL;
         err = open_contexts(task, child, error);
     }
     return err;
@@ -65,9 +66,9 @@ enum weir_err task_new(struct stream_thread *thread, const struct weir_kafka_par
     task->partition = partition->partition;
     task->index = index;
     task->stream_time_ms = -1;
-    task->position_done = task->position_committed = partition->offset;
-    task->failed_at = -1;
-    snprintf(task->id, sizeof task->id, "0_%d", (int)partition->partition);
+    task->position_read = task->position_done = task->position_committed = partition->offset;
+    snprintf(task->id, sizeof task->id, "%u_%d", thread->streams->numbers.of_node[source],
+             (int)partition->partition);
     for (uint32_t i = 0; i < topology->node_count; i++)
         task->contexts[i] = (struct weir_context){.task = task, .node = i};
     task->in_init = true;
@@ -90,9 +91,7 @@ void task_free(struct task *task)
             topology->nodes[i].ops->close(context->self, context);
         context_release(context);
     }
-    progress_drop(task);
-    if (task->is_parked)
-        weir_kafka_batch_release(&task->parked);
+    task_drop(task);
     weir_free(task->topic);
     weir_free(task);
 }
@@ -118,11 +117,11 @@ static enum weir_err sink_rows(struct task *task, const struct node *sink, uint3
                             inflight, &accepted, error);
     count_up(&thread->streams->counters.to_sinks, accepted);
     for (uint32_t refused = count - accepted; refused; refused--)
-        progress_report(inflight, true); /* no report will come for it */
+        progress_report(inflight, NULL); /* no report will come for it */
     if ((err == WEIR_LIMIT || err == WEIR_INVALID) && first + accepted < end) {
         /* this very record will never be taken: a dead letter without value, and on behind it */
-        err = dead_letter_send(task, rows, first + accepted, err, error ? error->message : "", false,
-                               error);
+        err = dead_letter_send(task, rows, first + accepted, err, error ? error->message : "",
+                               false, error);
         if (err == WEIR_OK && first + accepted + 1 < end)
             err = sink_rows(task, sink, node, rows, first + accepted + 1, end, error);
     }
@@ -151,22 +150,24 @@ static enum weir_err run_processor(struct task *task, const struct node *node,
 {
     if (node->ops->process_batch)
         return node->ops->process_batch(context->self, context, block, error);
+    uint32_t row = context->resume_row;
     const struct weir_block *outer = task->input;
     uint32_t outer_row = task->input_row;
     enum weir_err err = WEIR_OK;
     task->input = block;
-    for (uint32_t row = 0; row < block->rows && err == WEIR_OK; row++) {
+    for (; row < block->rows && err == WEIR_OK; row += err == WEIR_OK) {
         if (block->status[row] != WEIR_OK)
             continue;
         task->input_row = row;
         err = node->ops->process(context->self, context, block, row, error);
     }
+    context->resume_row = err == WEIR_AGAIN ? row : 0;
     task->input = outer;
     task->input_row = outer_row;
     return err;
 }
 
-enum weir_err task_forward_to(struct task *task, uint32_t index, const struct weir_block *block,
+static enum weir_err run_node(struct task *task, uint32_t index, const struct weir_block *block,
                               struct weir_error *error)
 {
     const struct node *node = &topology_of(task)->nodes[index];
@@ -179,6 +180,17 @@ enum weir_err task_forward_to(struct task *task, uint32_t index, const struct we
     return err;
 }
 
+enum weir_err task_forward_to(struct task *task, uint32_t index, const struct weir_block *block,
+                              struct weir_error *error)
+{
+    enum weir_err err = run_node(task, index, block, error);
+    if (err != WEIR_AGAIN)
+        return err;
+    return weir_error_set(error, WEIR_INVALID, -1,
+                          "processor %s: only one that stands right behind a source may say AGAIN",
+                          topology_of(task)->nodes[index].name);
+}
+
 enum weir_err task_forward(struct task *task, uint32_t node, const struct weir_block *block,
                            struct weir_error *error)
 {
@@ -189,24 +201,48 @@ enum weir_err task_forward(struct task *task, uint32_t node, const struct weir_b
     return err;
 }
 
+/* The source's children alone may ask for the block again; those that had it don't get it twice. */
+static enum weir_err forward_source(struct task *task, const struct weir_block *block,
+                                    struct weir_error *error)
+{
+    const struct node *from = &topology_of(task)->nodes[task->source];
+    for (; task->child < from->child_count; task->child++) {
+        enum weir_err err = run_node(task, from->children[task->child], block, error);
+        if (err != WEIR_OK)
+            return err;
+    }
+    task->child = 0;
+    return WEIR_OK;
+}
+
 /* ---- blocks ---------------------------------------------------------------------------------- */
 
 /* Makes the thread's block of this source hold the batch. */
 static enum weir_err fill_block(struct task *task, const struct weir_kafka_batch *batch,
-                                struct weir_block **out, struct weir_error *error)
+                                uint32_t first, uint32_t end, struct weir_block **out,
+                                struct weir_error *error)
 {
     struct stream_thread *thread = task->thread;
     struct weir_block *block = thread->blocks[task->source];
     struct weir_decoder *decoder = thread->decoders[task->source];
-    enum weir_err err = weir_block_prepare(block, batch->count);
+    enum weir_err err = weir_block_prepare(block, end - first);
     if (err == WEIR_OK) {
-        block->rows_meta = batch->rows;
-        block->rows_meta.topic = task->topic;
+        struct weir_rows *rows = &block->rows_meta;
+        *rows = batch->rows;
+        rows->topic = task->topic;
+        rows->key += first;
+        rows->value += first;
+        rows->timestamp_ms += first;
+        rows->offset += first;
+        rows->headers += first;
+        rows->header_count += first;
         if (decoder)
             err = weir_decode(decoder, block);
     }
     *out = block;
-    return err == WEIR_OK ? err : weir_error_set(error, err, -1, "no memory for a block of records");
+    if (err != WEIR_OK)
+        weir_error_set(error, err, -1, "no memory for a block of records");
+    return err;
 }
 
 /* The rows that could not be decoded, with the words for why. */
@@ -233,63 +269,129 @@ static void note_time(struct task *task, const struct weir_kafka_batch *batch)
             task->stream_time_ms = batch->rows.timestamp_ms[row];
 }
 
-static enum weir_err process(struct task *task, const struct weir_kafka_batch *batch,
-                             struct weir_error *error)
+/* Where the block that begins with row `first` ends. */
+static uint32_t block_end(const struct task *task, const struct weir_kafka_batch *batch,
+                          uint32_t first)
 {
-    struct weir_block *block;
-    enum weir_err err = fill_block(task, batch, &block, error);
-    if (err != WEIR_OK)
-        return err;
-    err = progress_begin(task, batch->rows.offset[0], batch->offset_next);
-    if (err != WEIR_OK)
-        return weir_error_set(error, err, -1, "no memory for a block in flight");
-    err = task_forward(task, task->source, block, error);
-    if (err == WEIR_AGAIN) {
-        progress_cancel(task);
-        return err;
-    }
+    return batch->rows.offset[first] < task->careful_to ? first + 1 : batch->count;
+}
+
+static bool is_refused(const struct task *task, int64_t offset)
+{
+    for (uint32_t i = 0; i < task->refused_count; i++)
+        if (task->refused[i] == offset)
+            return true;
+    return false;
+}
+
+static enum weir_err run_block(struct task *task, struct weir_block *block,
+                               struct weir_error *error)
+{
+    if (block->rows == 1 && is_refused(task, block->rows_meta.offset[0]))
+        return dead_letter_send(task, &block->rows_meta, 0, WEIR_LIMIT,
+                                "the broker refuses what this record leads to", false, error);
+    enum weir_err err = forward_source(task, block, error);
     if (err == WEIR_OK)
         err = contexts_hand_on(task, error);
     if (err == WEIR_OK)
         err = send_undecodable(task, block, error);
-    if (err == WEIR_OK)
-        progress_end(task);
-    return err; /* else the task is rewound, which lets the block go */
+    return err;
+}
+
+static enum weir_err process(struct task *task, const struct weir_kafka_batch *batch,
+                             uint32_t first, uint32_t end, struct weir_error *error)
+{
+    struct weir_block *block;
+    int64_t next = end < batch->count ? batch->rows.offset[end] : batch->offset_next;
+    enum weir_err err = fill_block(task, batch, first, end, &block, error);
+    if (err != WEIR_OK)
+        return err;
+    if (task->parked_block)
+        progress_resume(task);
+    else
+        err = progress_begin(task, batch->rows.offset[first], next, !task->has_flush);
+    if (err != WEIR_OK)
+        return weir_error_set(error, err, -1, "no memory for a block in flight");
+    err = run_block(task, block, error);
+    if (err == WEIR_AGAIN)
+        progress_park(task);
+    if (err != WEIR_OK)
+        return err; /* a failure: the task is rewound, which lets the block go */
+    task->position_read = next;
+    progress_end(task);
+    return WEIR_OK;
+}
+
+/* What is left of the batch, which is taken: released, or parked. */
+static enum weir_err run_batch(struct task *task, struct weir_kafka_batch *batch,
+                               struct weir_error *error)
+{
+    enum weir_err err = WEIR_OK;
+    while (task->batch_row < batch->count) {
+        uint32_t end = block_end(task, batch, task->batch_row);
+        err = process(task, batch, task->batch_row, end, error);
+        if (err != WEIR_OK)
+            break;
+        count_up(&task->thread->streams->counters.consumed, end - task->batch_row);
+        task->batch_row = end;
+    }
+    if (err == WEIR_AGAIN) {
+        task->parked = *batch;
+        task->is_parked = true;
+        return err;
+    }
+    task->batch_row = 0;
+    weir_kafka_batch_release(batch);
+    return err;
 }
 
 enum weir_err task_process(struct task *task, struct weir_kafka_batch *batch,
                            struct weir_error *error)
 {
     note_time(task, batch);
-    enum weir_err err = process(task, batch, error);
-    if (err == WEIR_AGAIN) {
-        task->parked = *batch;
-        task->is_parked = true;
-        return err;
-    }
-    if (err == WEIR_OK)
-        count_up(&task->thread->streams->counters.consumed, batch->count);
-    weir_kafka_batch_release(batch);
-    return err;
+    return run_batch(task, batch, error);
 }
 
 enum weir_err task_retry(struct task *task, struct weir_error *error)
 {
     struct weir_kafka_batch batch = task->parked;
     task->is_parked = false;
-    return task_process(task, &batch, error);
+    return run_batch(task, &batch, error);
+}
+
+/* ---- failures -------------------------------------------------------------------------------- */
+
+void task_fail(struct task *task, const struct weir_error *why, bool in_processor)
+{
+    if (!task->must_rewind || (in_processor && !task->failed_in_processor))
+        task->why = *why;
+    task->must_rewind = true;
+    task->failed_in_processor |= in_processor;
+}
+
+void task_drop(struct task *task)
+{
+    progress_drop(task);
+    if (task->is_parked)
+        weir_kafka_batch_release(&task->parked);
+    task->is_parked = false;
+    task->batch_row = task->child = 0;
+    task->position_read = task->position_committed;
+    task->must_rewind = task->failed_in_processor = task->letter_failed = false;
+    for (uint32_t i = 0; i < topology_of(task)->node_count; i++)
+        context_clear(&task->contexts[i]);
 }
 
 /* ---- time and flush -------------------------------------------------------------------------- */
 
-/* Runs something that may forward outside of a block: its outputs hold back the position as it is. */
-static enum weir_err run_aside(struct task *task,
+/* Runs what may forward outside of a block: its outputs hold back the position as it is. */
+static enum weir_err run_aside(struct task *task, bool vouches,
                                enum weir_err (*what)(struct task *task, void *opaque,
                                                      struct weir_error *error),
                                void *opaque, struct weir_error *error)
 {
-    int64_t next = task->newest ? task->newest->offset_next : task->position_done;
-    if (progress_begin(task, next, next) != WEIR_OK)
+    int64_t next = task->position_read; /* a parked block lies behind it */
+    if (progress_begin(task, next, next, vouches) != WEIR_OK)
         return weir_error_set(error, WEIR_NOMEM, -1, "no memory for a block in flight");
     enum weir_err err = what(task, opaque, error);
     if (err == WEIR_OK)
@@ -323,7 +425,7 @@ enum weir_err task_punctuate(struct task *task, struct weir_error *error)
             continue;
         int64_t called_ms = punctuator->due_ms;
         punctuator->due_ms = now_ms;
-        err = run_aside(task, call_punctuator, punctuator, error);
+        err = run_aside(task, !task->has_flush, call_punctuator, punctuator, error);
         /* the rhythm is kept; what was missed is not made up for */
         int64_t missed = (now_ms - called_ms) / punctuator->interval_ms;
         punctuator->due_ms = called_ms + (missed + 1) * punctuator->interval_ms;
@@ -344,9 +446,6 @@ static enum weir_err call_flush(struct task *task, void *opaque, struct weir_err
 
 enum weir_err task_flush(struct task *task, struct weir_error *error)
 {
-    const struct weir_topology *topology = topology_of(task);
-    bool any = false;
-    for (uint32_t i = 0; i < topology->node_count; i++)
-        any |= task->contexts[i].open && topology->nodes[i].ops->flush;
-    return any ? run_aside(task, call_flush, NULL, error) : WEIR_OK;
+    return task->has_flush && !task->must_rewind ? run_aside(task, true, call_flush, NULL, error)
+                                                 : WEIR_OK;
 }

@@ -3,7 +3,7 @@
  *
  * A round: reports -> rewinds -> parked blocks -> punctuators -> commit -> records.
  *
- * Rebalances are told inside the poll: a partition that is lost first gets the deliveries of what was
+ * Rebalances are told inside the poll: a partition that is lost first gets deliveries of what was
  * read of it (for a bounded time), then its commit, then its task is closed.
  */
 #include <string.h>
@@ -45,22 +45,16 @@ static void delivered(void *opaque, void *record_opaque, int32_t partition, int6
         count_up(&thread->streams->counters.delivered, 1);
     if (error && error->fatal)
         thread->producer_failed = true;
-    if ((uintptr_t)record_opaque & 1) { /* a kept letter, see dead_letter.c */
-        struct letter *letter = (struct letter *)((uintptr_t)record_opaque & ~(uintptr_t)1);
-        struct letter **at = &thread->letters;
-        while (*at != letter)
-            at = &(*at)->next;
-        letter->sent = false;
-        if (error && error->code != WEIR_LIMIT && error->code != WEIR_INVALID)
-            return; /* again with the next round */
-        *at = letter->next;
-        weir_free(letter);
+    uintptr_t kind = (uintptr_t)record_opaque & OPAQUE_BITS;
+    void *owner = (void *)((uintptr_t)record_opaque & ~(uintptr_t)OPAQUE_BITS);
+    if (kind == OPAQUE_KEPT_LETTER) {
+        dead_letter_report(owner, error);
         return;
     }
-    if (error)
-        weir_log(&thread->streams->options.log, WEIR_LOG_WARN, "streams",
-                 "a record was not delivered: %s", error->message);
-    progress_report(record_opaque, !error);
+    struct inflight *inflight = owner;
+    if (error && inflight->task && kind == OPAQUE_LETTER)
+        inflight->task->letter_failed |= error->code != WEIR_LIMIT && error->code != WEIR_INVALID;
+    progress_report(inflight, error);
 }
 
 static enum weir_err open_producer(struct stream_thread *thread, struct weir_error *error)
@@ -127,7 +121,7 @@ static void note_commit(struct task *task, const struct weir_kafka_partition *pa
     if (partition->err != WEIR_OK)
         return;
     if (partition->offset > task->position_committed)
-        task->rewinds = 0; /* there is progress */
+        task->rewinds = task->processor_rewinds = 0; /* there is progress */
     task->position_committed = partition->offset;
 }
 
@@ -166,25 +160,20 @@ static enum weir_err commit(struct stream_thread *thread, const struct weir_kafk
     return err;
 }
 
-static enum weir_err commit_if_due(struct stream_thread *thread, struct weir_error *error)
+static void commit_if_due(struct stream_thread *thread, struct weir_error *error)
 {
     int64_t now_ns = streams_now_ns(thread->streams);
     if (now_ns < thread->commit_due_ns)
-        return WEIR_OK;
+        return;
     for (struct task *task = thread->tasks; task; task = task->next) {
-        enum weir_err err = task_flush(task, error);
-        if (err != WEIR_OK) {
-            task->must_rewind = true;
-            weir_log(&thread->streams->options.log, WEIR_LOG_WARN, "streams", "task %s: %s",
-                     task->id, error->message);
-        }
+        if (task_flush(task, error) != WEIR_OK)
+            task_fail(task, error, true);
     }
     struct weir_error why = {.code = WEIR_OK};
     int64_t interval_ms = thread->streams->options.commit_interval_ms;
     if (commit(thread, NULL, 0, &why) != WEIR_OK && interval_ms > RETRY_COMMIT_MS)
         interval_ms = RETRY_COMMIT_MS;
     thread->commit_due_ns = now_ns + interval_ms * WEIR_NS_PER_MS;
-    return WEIR_OK;
 }
 
 /* ---- rebalances ------------------------------------------------------------------------------ */
@@ -230,7 +219,8 @@ static bool wait_for_deliveries(struct stream_thread *thread,
         bool pending = false;
         for (uint32_t i = 0; i < count; i++) {
             const struct task *task = *find(thread, &partitions[i]);
-            pending |= task && task->oldest && !task->must_rewind;
+            pending |= task && task->oldest && task->oldest != task->parked_block &&
+                       !task->must_rewind;
         }
         if (!pending)
             return true;
@@ -276,8 +266,8 @@ static void lost(void *opaque, const struct weir_kafka_partition *partitions,
                             : streams_now_ns(thread->streams) + REVOKE_TIMEOUT_MS * WEIR_NS_PER_MS;
         for (uint32_t i = 0; i < count; i++) {
             struct task *task = *find(thread, &partitions[i]);
-            if (task && !task->must_rewind && task_flush(task, &error) != WEIR_OK)
-                task->must_rewind = true;
+            if (task && task_flush(task, &error) != WEIR_OK)
+                task_fail(task, &error, true);
         }
         wait_for_deliveries(thread, partitions, count, deadline_ns);
         commit_lost(thread, partitions, count);
@@ -286,7 +276,9 @@ static void lost(void *opaque, const struct weir_kafka_partition *partitions,
         struct task **at = find(thread, &partitions[i]);
         if (!*at)
             continue;
-        thread->drained &= (*at)->position_done == (*at)->position_committed && !(*at)->oldest;
+        if (thread->closing)
+            thread->drained &= (*at)->position_done == (*at)->position_committed &&
+                               (!(*at)->oldest || (*at)->oldest == (*at)->parked_block);
         close_task(thread, at);
     }
     count_up(&thread->streams->counters.rebalances, 1);
@@ -312,8 +304,8 @@ static enum weir_err look_up(struct stream_thread *thread, const char *topic, in
     return err;
 }
 
-/* How many partitions the topics of sources and sinks have: a row keeps its partition's number where
- * that is the same. */
+/* How many partitions the topics of sources and sinks have: a row keeps its partition's number
+ * where that is the same. */
 static enum weir_err count_partitions(struct stream_thread *thread, struct weir_error *error)
 {
     const struct weir_topology *topology = thread->streams->topology;
@@ -348,6 +340,13 @@ static enum weir_err open_blocks(struct stream_thread *thread, struct weir_error
     return err;
 }
 
+static void set_wakeable(struct stream_thread *thread, struct weir_kafka_consumer *consumer)
+{
+    pthread_mutex_lock(&thread->streams->lock);
+    thread->wakeable = consumer;
+    pthread_mutex_unlock(&thread->streams->lock);
+}
+
 enum weir_err thread_open(struct stream_thread *thread, struct weir_error *error)
 {
     const struct weir_streams *streams = thread->streams;
@@ -374,51 +373,71 @@ enum weir_err thread_open(struct stream_thread *thread, struct weir_error *error
         err = open_producer(thread, error);
     if (err == WEIR_OK)
         err = weir_kafka_consumer_new(streams->kafka, &options, &thread->consumer, error);
+    if (err == WEIR_OK)
+        set_wakeable(thread, thread->consumer);
     return err;
 }
 
 /* ---- rounds ---------------------------------------------------------------------------------- */
 
-/* A task could not process or deliver. It goes on from its last commit, unless that leads nowhere. */
-static enum weir_err task_failed(struct task *task, const struct weir_error *error)
+static int64_t backoff_ns(uint32_t attempts)
 {
-    struct weir_streams *streams = task->thread->streams;
-    bool again = task->failed_at == task->position_committed;
-    weir_log(&streams->options.log, WEIR_LOG_WARN, "streams",
-             "task %s failed and is set back to offset %lld: %s", task->id,
-             (long long)task->position_committed, error->message);
-    task->must_rewind = true;
-    task->rewinds = again ? task->rewinds + 1 : 1;
-    task->failed_at = task->position_committed;
-    return task->rewinds > REWINDS_MAX ? error->code : WEIR_OK;
+    int64_t ms = BACKOFF_MIN_MS;
+    while (--attempts && ms < BACKOFF_MAX_MS)
+        ms *= 2;
+    return (ms < BACKOFF_MAX_MS ? ms : BACKOFF_MAX_MS) * WEIR_NS_PER_MS;
 }
 
+/* Counts a rewind. A failure: too many led nowhere. A dead letter is waited for without end. */
+static enum weir_err count_rewind(struct task *task, struct weir_error *error)
+{
+    struct weir_streams *streams = task->thread->streams;
+    bool in_processor = task->failed_in_processor && !task->letter_failed;
+    weir_log(&streams->options.log, WEIR_LOG_WARN, "streams",
+             "task %s is set back to offset %lld: %s", task->id,
+             (long long)task->position_committed, task->why.message);
+    count_up(&streams->counters.rewinds, 1);
+    uint32_t *count = in_processor ? &task->processor_rewinds : &task->rewinds;
+    if (++*count > (in_processor ? (uint32_t)PROCESSOR_REWINDS_MAX : (uint32_t)REWINDS_MAX) &&
+        !task->letter_failed) {
+        *error = task->why;
+        return task->why.code;
+    }
+    if (!in_processor)
+        task->resume_ns = streams_now_ns(streams) + backoff_ns(*count);
+    return WEIR_OK;
+}
+
+/* What is done is committed first, so that a rewind after much work counts as progress. */
 static enum weir_err rewind_task(struct stream_thread *thread, struct task *task,
                                  struct weir_error *error)
 {
+    struct weir_kafka_partition own = {.topic = task->topic, .partition = task->partition};
+    struct weir_error ignored;
+    if (commit(thread, &own, 1, &ignored) == WEIR_AGAIN)
+        return WEIR_OK; /* a rebalance is under way: after it */
     enum weir_err err =
         weir_kafka_rewind(thread->consumer, task->index, task->position_committed, error);
     if (err == WEIR_AGAIN || err == WEIR_NOT_FOUND)
         return WEIR_OK; /* after the rebalance, or not at all */
-    if (err != WEIR_OK)
-        return err;
-    progress_drop(task);
-    if (task->is_parked)
-        weir_kafka_batch_release(&task->parked);
-    task->is_parked = false;
-    task->must_rewind = false;
-    count_up(&thread->streams->counters.rewinds, 1);
-    return WEIR_OK;
+    if (err == WEIR_OK)
+        err = count_rewind(task, error);
+    if (err == WEIR_OK)
+        task_drop(task);
+    return err;
 }
 
 static enum weir_err rewind_tasks(struct stream_thread *thread, struct weir_error *error)
 {
+    static const struct weir_error lost_producer = {.code = WEIR_BROKER,
+                                                    .message = "the producer had to be replaced"};
     enum weir_err err = WEIR_OK;
     if (thread->producer_failed) { /* what it had is reported while it closes */
         weir_kafka_producer_close(thread->producer);
         thread->producer = NULL;
         for (struct task *task = thread->tasks; task; task = task->next)
-            task->must_rewind = true;
+            if (task->oldest && task->oldest != task->parked_block)
+                task_fail(task, &lost_producer, false);
         err = open_producer(thread, error);
     }
     for (struct task *task = thread->tasks; task && err == WEIR_OK; task = task->next)
@@ -427,50 +446,27 @@ static enum weir_err rewind_tasks(struct stream_thread *thread, struct weir_erro
     return err;
 }
 
-/* A delivery that failed counts as a failure of the task, once a rewind. */
-static enum weir_err count_delivery_failures(struct stream_thread *thread,
-                                             struct weir_error *error)
-{
-    enum weir_err err = WEIR_OK;
-    for (struct task *task = thread->tasks; task && err == WEIR_OK; task = task->next) {
-        if (!task->must_rewind || task->in_hand)
-            continue;
-        weir_error_set(error, WEIR_BROKER, -1, "outputs were not delivered");
-        err = task_failed(task, error);
-    }
-    return err;
-}
-
-static enum weir_err retry_parked(struct stream_thread *thread, struct weir_error *error)
+static void retry_parked(struct stream_thread *thread, struct weir_error *error)
 {
     int64_t now_ns = streams_now_ns(thread->streams);
-    enum weir_err err = WEIR_OK;
     if (!atomic_exchange(&thread->woken, false) && now_ns < thread->retry_due_ns)
-        return WEIR_OK;
+        return;
     thread->retry_due_ns = now_ns + RETRY_PARKED_MS * WEIR_NS_PER_MS;
-    for (struct task *task = thread->tasks; task && err == WEIR_OK; task = task->next) {
+    for (struct task *task = thread->tasks; task; task = task->next) {
         if (!task->is_parked || task->must_rewind)
             continue;
-        err = task_retry(task, error);
-        if (err == WEIR_AGAIN)
-            err = WEIR_OK;
-        else if (err != WEIR_OK)
-            err = task_failed(task, error);
+        enum weir_err err = task_retry(task, error);
+        if (err != WEIR_OK && err != WEIR_AGAIN)
+            task_fail(task, error, true);
     }
-    return err;
 }
 
-static enum weir_err punctuate(struct stream_thread *thread, struct weir_error *error)
+static void punctuate(struct stream_thread *thread, struct weir_error *error)
 {
-    enum weir_err err = WEIR_OK;
-    for (struct task *task = thread->tasks; task && err == WEIR_OK; task = task->next) {
-        if (!task->punctuator_count || task->must_rewind)
-            continue;
-        err = task_punctuate(task, error);
-        if (err != WEIR_OK)
-            err = task_failed(task, error);
-    }
-    return err;
+    for (struct task *task = thread->tasks; task; task = task->next)
+        if (task->punctuator_count && !task->must_rewind &&
+            task_punctuate(task, error) != WEIR_OK)
+            task_fail(task, error, true);
 }
 
 static struct task *task_at(struct stream_thread *thread, int32_t index)
@@ -488,6 +484,7 @@ static bool want(void *opaque, int32_t partition_index)
     const struct weir_streams_options *options = &thread->streams->options;
     const struct task *task = task_at(thread, partition_index);
     return task && !task->is_parked && !task->must_rewind &&
+           task->resume_ns <= streams_now_ns(thread->streams) &&
            task->inflight_count < INFLIGHT_MAX &&
            thread->pending_bytes < options->output_bytes / options->threads;
 }
@@ -505,6 +502,7 @@ static enum weir_err read_records(struct stream_thread *thread, int32_t timeout_
     if (err != WEIR_OK) {
         weir_log(&thread->streams->options.log, WEIR_LOG_WARN, "streams", "reading: %s",
                  error->message);
+        streams_pause(thread->streams, thread->streams->options.poll_ms);
         return error->fatal ? err : WEIR_OK;
     }
     struct task *task = task_at(thread, batch.partition_index);
@@ -515,7 +513,9 @@ static enum weir_err read_records(struct stream_thread *thread, int32_t timeout_
     err = task_process(task, &batch, error);
     if (err == WEIR_AGAIN)
         return WEIR_OK;
-    return err == WEIR_OK ? err : task_failed(task, error);
+    if (err != WEIR_OK)
+        task_fail(task, error, true);
+    return WEIR_OK;
 }
 
 static void look_at_lag(struct stream_thread *thread)
@@ -539,17 +539,13 @@ enum weir_err thread_step(struct stream_thread *thread, int32_t timeout_ms,
     weir_kafka_producer_poll(thread->producer, 0);
     if (thread->letters)
         dead_letters_send_kept(thread);
-    enum weir_err err = count_delivery_failures(thread, error);
-    if (err == WEIR_OK)
-        err = rewind_tasks(thread, error);
-    if (err == WEIR_OK)
-        err = retry_parked(thread, error);
-    if (err == WEIR_OK)
-        err = punctuate(thread, error);
-    if (err == WEIR_OK)
-        err = commit_if_due(thread, error);
-    if (err == WEIR_OK)
+    enum weir_err err = rewind_tasks(thread, error);
+    if (err == WEIR_OK) {
+        retry_parked(thread, error);
+        punctuate(thread, error);
+        commit_if_due(thread, error);
         err = read_records(thread, timeout_ms, error);
+    }
     look_at_lag(thread);
     return err;
 }
@@ -564,6 +560,7 @@ void thread_close(struct stream_thread *thread)
         thread->close_deadline_ns =
             streams_now_ns(streams) + streams->options.drain_timeout_ms * WEIR_NS_PER_MS;
     thread->closing = true;
+    set_wakeable(thread, NULL);
     if (thread->consumer)
         weir_kafka_consumer_close(thread->consumer, CLOSE_TIMEOUT_MS); /* `lost` drains */
     thread->consumer = NULL;

@@ -1,9 +1,7 @@
-/* streams/topology.c - building a topology, and telling it in Kafka Streams' words. */
-#include <stdio.h>
+/* streams/topology.c - building a topology. */
 #include <string.h>
 
 #include "base/alloc.h"
-#include "base/assert.h"
 #include "streams/inside.h"
 
 enum weir_err weir_topology_new(struct weir_topology **topology_out)
@@ -91,6 +89,11 @@ static enum weir_err connect(struct weir_topology *topology, struct node *node,
             return weir_error_set(error, WEIR_NOT_FOUND, -1,
                                   "node \"%s\": there is no source or processor \"%s\"", node->name,
                                   parents[i]);
+        for (uint32_t j = 0; j < i; j++)
+            if (node->parents[j] == (uint32_t)parent)
+                return weir_error_set(error, WEIR_INVALID, -1,
+                                      "node \"%s\": \"%s\" is its parent twice", node->name,
+                                      parents[i]);
         if (topology->nodes[parent].child_count == CHILDREN_MAX)
             return weir_error_set(error, WEIR_LIMIT, -1, "node \"%s\" has %d children already",
                                   parents[i], CHILDREN_MAX);
@@ -147,8 +150,9 @@ enum weir_err weir_topology_add_source(struct weir_topology *topology, const cha
     struct node *node;
     for (uint32_t i = 0; topic && i < topology->node_count; i++)
         if (topology->nodes[i].kind == NODE_SOURCE && strcmp(topology->nodes[i].topic, topic) == 0)
-            return weir_error_set(error, WEIR_EXISTS, -1, "topic %s is read by source \"%s\" already",
-                                  topic, topology->nodes[i].name);
+            return weir_error_set(error, WEIR_EXISTS, -1,
+                                  "topic %s is read by source \"%s\" already", topic,
+                                  topology->nodes[i].name);
     enum weir_err err = begin_node(topology, NODE_SOURCE, name, topic, &node, error);
     if (err != WEIR_OK)
         return err;
@@ -217,113 +221,76 @@ enum weir_err weir_topology_add_global_store(struct weir_topology *topology,
     return WEIR_OK;
 }
 
-enum weir_err topology_check(const struct weir_topology *topology, struct weir_error *error)
+/* ---- sub-topologies -------------------------------------------------------------------------- */
+
+enum { NO_NUMBER = UINT32_MAX };
+
+/* Gives every node that hangs together with `index` the number. */
+static void spread(const struct weir_topology *topology, uint32_t index, uint32_t number,
+                   uint32_t *of_node)
 {
-    bool any = false;
-    for (uint32_t i = 0; i < topology->node_count; i++)
-        any |= topology->nodes[i].kind == NODE_SOURCE;
-    return any ? WEIR_OK
-               : weir_error_set(error, WEIR_INVALID, -1, "a topology needs a source to read from");
+    const struct node *node = &topology->nodes[index];
+    if (of_node[index] != NO_NUMBER)
+        return;
+    of_node[index] = number;
+    for (uint32_t i = 0; i < node->child_count; i++)
+        spread(topology, node->children[i], number, of_node);
+    for (uint32_t i = 0; i < node->parent_count; i++)
+        spread(topology, node->parents[i], number, of_node);
 }
 
-/* ---- describing ------------------------------------------------------------------------------ */
-
-/* Text as far as it fits; counts all of it. */
-struct writing {
-    char *text;
-    size_t capacity, bytes;
-};
-
-static void put(struct writing *writing, const char *format, ...) WEIR_PRINTF(2, 3);
-
-static void put(struct writing *writing, const char *format, ...)
-{
-    bool fits = writing->bytes < writing->capacity;
-    va_list args;
-    va_start(args, format);
-    int more = vsnprintf(fits ? writing->text + writing->bytes : NULL,
-                         fits ? writing->capacity - writing->bytes : 0, format, args);
-    va_end(args);
-    weir_assert(more >= 0);
-    writing->bytes += (size_t)more;
-}
-
-/* " a, b" in order of name, as Kafka Streams has its sets. */
-static void put_names(struct writing *writing, const struct weir_topology *topology,
-                      const uint32_t *nodes, uint32_t count)
+void topology_number(const struct weir_topology *topology, struct sub_topologies *out)
 {
     const char *last = "";
-    for (uint32_t i = 0; i < count; i++) {
+    out->count = 0;
+    for (uint32_t i = 0; i < WEIR_NODES_MAX; i++)
+        out->of_node[i] = NO_NUMBER;
+    for (;;) {
         const char *next = NULL;
-        for (uint32_t j = 0; j < count; j++) {
-            const char *name = topology->nodes[nodes[j]].name;
-            if (strcmp(name, last) > 0 && (!next || strcmp(name, next) < 0))
+        uint32_t node = NO_NUMBER, store = NO_NUMBER;
+        for (uint32_t i = 0; i < topology->node_count; i++) {
+            const char *name = topology->nodes[i].name;
+            if (topology->nodes[i].kind == NODE_SOURCE && strcmp(name, last) > 0 &&
+                (!next || strcmp(name, next) < 0)) {
                 next = name;
+                node = i;
+            }
         }
-        put(writing, "%s%s", i ? ", " : " ", next);
+        for (uint32_t i = 0; i < topology->store_count; i++) {
+            const char *name = topology->stores[i].source;
+            if (strcmp(name, last) > 0 && (!next || strcmp(name, next) < 0)) {
+                next = name;
+                store = i;
+            }
+        }
+        if (!next)
+            return;
         last = next;
-    }
-    put(writing, "%s\n", count ? "" : " none");
-}
-
-static void put_node(struct writing *writing, const struct weir_topology *topology, uint32_t index)
-{
-    const struct node *node = &topology->nodes[index];
-    switch (node->kind) {
-    case NODE_SOURCE:
-        put(writing, "    Source: %s (topics: [%s])\n      -->", node->name, node->topic);
-        put_names(writing, topology, node->children, node->child_count);
-        return;
-    case NODE_PROCESSOR:
-        put(writing, "    Processor: %s (stores: [])\n      -->", node->name);
-        put_names(writing, topology, node->children, node->child_count);
-        put(writing, "      <--");
-        put_names(writing, topology, node->parents, node->parent_count);
-        return;
-    case NODE_SINK:
-        put(writing, "    Sink: %s (topic: %s)\n      <--", node->name, node->topic);
-        put_names(writing, topology, node->parents, node->parent_count);
-        return;
+        if (store != NO_NUMBER)
+            out->of_store[store] = out->count++;
+        else if (out->of_node[node] == NO_NUMBER)
+            spread(topology, node, out->count++, out->of_node);
     }
 }
 
-/* Gives every node that hangs together with `index` the same number. */
-static void spread(const struct weir_topology *topology, uint32_t index, uint32_t number,
-                   uint32_t *group)
+enum weir_err topology_check(const struct weir_topology *topology, struct weir_error *error)
 {
-    const struct node *node = &topology->nodes[index];
-    if (group[index])
-        return;
-    group[index] = number;
-    for (uint32_t i = 0; i < node->child_count; i++)
-        spread(topology, node->children[i], number, group);
-    for (uint32_t i = 0; i < node->parent_count; i++)
-        spread(topology, node->parents[i], number, group);
-}
-
-size_t weir_topology_describe(const struct weir_topology *topology, char *text, size_t capacity)
-{
-    struct writing writing = {.text = text, .capacity = capacity};
-    uint32_t group[WEIR_NODES_MAX] = {0}, count = 0;
-    for (uint32_t i = 0; i < topology->node_count; i++)
-        if (!group[i])
-            spread(topology, i, ++count, group);
-    put(&writing, "Topologies:\n");
-    for (uint32_t number = 1; number <= count; number++) {
-        put(&writing, "   Sub-topology: %u\n", number - 1);
-        for (uint32_t i = 0; i < topology->node_count; i++)
-            if (group[i] == number)
-                put_node(&writing, topology, i);
-        put(&writing, "\n");
+    struct sub_topologies numbers;
+    const char *source_of[WEIR_NODES_MAX + STORES_MAX] = {0};
+    bool any = false;
+    topology_number(topology, &numbers);
+    for (uint32_t i = 0; i < topology->node_count; i++) {
+        const struct node *node = &topology->nodes[i];
+        const char **known = &source_of[numbers.of_node[i]];
+        if (node->kind != NODE_SOURCE)
+            continue;
+        if (*known)
+            return weir_error_set(error, WEIR_UNSUPPORTED, -1,
+                                  "sources \"%s\" and \"%s\" lead to the same node: give each its "
+                                  "own nodes", *known, node->name);
+        *known = node->name;
+        any = true;
     }
-    for (uint32_t i = 0; i < topology->store_count; i++) {
-        const struct weir_global_store *store = &topology->stores[i];
-        put(&writing,
-            "   Sub-topology: %u for global store (will not generate tasks)\n"
-            "    Source: %s (topics: [%s])\n      --> %s\n"
-            "    Processor: %s (stores: [%s])\n      --> none\n      <-- %s\n",
-            count + i, store->source, store->topic, store->processor, store->processor, store->name,
-            store->source);
-    }
-    return writing.bytes;
+    return any ? WEIR_OK
+               : weir_error_set(error, WEIR_INVALID, -1, "a topology needs a source to read from");
 }

@@ -1,4 +1,4 @@
-/* Building a topology. */
+/* Building a topology, and telling it as Kafka Streams does. */
 #include <string.h>
 
 #include "fixture.h"
@@ -11,6 +11,16 @@ static const struct weir_processor_ops *batch_ops(void)
     ops = *topology->nodes[1].ops;
     weir_topology_free(topology);
     return &ops;
+}
+
+static enum weir_err no_update(void *store, const struct weir_block *block, bool past_end,
+                               struct weir_error *error)
+{
+    (void)store;
+    (void)block;
+    (void)past_end;
+    (void)error;
+    return WEIR_OK;
 }
 
 static void faults_are_named_when_they_are_made(void **state)
@@ -62,11 +72,70 @@ static void a_topology_without_a_source_is_refused(void **state)
     fixture_release(&fixture);
 }
 
+static void assert_told(const struct weir_topology *topology, const char *wanted)
+{
+    char text[4096], cut[20];
+    size_t bytes = weir_topology_describe(topology, text, sizeof text);
+    assert_string_equal(text, wanted);
+    assert_int_equal(bytes, strlen(wanted));
+    assert_int_equal(weir_topology_describe(topology, cut, sizeof cut), bytes);
+    assert_int_equal(strlen(cut), sizeof cut - 1);
+    assert_int_equal(weir_topology_describe(topology, NULL, 0), bytes);
+}
+
+static void the_description_is_kafka_streams_own(void **state)
+{
+    static const char *const data[] = {"data"}, *const scoring[] = {"scoring"},
+                            *const other[] = {"other"};
+    struct weir_global_store store = {.name = "models",
+                                      .source = "models-source",
+                                      .topic = "models",
+                                      .processor = "models-update",
+                                      .update = no_update};
+    struct weir_topology *topology;
+    (void)state;
+    assert_int_equal(weir_topology_new(&topology), WEIR_OK);
+    assert_int_equal(weir_topology_add_source(topology, "data", "mdata", NULL, NULL, NULL),
+                     WEIR_OK);
+    assert_int_equal(weir_topology_add_processor(topology, "scoring", batch_ops(), NULL, data, 1,
+                                                 NULL),
+                     WEIR_OK);
+    assert_int_equal(weir_topology_add_sink(topology, "scores", "scores", scoring, 1, NULL),
+                     WEIR_OK);
+    assert_int_equal(weir_topology_add_global_store(topology, &store, NULL), WEIR_OK);
+    assert_told(topology, "Topologies:\n"
+                          "   Sub-topology: 0\n"
+                          "    Source: data (topics: [mdata])\n"
+                          "      --> scoring\n"
+                          "    Processor: scoring (stores: [])\n"
+                          "      --> scores\n"
+                          "      <-- data\n"
+                          "    Sink: scores (topic: scores)\n"
+                          "      <-- scoring\n"
+                          "\n"
+                          "  Sub-topology: 1 for global store (will not generate tasks)\n"
+                          "    Source: models-source (topics: [models])\n"
+                          "      --> models-update\n"
+                          "    Processor: models-update (stores: [models])\n"
+                          "      --> none\n"
+                          "      <-- models-source\n");
+    /* numbers go by the sources' names */
+    assert_int_equal(weir_topology_add_source(topology, "other", "other", NULL, NULL, NULL),
+                     WEIR_OK);
+    assert_int_equal(weir_topology_add_sink(topology, "end", "end", other, 1, NULL), WEIR_OK);
+    char text[4096];
+    weir_topology_describe(topology, text, sizeof text);
+    assert_non_null(strstr(text, "\n  Sub-topology: 2\n    Source: other (topics: [other])\n"
+                                 "      --> end\n    Sink: end (topic: end)\n      <-- other\n\n"));
+    weir_topology_free(topology);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(faults_are_named_when_they_are_made),
         cmocka_unit_test(a_topology_without_a_source_is_refused),
+        cmocka_unit_test(the_description_is_kafka_streams_own),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
