@@ -3,13 +3,17 @@
 
 usage: scripts/samples/wine.py [DIR]        (samples/wine below this tree when nothing is said)
 
-Needs Debian's python3-numpy and python3-sklearn. The same packages give the same bytes each time.
+Needs Debian's python3-numpy and python3-sklearn. The same packages give the same models each time,
+on any processor and with any number of cores: what depends on the order of sums is rounded to
+DIGITS before it is written, and the scores are those of the rounded model. The scores themselves
+may differ in their last digits.
 
-The records are drawn, not measured. Their means, standard deviations and limits are those that were
-published for the red wines of P. Cortez et al., "Modeling wine preferences by data mining from
-physicochemical properties", Decision Support Systems 47 (2009), table 1 and the data set's own summary;
-the few correlations are rounded from the same publication. The quality is a noisy function of the
-features made up here, so that models have something to learn.
+The records are drawn, not measured. The limits and means are those of the red wines of P. Cortez
+et al., "Modeling wine preferences by data mining from physicochemical properties", Decision Support
+Systems 47 (2009), table 1, with the digits that public summaries of the same data set (UCI Wine
+Quality) add; the standard deviations come from such summaries too, and the few correlations are
+the figures commonly quoted for the set, rounded. The quality is a noisy function of the features
+made up here, so that models have something to learn.
 """
 import os
 import sys
@@ -24,6 +28,7 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 SEED = 20090601
 ROWS = 1600
+DIGITS = 7  # of what training by sums gives; far above the noise, far below what matters
 
 # name, mean, standard deviation, least, most, decimals
 FEATURES = [
@@ -77,6 +82,12 @@ def draw_records():
              + 0.15 * (standard[:, 10] > 1) * standard[:, 9] + 0.45 * random.standard_normal(ROWS))
     quality = numpy.clip(numpy.round(taste), 3, 8).astype(int)
     return records, quality
+
+
+def rounded(values):
+    """To DIGITS significant digits: the same on every processor."""
+    flat = [float("%.*g" % (DIGITS, value)) for value in numpy.ravel(values)]
+    return numpy.array(flat).reshape(numpy.shape(values))
 
 
 # ---- PMML ----------------------------------------------------------------------------------------
@@ -155,8 +166,8 @@ VALUES = []  # by feature: the distinct values of all records, sorted
 
 
 def double_threshold(feature, threshold):
-    """scikit-learn compares float32 features with a float64 threshold. This one decides the same for
-    the doubles of our records: the middle between the two that it parts."""
+    """scikit-learn compares float32 features with a float64 threshold. This one decides the same
+    for the doubles of our records: the middle between the two that it parts."""
     values = VALUES[feature]
     rounded = values.astype(numpy.float32).astype(float)
     below, above = values[rounded <= threshold], values[rounded > threshold]
@@ -369,6 +380,26 @@ def graph_scores(layers, records):
     return values
 
 
+# ---- training ------------------------------------------------------------------------------------
+
+def fit_line(records, target):
+    line = LinearRegression().fit(records, target)
+    line.coef_, line.intercept_ = rounded(line.coef_), float(rounded(line.intercept_))
+    return line
+
+
+def fit_net(hidden, activation, inputs, labels):
+    """All records in each step: a quasi-Newton method would blow the noise of the sums up until the
+    weights have no digit in common on two processors."""
+    net = MLPClassifier(hidden, activation, solver="adam", batch_size=ROWS, learning_rate_init=0.02,
+                        max_iter=600, tol=0, n_iter_no_change=600, alpha=0.01, shuffle=False,
+                        random_state=1)
+    net.fit(inputs, labels)
+    net.coefs_ = [rounded(layer) for layer in net.coefs_]
+    net.intercepts_ = [rounded(layer) for layer in net.intercepts_]
+    return net
+
+
 # ---- files ---------------------------------------------------------------------------------------
 
 def write(directory, name, content):
@@ -419,31 +450,27 @@ def main():
     write(directory, "models/wine-forest.pmml", forest_document(forest, classes))
     write_classes(directory, "wine-forest", classes, forest.predict_proba(records))
 
-    line = LinearRegression().fit(records, quality)
+    line = fit_line(records, quality)
     write(directory, "models/wine-linear.pmml", linear_document(line))
     write_expected(directory, "wine-linear", ["quality"],
                    [[value] for value in line.predict(records)])
 
-    line = LinearRegression().fit(records, numpy.log(quality))
+    line = fit_line(records, numpy.log(quality))
     write(directory, "models/wine-glm.pmml", glm_document(line))
     write_expected(directory, "wine-glm", ["quality"],
                    [[value] for value in numpy.exp(line.predict(records))])
 
-    mean, deviation = numpy.round(records.mean(0), 6), numpy.round(records.std(0), 6)
-    net = MLPClassifier((10,), "logistic", solver="lbfgs", max_iter=200, alpha=0.1, random_state=1)
-    net.fit((records - mean) / deviation, labels)
+    mean, deviation = rounded(records.mean(0)), rounded(records.std(0))
+    net = fit_net((10,), "logistic", (records - mean) / deviation, labels)
     write(directory, "models/wine-net.pmml", net_document(net, mean, deviation, classes))
     write_classes(directory, "wine-net", classes, net.predict_proba((records - mean) / deviation))
 
-    # The graph takes raw features: the scaling goes into the first layer's weights. It only divides,
-    # for to subtract the mean as well would cancel most digits of a float32.
+    # The graph takes raw features: the scaling goes into the first layer's weights. It only
+    # divides, for to subtract the mean as well would cancel most digits of a float32.
     most = numpy.array([feature[4] for feature in FEATURES])
-    net = MLPClassifier((12, 8), "relu", solver="lbfgs", max_iter=200, alpha=1.0, random_state=2)
-    net.fit(records / most, labels)
-    weights = [layer.copy() for layer in net.coefs_]
-    biases = [layer.copy() for layer in net.intercepts_]
-    weights[0] = weights[0] / most[:, None]
-    layers = list(zip(weights, biases, ["Relu", "Relu", "Softmax"]))
+    net = fit_net((12, 8), "relu", records / most, labels)
+    weights = [rounded(net.coefs_[0] / most[:, None])] + net.coefs_[1:]
+    layers = list(zip(weights, net.intercepts_, ["Relu", "Relu", "Softmax"]))
     write(directory, "models/wine-graph.pb", graph_bytes(layers))
     scores = graph_scores(layers, records)
     write_expected(directory, "wine-graph",
