@@ -42,7 +42,8 @@ static enum weir_err check_topic(const char *name, struct weir_error *error)
     if (bytes > WEIR_KAFKA_TOPIC_BYTES_MAX)
         return weir_error_set(error, WEIR_INVALID, -1, "the topic name %.40s... has %zu bytes, %d "
                               "at most", name, bytes, WEIR_KAFKA_TOPIC_BYTES_MAX);
-    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                  "0123456789._-";
     if (strspn(name, allowed) != bytes || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
         return weir_error_set(error, WEIR_INVALID, -1,
                               "the topic name %s has other characters than letters, digits, '.', "

@@ -140,6 +140,9 @@ enum weir_err rd_client_open(struct rd_client *client, struct rd_cluster *cluste
     atomic_init(&client->steady, true); /* until told otherwise */
     pthread_mutex_init(&client->mutex, NULL);
     rd_kafka_conf_set_opaque(conf, client);
+#ifdef __SANITIZE_THREAD__
+    rd_threads_known();
+#endif
     char text[256];
     client->rk = rd_kafka_new(type, conf, text, sizeof(text));
     if (client->rk == NULL) {
@@ -244,8 +247,8 @@ static enum weir_err cluster_fill(struct rd_cluster *cluster,
     return err;
 }
 
-enum weir_err weir_kafka_new(const struct weir_kafka_options *options, struct weir_kafka **kafka_out,
-                             struct weir_error *error)
+enum weir_err weir_kafka_new(const struct weir_kafka_options *options,
+                             struct weir_kafka **kafka_out, struct weir_error *error)
 {
     if (options->bootstrap_servers == NULL || options->bootstrap_servers[0] == '\0')
         return weir_error_set(error, WEIR_INVALID, -1,

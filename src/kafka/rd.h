@@ -1,5 +1,5 @@
 /*
- * kafka/rd.h - what the parts on librdkafka share: settings, errors, logs, waiting, partition queues.
+ * kafka/rd.h - what the parts on librdkafka share: settings, errors, logs, partition queues.
  *
  *      rd_cluster -- settings, one shared client for administration
  *      rd_client  -- inside each producer, consumer and table: its rd_kafka_t, its last trouble
@@ -76,6 +76,11 @@ WEIR_MUST_USE enum weir_err rd_client_open(struct rd_client *client, struct rd_c
 void rd_client_close(struct rd_client *client, int flags);
 /* From now on the client does not touch its cluster, which may be freed before rd_client_close. */
 void rd_client_abandon(struct rd_client *client);
+
+#ifdef __SANITIZE_THREAD__
+/* Does nothing, but brings rd_threads.c into the program. */
+void rd_threads_known(void);
+#endif
 
 /* ---- rd_error.c ---- */
 

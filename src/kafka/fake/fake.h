@@ -12,9 +12,10 @@
  *
  * Time: things fall due by the clock (delivery_delay_ms, rebalance_ms) and are looked at in every
  * call. With a virtual clock nothing ever waits, whatever timeout_ms says: poll says AGAIN, flush,
- * commit and the like TIMEOUT at once; advance the clock and call again. With `threads` (always with
- * the real clock) they wait in real time, up to timeout_ms, for something to happen, which includes
- * weir_kafka_fake_tick after an advance.
+ * commit and the like TIMEOUT at once; advance the clock and call again. With `threads` (always
+ * with the real clock) they wait in real time, up to timeout_ms, for something to happen, which
+ * includes weir_kafka_fake_tick after an advance.
+ * Static membership is taken for dynamic.
  *
  * A group: members join in their first poll. A rebalance begins when a member joins or leaves, a
  * topic of its subscription appears or grows, or a test asks; it ends rebalance_ms later, and each

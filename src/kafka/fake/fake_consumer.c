@@ -203,7 +203,8 @@ static enum weir_err serve(struct fake_consumer *consumer, struct weir_error *er
     if (!consumer->joined && !fake->away) {
         enum weir_err err = fake_group_join(fake, consumer->group, consumer);
         if (err != WEIR_OK)
-            return weir_error_set(error, err, -1, "group %s can't be joined", consumer->group->name);
+            return weir_error_set(error, err, -1, "group %s can't be joined",
+                                  consumer->group->name);
         consumer->joined = true;
     }
     fake_advance(fake);

@@ -196,7 +196,7 @@ enum weir_err fake_take(struct fake *fake, struct weir_batch_pool *pool,
                         const struct fake_topic *topic, int32_t partition, int64_t end,
                         uint32_t count_max, int64_t *position, struct weir_kafka_batch *batch);
 
-/* ---- fake_producer.c, fake_consumer.c, fake_table.c: members of the table, see kafka/ops.h ---- */
+/* ---- fake_producer.c, fake_consumer.c, fake_table.c: members of the table in kafka/ops.h ---- */
 
 enum weir_err fake_producer_new(struct weir_kafka *kafka,
                                 const struct weir_kafka_producer_options *options,

@@ -50,7 +50,7 @@ static int64_t start_of(const struct fake_table *table, const struct fake_partit
     return table->offset;
 }
 
-/* Takes over partitions that are new. Those there when the topic was first looked for have an end. */
+/* Takes over partitions that are new. Those there at the first look have an end. */
 static enum weir_err table_refresh(struct fake_table *table)
 {
     struct fake_topic *topic = fake_topic_find(table->fake, table->topic);
