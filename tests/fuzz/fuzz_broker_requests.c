@@ -4,6 +4,7 @@
  * emptied, so that the next one finds it as it was. The sizes in front of the requests are put
  * right, lest most inputs are nothing but a wrong size: [length u8][api key, version, body] ...
  */
+#include <errno.h>
 #include <netinet/in.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -13,7 +14,7 @@
 
 #include "broker/group.h"
 
-enum { REQUEST_BYTES_MAX = 255, ROUNDS = 32 };
+enum { REQUEST_BYTES_MAX = 255, ROUNDS = 32, FOLDERS = 100 };
 
 static struct weir_clock_virtual virtual_clock;
 
@@ -24,20 +25,33 @@ static int no_sync(void *opaque, int fd)
     return 0;
 }
 
+/* A topic of many partitions is no finding, but slow: the disk is full after some folders. */
+static unsigned folders_left;
+
+static int make_folder(void *opaque, const char *path, mode_t mode)
+{
+    if (folders_left == 0)
+        return -ENOSPC;
+    folders_left--;
+    return weir_disk_real()->mkdir(opaque, path, mode);
+}
+
 static struct weir_broker *broker_of_this_process(void)
 {
     static struct weir_broker *broker;
     static struct weir_disk disk;
-    static char directory[] = "/tmp/weir-fuzz-XXXXXX";
+    static char in_memory[] = "/dev/shm/weir-fuzz-XXXXXX", on_disk[] = "/tmp/weir-fuzz-XXXXXX";
     struct weir_broker_options options;
     if (broker)
         return broker;
     disk = *weir_disk_real();
     disk.fsync = disk.fdatasync = no_sync;
+    disk.mkdir = make_folder;
     weir_clock_virtual_init(&virtual_clock, 1700000000000);
     weir_broker_options_default(&options);
     options.listen = "127.0.0.1:0";
-    options.data_dir = mkdtemp(directory);
+    options.data_dir = access("/dev/shm", W_OK) == 0 ? mkdtemp(in_memory) : mkdtemp(on_disk);
+    folders_left = FOLDERS;
     if (!options.data_dir ||
         broker_open(&options, &disk, &virtual_clock.clock, &broker, NULL) != WEIR_OK)
         abort();
@@ -94,13 +108,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct linger at_once = {1, 0}; /* a reset: no ports are used up by waiting */
     address.sin_port = htons(broker->listen.port);
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address) != 0)
+    if (fd < 0)
         abort();
+    while (connect(fd, (struct sockaddr *)&address, sizeof address) != 0 && errno != EISCONN)
+        if (errno != EINTR && errno != EALREADY) /* the fuzzer's alarm */
+            abort();
     setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    folders_left = FOLDERS;
     send_requests(broker, fd, data, size);
     close(fd);
     weir_clock_virtual_advance_ms(&virtual_clock, 60000);
     run(broker);
+    if (broker->connections || broker->memory_used)
+        abort(); /* nothing of a client stays */
     empty(broker);
     return 0;
 }
