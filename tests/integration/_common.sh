@@ -39,6 +39,7 @@ wait_for() {
 
 # Starts a broker on a free port; sets broker_address and broker_pid.
 start_broker() {
+    : >"$work/broker.log" # what an earlier broker said there must not be taken for this one's
     "$weir" broker --listen "${1:-127.0.0.1:0}" --data-dir "$work/broker" \
         >"$work/broker.log" 2>"$work/broker.err" &
     broker_pid=$!
