@@ -52,8 +52,8 @@ static void need(bool ok, const char *what, const struct weir_error *error)
 
 static void make_topic(struct bench *bench, const char *name)
 {
-    const struct weir_kafka_topic topic = {.name = name, .partitions = bench->partitions,
-                                           .replication = -1};
+    const struct weir_kafka_topic topic = {
+        .name = name, .partitions = bench->partitions, .replication = -1};
     struct weir_error error = {0};
     need(weir_kafka_topics_create(bench->kafka, &topic, 1, 10000, NULL, &error) == WEIR_OK, name,
          &error);
@@ -70,7 +70,8 @@ static void fill(struct bench *bench, const char *topic)
     char value[VALUE_BYTES];
     memset(value, 'x', sizeof(value));
     for (uint32_t i = 0; i < bench->records;) {
-        struct weir_kafka_record record = {.topic = topic, .timestamp_ms = -1,
+        struct weir_kafka_record record = {.topic = topic,
+                                           .timestamp_ms = -1,
                                            .partition = (int32_t)i % bench->partitions,
                                            .value = weir_slice(value, sizeof(value))};
         enum weir_err err = weir_kafka_produce(producer, &record, &error);
@@ -228,8 +229,7 @@ static struct result measure(struct bench *bench, bool bare, uint32_t run)
     double cpu = cpu_seconds();
     (bare ? bare_pass : weir_pass)(bench, "from", to, group);
     double seconds = (double)(weir_clock_now_ns(NULL) - start_ns) / 1e9;
-    return (struct result){bench->records / seconds,
-                           (cpu_seconds() - cpu) * 1e6 / bench->records};
+    return (struct result){bench->records / seconds, (cpu_seconds() - cpu) * 1e6 / bench->records};
 }
 
 static int compare(const void *a, const void *b)
@@ -252,7 +252,8 @@ int main(int argc, char **argv)
                           .repeats = argc > 2 ? (uint32_t)strtoul(argv[2], NULL, 10) : 5,
                           .partitions = argc > 3 ? (int32_t)strtol(argv[3], NULL, 10) : 8};
     need(bench.records > 0 && bench.repeats > 0 && bench.repeats <= REPEATS_MAX &&
-             bench.partitions > 0, "usage: bench_kafka [records] [repeats] [partitions]", NULL);
+             bench.partitions > 0,
+         "usage: bench_kafka [records] [repeats] [partitions]", NULL);
     char directory[] = "/tmp/weir-bench-XXXXXX";
     need(mkdtemp(directory) != NULL, "mkdtemp", NULL);
     struct weir_broker_options broker_options;

@@ -45,9 +45,9 @@ struct weir_kafka_property {
 };
 
 struct weir_kafka_options {
-    const char *bootstrap_servers;                 /* "host:port,..."; required */
-    const char *client_id;                         /* [weir] */
-    const struct weir_kafka_property *properties;  /* pass-through, wins over our defaults */
+    const char *bootstrap_servers;                /* "host:port,..."; required */
+    const char *client_id;                        /* [weir] */
+    const struct weir_kafka_property *properties; /* pass-through, wins over our defaults */
     uint32_t property_count;
     struct weir_log log;
 };
@@ -55,8 +55,7 @@ void weir_kafka_options_default(struct weir_kafka_options *options);
 
 /* Checks the settings; does not connect. Options are copied. Errors: INVALID, NOMEM. */
 WEIR_MUST_USE enum weir_err weir_kafka_new(const struct weir_kafka_options *options,
-                                           struct weir_kafka **kafka_out,
-                                           struct weir_error *error);
+                                           struct weir_kafka **kafka_out, struct weir_error *error);
 void weir_kafka_free(struct weir_kafka *kafka); /* NULL is allowed; all its clients are closed */
 
 /* ---- records --------------------------------------------------------------------------------- */
@@ -99,10 +98,10 @@ typedef void weir_kafka_delivered(void *opaque, void *record_opaque, int32_t par
                                   int64_t offset, const struct weir_error *error);
 
 struct weir_kafka_producer_options {
-    int32_t linger_ms;            /* how long a batch waits for more [5]; 0 = lowest latency */
-    int32_t delivery_timeout_ms;  /* a record not taken by then is reported as TIMEOUT [120000] */
-    size_t queue_bytes;           /* what may wait for the broker [64 MiB] */
-    const char *compression;      /* none, gzip, snappy, lz4, zstd [none] */
+    int32_t linger_ms;           /* how long a batch waits for more [5]; 0 = lowest latency */
+    int32_t delivery_timeout_ms; /* a record not taken by then is reported as TIMEOUT [120000] */
+    size_t queue_bytes;          /* what may wait for the broker [64 MiB] */
+    const char *compression;     /* none, gzip, snappy, lz4, zstd [none] */
     weir_kafka_delivered *delivered; /* may be NULL */
     void *opaque;
 };
@@ -110,7 +109,7 @@ void weir_kafka_producer_options_default(struct weir_kafka_producer_options *opt
 
 struct weir_kafka_record {
     const char *topic;
-    int32_t partition; /* -1 = by key: murmur2_random, as Java does */
+    int32_t partition;    /* -1 = by key: murmur2_random, as Java does */
     int64_t timestamp_ms; /* -1 = now */
     struct weir_slice key, value;
     const struct weir_header *headers;
@@ -132,12 +131,10 @@ WEIR_MUST_USE enum weir_err weir_kafka_produce(struct weir_kafka_producer *produ
  * are the rows', partition as above, opaque is given back for each. *accepted_out = rows taken;
  * fewer than asked only with a failure, which is that of the first row not taken.
  */
-WEIR_MUST_USE enum weir_err weir_kafka_produce_rows(struct weir_kafka_producer *producer,
-                                                    const char *topic, int32_t partition,
-                                                    const struct weir_rows *rows, uint32_t first,
-                                                    uint32_t end, void *opaque,
-                                                    uint32_t *accepted_out,
-                                                    struct weir_error *error);
+WEIR_MUST_USE enum weir_err
+weir_kafka_produce_rows(struct weir_kafka_producer *producer, const char *topic, int32_t partition,
+                        const struct weir_rows *rows, uint32_t first, uint32_t end, void *opaque,
+                        uint32_t *accepted_out, struct weir_error *error);
 /* Serves delivery reports for up to timeout_ms (0 = those at hand). Returns how many. */
 uint32_t weir_kafka_producer_poll(struct weir_kafka_producer *producer, int32_t timeout_ms);
 /* Waits until every record has its report, up to timeout_ms: OK or TIMEOUT. */
@@ -179,9 +176,9 @@ struct weir_kafka_consumer_options {
     const char *group_instance_id; /* static membership; NULL = none */
     const char *const *topics;     /* names; required */
     uint32_t topic_count;
-    bool from_end;                 /* where a partition without a commit begins [the beginning] */
-    size_t queue_bytes;            /* what its fetch queues may hold together [64 MiB] */
-    uint32_t partitions_expected;  /* among how many partitions that is shared out [16] */
+    bool from_end;                /* where a partition without a commit begins [the beginning] */
+    size_t queue_bytes;           /* what its fetch queues may hold together [64 MiB] */
+    uint32_t partitions_expected; /* among how many partitions that is shared out [16] */
     struct weir_kafka_rebalance rebalance;
 };
 void weir_kafka_consumer_options_default(struct weir_kafka_consumer_options *options);
@@ -229,8 +226,8 @@ struct weir_kafka_table;
 
 struct weir_kafka_table_options {
     const char *topic;
-    int64_t offset;    /* where to begin: WEIR_KAFKA_BEGINNING, _END or an offset [BEGINNING] */
-    int32_t partition; /* -1 = all [-1] */
+    int64_t offset;     /* where to begin: WEIR_KAFKA_BEGINNING, _END or an offset [BEGINNING] */
+    int32_t partition;  /* -1 = all [-1] */
     size_t queue_bytes; /* what may be fetched ahead [16 MiB] */
 };
 void weir_kafka_table_options_default(struct weir_kafka_table_options *options);
@@ -259,8 +256,8 @@ void weir_kafka_table_close(struct weir_kafka_table *table); /* NULL is allowed 
 
 struct weir_kafka_topic {
     const char *name;
-    int32_t partitions;     /* create: wanted, [1] */
-    int32_t replication;    /* create: [-1: the broker's default] */
+    int32_t partitions;  /* create: wanted, [1] */
+    int32_t replication; /* create: [-1: the broker's default] */
     const struct weir_kafka_property *config;
     uint32_t config_count;
 };
@@ -280,10 +277,10 @@ WEIR_MUST_USE enum weir_err weir_kafka_offsets(struct weir_kafka *kafka, const c
                                                int64_t *first_out, int64_t *next_out,
                                                struct weir_error *error);
 /* Names of all topics, sorted, calling `each` for every one. */
-WEIR_MUST_USE enum weir_err
-weir_kafka_topics_list(struct weir_kafka *kafka, int32_t timeout_ms,
-                       void (*each)(void *opaque, const char *name, int32_t partitions),
-                       void *opaque, struct weir_error *error);
+WEIR_MUST_USE enum weir_err weir_kafka_topics_list(struct weir_kafka *kafka, int32_t timeout_ms,
+                                                   void (*each)(void *opaque, const char *name,
+                                                                int32_t partitions),
+                                                   void *opaque, struct weir_error *error);
 
 #ifdef __cplusplus
 }

@@ -78,12 +78,12 @@ struct weir_model_info {
     const char *algorithm; /* "TreeModel", "MiningModel", "NeuralNetwork", "GraphDef" ... */
     const char *target;    /* name of the target field, "result" for a graph; "" if there is none */
     uint32_t input_count, output_count, class_count;
-    const struct weir_model_input *inputs;      /* [input_count], in document order */
-    const struct weir_field *outputs;           /* [output_count]: target first, then each Output
+    const struct weir_model_input *inputs; /* [input_count], in document order */
+    const struct weir_field *outputs;      /* [output_count]: target first, then each Output
                                                    field; without any, probability(<value>) of each
                                                    class; graph: result, p0, p1 ... */
-    const struct weir_slice *classes;           /* [class_count], in the target's Value order */
-    size_t bytes;                               /* memory the compiled model holds */
+    const struct weir_slice *classes;      /* [class_count], in the target's Value order */
+    size_t bytes;                          /* memory the compiled model holds */
 };
 
 /* Borrowed for the model's life. */

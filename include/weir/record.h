@@ -31,13 +31,13 @@ extern "C" {
 /* ---- limits ---------------------------------------------------------------------------------- */
 
 enum {
-    WEIR_FIELDS_MAX = 4096,          /* fields of a schema */
-    WEIR_NAME_BYTES_MAX = 255,       /* a field's or schema's name */
-    WEIR_BLOCK_ROWS_MAX = 65536,     /* rows of a block */
-    WEIR_DICTIONARY_MAX = 1 << 17,   /* distinct strings of a dictionary */
+    WEIR_FIELDS_MAX = 4096,               /* fields of a schema */
+    WEIR_NAME_BYTES_MAX = 255,            /* a field's or schema's name */
+    WEIR_BLOCK_ROWS_MAX = 65536,          /* rows of a block */
+    WEIR_DICTIONARY_MAX = 1 << 17,        /* distinct strings of a dictionary */
     WEIR_DICTIONARY_BYTES_MAX = 32 << 20, /* all its strings together */
-    WEIR_STRING_BYTES_MAX = 64 << 10, /* one string */
-    WEIR_RECORD_BYTES_MAX = 1 << 20, /* a data record's value */
+    WEIR_STRING_BYTES_MAX = 64 << 10,     /* one string */
+    WEIR_RECORD_BYTES_MAX = 1 << 20,      /* a data record's value */
 };
 
 /* ---- schema ---------------------------------------------------------------------------------- */
@@ -105,9 +105,9 @@ struct weir_rows {
     int32_t partition;
     int64_t received_ns; /* when the client handed them out, monotonic clock; 0 = unknown */
     const struct weir_slice *key;
-    const struct weir_slice *value;      /* the undecoded record */
-    const int64_t *timestamp_ms;         /* -1 = none */
-    const int64_t *offset;               /* CSV: row number from 0 */
+    const struct weir_slice *value; /* the undecoded record */
+    const int64_t *timestamp_ms;    /* -1 = none */
+    const int64_t *offset;          /* CSV: row number from 0 */
     const struct weir_header *const *headers;
     const uint32_t *header_count;
 };
@@ -131,7 +131,7 @@ struct weir_column {
  * Cells are padded: capacity is a multiple of 64 and columns are aligned to 64 bytes.
  */
 struct weir_block {
-    struct weir_schema *schema; /* shared; NULL = no columns */
+    struct weir_schema *schema;  /* shared; NULL = no columns */
     struct weir_column *columns; /* [field_count] */
     struct weir_rows rows_meta;
     uint32_t rows;     /* in use */
@@ -203,7 +203,7 @@ struct weir_decoder;
 WEIR_MUST_USE enum weir_err weir_decoder_protobuf_new(struct weir_schema *schema,
                                                       struct weir_decoder **decoder_out,
                                                       struct weir_error *error);
-void weir_decoder_free(struct weir_decoder *decoder); /* NULL is allowed */
+void weir_decoder_free(struct weir_decoder *decoder);                        /* NULL is allowed */
 struct weir_schema *weir_decoder_schema(const struct weir_decoder *decoder); /* borrowed */
 /*
  * Decodes every row of the block (made with the decoder's schema and prepared; rows_meta.value
@@ -239,8 +239,8 @@ struct weir_descriptor {
 
 /* Slices borrow from bytes. Errors: PARSE, TRUNCATED with the byte's position. */
 WEIR_MUST_USE enum weir_err weir_descriptor_decode(struct weir_slice bytes,
-                                                         struct weir_descriptor *out,
-                                                         struct weir_error *error);
+                                                   struct weir_descriptor *out,
+                                                   struct weir_error *error);
 /* Bytes that encode will write. */
 size_t weir_descriptor_bytes(const struct weir_descriptor *descriptor);
 /* buffer holds at least weir_descriptor_bytes. Returns bytes written. */
@@ -251,20 +251,20 @@ enum weir_result_kind { WEIR_RESULT_NUMBER, WEIR_RESULT_LABEL, WEIR_RESULT_ERROR
 
 struct weir_result {
     enum weir_result_kind kind;
-    double number;                    /* 2 */
-    struct weir_slice label;          /* 3 */
-    enum weir_err error;              /* 4.code, as the name of the code */
-    struct weir_slice error_message;  /* 4.message */
-    struct weir_slice data_type;      /* 5 */
-    struct weir_slice model;          /* 6 */
-    struct weir_slice digest;         /* 7: 32 bytes, or null without a model */
-    struct weir_slice version;        /* 14: only if the publisher gave one, else null */
-    int32_t model_partition;          /* 8.partition */
-    int64_t model_offset;             /* 8.offset; -1 = no model */
-    struct weir_slice source_topic;   /* 9 */
-    int32_t source_partition;         /* 10 */
-    int64_t source_offset;            /* 11 */
-    int64_t queue_ns, score_ns;       /* 12, 13 */
+    double number;                   /* 2 */
+    struct weir_slice label;         /* 3 */
+    enum weir_err error;             /* 4.code, as the name of the code */
+    struct weir_slice error_message; /* 4.message */
+    struct weir_slice data_type;     /* 5 */
+    struct weir_slice model;         /* 6 */
+    struct weir_slice digest;        /* 7: 32 bytes, or null without a model */
+    struct weir_slice version;       /* 14: only if the publisher gave one, else null */
+    int32_t model_partition;         /* 8.partition */
+    int64_t model_offset;            /* 8.offset; -1 = no model */
+    struct weir_slice source_topic;  /* 9 */
+    int32_t source_partition;        /* 10 */
+    int64_t source_offset;           /* 11 */
+    int64_t queue_ns, score_ns;      /* 12, 13 */
 };
 
 enum { WEIR_RESULT_BYTES_MAX = 4096 };
@@ -273,8 +273,9 @@ enum { WEIR_RESULT_BYTES_MAX = 4096 };
 size_t weir_result_encode(const struct weir_result *result, void *buffer, size_t capacity);
 /*
  * For many results that differ only in value, source_offset and queue_ns: `common` encodes the rest
- * once, `row` puts one result together from it. Together they give what weir_result_encode gives but
- * for the order of fields. Capacity as above; at most `common` + WEIR_RESULT_ROW_BYTES_MAX a row.
+ * once, `row` puts one result together from it. Together they give what weir_result_encode gives
+ * but for the order of fields. Capacity as above; at most `common` + WEIR_RESULT_ROW_BYTES_MAX a
+ * row.
  */
 enum { WEIR_RESULT_ROW_BYTES_MAX = 1280 };
 size_t weir_result_encode_common(const struct weir_result *result, void *buffer, size_t capacity);
@@ -287,10 +288,10 @@ WEIR_MUST_USE enum weir_err weir_result_decode(struct weir_slice bytes, struct w
 /* ---- CSV ------------------------------------------------------------------------------------- */
 
 struct weir_csv_options {
-    char delimiter;               /* 0 = ',' */
-    const char *const *names;     /* of the fields, without a header row; NULL = it has one */
+    char delimiter;           /* 0 = ',' */
+    const char *const *names; /* of the fields, without a header row; NULL = it has one */
     uint32_t name_count;
-    const char *const *missing;   /* further cells that mean missing; an empty cell always does */
+    const char *const *missing; /* further cells that mean missing; an empty cell always does */
     uint32_t missing_count;
 };
 
@@ -310,7 +311,7 @@ WEIR_MUST_USE enum weir_err weir_csv_read(struct weir_csv_reader *reader, struct
                                           struct weir_error *error);
 /* Line of the file (from 1) where row `row` of the last block begins. */
 int64_t weir_csv_line(const struct weir_csv_reader *reader, uint32_t row);
-uint64_t weir_csv_bytes_read(const struct weir_csv_reader *reader); /* for progress */
+uint64_t weir_csv_bytes_read(const struct weir_csv_reader *reader);  /* for progress */
 uint64_t weir_csv_bytes_total(const struct weir_csv_reader *reader); /* 0 = unknown (a pipe) */
 void weir_csv_close(struct weir_csv_reader *reader);
 

@@ -129,12 +129,10 @@ int64_t weir_context_wall_ms(const struct weir_context *context);
 
 enum weir_punctuation { WEIR_STREAM_TIME, WEIR_WALL_CLOCK_TIME };
 /* Calls fn every interval_ms of the given time, between blocks. From init only. */
-WEIR_MUST_USE enum weir_err weir_context_schedule(struct weir_context *context,
-                                                  enum weir_punctuation kind, int64_t interval_ms,
-                                                  enum weir_err (*fn)(void *self,
-                                                                      struct weir_context *context,
-                                                                      int64_t time_ms,
-                                                                      struct weir_error *error));
+WEIR_MUST_USE enum weir_err
+weir_context_schedule(struct weir_context *context, enum weir_punctuation kind, int64_t interval_ms,
+                      enum weir_err (*fn)(void *self, struct weir_context *context, int64_t time_ms,
+                                          struct weir_error *error));
 
 /* ---- topology -------------------------------------------------------------------------------- */
 
@@ -154,12 +152,9 @@ WEIR_MUST_USE enum weir_err weir_topology_add_source(struct weir_topology *topol
                                                      weir_decoder_factory *decoder, void *config,
                                                      struct weir_error *error);
 /* ops are shared for the topology's life; config is borrowed as long. */
-WEIR_MUST_USE enum weir_err weir_topology_add_processor(struct weir_topology *topology,
-                                                        const char *name,
-                                                        const struct weir_processor_ops *ops,
-                                                        void *config, const char *const *parents,
-                                                        uint32_t parent_count,
-                                                        struct weir_error *error);
+WEIR_MUST_USE enum weir_err weir_topology_add_processor(
+    struct weir_topology *topology, const char *name, const struct weir_processor_ops *ops,
+    void *config, const char *const *parents, uint32_t parent_count, struct weir_error *error);
 /* A sink writes rows_meta (key, value, timestamp, headers) of the blocks it gets to a topic; a row
  * with status other than OK is left out. Partition: the task's own number where the topic has as
  * many partitions as the source, else by key. */

@@ -73,7 +73,7 @@ enum handled {
     HANDLED_ANSWER, /* the answer stands in the writer */
     HANDLED_SILENT, /* no answer is due (produce with acks=0) */
     HANDLED_PARKED, /* broker_connection_park was called; the answer comes later */
-    HANDLED_CLOSE, /* malformed beyond an answer */
+    HANDLED_CLOSE,  /* malformed beyond an answer */
 };
 
 /* A request under way. */

@@ -85,12 +85,12 @@ static enum weir_err open_http(const struct run *run, struct weir_broker *broker
     const struct http_route routes[] = {{"/metrics", metrics_page, broker},
                                         {"/livez", health, broker},
                                         {"/readyz", health, broker}};
-    struct http_options options = {
-        .listen = weir_settings_endpoint(run->settings, "broker.http.listen"),
-        .insecure = weir_settings_bool(run->settings, "insecure"),
-        .routes = routes,
-        .route_count = sizeof routes / sizeof *routes,
-        .log = run->log};
+    struct http_options options = {.listen =
+                                       weir_settings_endpoint(run->settings, "broker.http.listen"),
+                                   .insecure = weir_settings_bool(run->settings, "insecure"),
+                                   .routes = routes,
+                                   .route_count = sizeof routes / sizeof *routes,
+                                   .log = run->log};
     *out = NULL;
     return *options.listen.host ? http_start(&options, out, error) : WEIR_OK;
 }

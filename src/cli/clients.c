@@ -14,9 +14,8 @@ enum weir_err clients_kafka(const struct weir_settings *settings, const char *bo
     for (size_t i = 0; i < count; i++)
         weir_settings_extra(settings, i, &properties[i].name, &properties[i].value);
     weir_kafka_options_default(options);
-    options->bootstrap_servers = bootstrap_servers
-                                     ? bootstrap_servers
-                                     : weir_settings_string(settings, "bootstrap.servers");
+    options->bootstrap_servers =
+        bootstrap_servers ? bootstrap_servers : weir_settings_string(settings, "bootstrap.servers");
     options->client_id = weir_settings_string(settings, "client.id");
     options->properties = properties;
     options->property_count = (uint32_t)count;

@@ -33,12 +33,12 @@ struct run {
 };
 
 struct command {
-    const char *name;      /* "demo" */
+    const char *name; /* "demo" */
     enum command_bit bit;
     const char *arguments; /* "streams [memory]"; NULL = none */
     size_t arguments_min, arguments_max;
-    const char *summary;   /* one line */
-    const char *examples;  /* lines, each indented by two */
+    const char *summary;  /* one line */
+    const char *examples; /* lines, each indented by two */
     int (*run)(const struct run *run);
 };
 

@@ -16,8 +16,8 @@ int config_run(const struct run *run)
     if (weir_settings_bool(run->settings, "config.markdown"))
         err = weir_settings_write_markdown(run->settings, &text);
     else if (show)
-        err = weir_settings_write_values(
-            run->settings, weir_settings_bool(run->settings, "config.origin"), &text);
+        err = weir_settings_write_values(run->settings,
+                                         weir_settings_bool(run->settings, "config.origin"), &text);
     else
         err = weir_buffer_append_text(&text, "the settings are valid\n");
     if (err == WEIR_OK)

@@ -43,10 +43,10 @@ struct demo {
     atomic_bool provided;
     enum weir_err provider_err;
     struct weir_error provider_error;
-    pthread_mutex_t out;  /* of standard output: events come from several threads */
+    pthread_mutex_t out; /* of standard output: events come from several threads */
     bool terminal;
-    bool live;            /* the cursor stands behind a live line */
-    int samples_wanted;   /* until the next swap */
+    bool live;          /* the cursor stands behind a live line */
+    int samples_wanted; /* until the next swap */
     int64_t start_ns, first_score_ns;
     uint64_t last_in;
     int64_t last_line_ns;
@@ -162,8 +162,7 @@ static void wait_for_model(const struct demo *demo)
     const struct timespec moment = {.tv_nsec = 1000000};
     struct provider_totals totals = {0};
     int64_t until_ns = weir_clock_now_ns(NULL) + FIRST_MODEL_MS_MAX * WEIR_NS_PER_MS;
-    while (!totals.models && !atomic_load(&demo->provided) &&
-           weir_clock_now_ns(NULL) < until_ns) {
+    while (!totals.models && !atomic_load(&demo->provided) && weir_clock_now_ns(NULL) < until_ns) {
         nanosleep(&moment, NULL);
         provider_totals(demo->provider, &totals);
     }
@@ -260,8 +259,8 @@ static enum weir_err drain(struct demo *demo, struct weir_error *error)
     do {
         err = server_tick(demo->server, error);
         server_totals(demo->server, &totals);
-    } while (err == WEIR_OK && totals.in < sent.delivered &&
-             weir_clock_now_ns(NULL) < until_ns && (signals_wait(LOOK_EVERY_MS), true));
+    } while (err == WEIR_OK && totals.in < sent.delivered && weir_clock_now_ns(NULL) < until_ns &&
+             (signals_wait(LOOK_EVERY_MS), true));
     enum weir_err stopped = server_stop(demo->server);
     if (err == WEIR_OK && stopped != WEIR_OK)
         err = weir_error_set(error, stopped, -1, "the server could not be drained: %s",
@@ -275,8 +274,8 @@ static enum weir_err count_topic(struct demo *demo, const char *topic, uint64_t 
 {
     int32_t partitions;
     *out = 0;
-    enum weir_err err = weir_kafka_topic_partitions(demo->kafka, topic, OFFSETS_TIMEOUT_MS,
-                                                    &partitions, error);
+    enum weir_err err =
+        weir_kafka_topic_partitions(demo->kafka, topic, OFFSETS_TIMEOUT_MS, &partitions, error);
     for (int32_t i = 0; i < partitions && err == WEIR_OK; i++) {
         int64_t first, next;
         err = weir_kafka_offsets(demo->kafka, topic, i, OFFSETS_TIMEOUT_MS, &first, &next, error);
@@ -329,9 +328,9 @@ static int finish(struct demo *demo, enum weir_err err, struct weir_error *error
     if (err == WEIR_OK)
         err = count_topic(demo, weir_settings_string(settings, "scores.topic"), &in_scores, error);
     if (err == WEIR_OK)
-        err = count_topic(demo,
-                          weir_settings_string(settings, "errors.dead.letter.queue.topic.name"),
-                          &in_dead, error);
+        err =
+            count_topic(demo, weir_settings_string(settings, "errors.dead.letter.queue.topic.name"),
+                        &in_dead, error);
     if (err != WEIR_OK) {
         begin_line(demo);
         return fail(demo->run, error);

@@ -17,9 +17,9 @@ struct embedded;
 
 struct embedded_options {
     const struct weir_settings *settings; /* log.dirs, listeners and the broker's own */
-    bool own_settings;   /* the command has all the broker's settings (weir broker) */
-    bool temporary;      /* without log.dirs: a temporary folder, else the user's */
-    bool any_port;       /* a port that is taken is replaced by a free one */
+    bool own_settings; /* the command has all the broker's settings (weir broker) */
+    bool temporary;    /* without log.dirs: a temporary folder, else the user's */
+    bool any_port;     /* a port that is taken is replaced by a free one */
     bool insecure;
     struct weir_log log;
 };

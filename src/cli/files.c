@@ -155,8 +155,9 @@ enum weir_err files_sample(const char *name, char **path_out, struct weir_error 
         }
         weir_free(path);
     }
-    return weir_error_set(error, WEIR_NOT_FOUND, -1,
-                          "the samples that come with Weir are neither in %s nor in %s; give --data "
-                          "and --models",
-                          places[0], places[1]);
+    return weir_error_set(
+        error, WEIR_NOT_FOUND, -1,
+        "the samples that come with Weir are neither in %s nor in %s; give --data "
+        "and --models",
+        places[0], places[1]);
 }

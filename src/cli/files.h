@@ -23,8 +23,8 @@ struct files_list {
     size_t count;
 };
 
-/* Adds a file, or the *.pmml and *.pb files of a directory, sorted. Errors: as above; NOT_FOUND also
- * for a directory without models. */
+/* Adds a file, or the *.pmml and *.pb files of a directory, sorted. Errors: as above; NOT_FOUND
+ * also for a directory without models. */
 enum weir_err files_add_models(struct files_list *list, const char *path, struct weir_error *error);
 void files_list_release(struct files_list *list);
 

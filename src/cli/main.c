@@ -143,8 +143,8 @@ static int unknown_command(const char *name)
     return EXIT_USAGE;
 }
 
-/* The environment is shared with others, who may have WEIR_... variables of their own: one that is no
- * setting is told and passed over. A wrong value of a setting is an error as anywhere. */
+/* The environment is shared with others, who may have WEIR_... variables of their own: one that is
+ * no setting is told and passed over. A wrong value of a setting is an error as anywhere. */
 static enum weir_err load_environment(struct weir_settings *settings, struct weir_error *error)
 {
     extern char **environ;
@@ -164,15 +164,15 @@ static enum weir_err load_environment(struct weir_settings *settings, struct wei
 static enum weir_err load_settings(struct weir_settings *settings, int argc, char **argv,
                                    bool *help_out, struct weir_error *error)
 {
-    enum weir_err err = weir_settings_load_arguments(settings, argc, (const char *const *)argv,
-                                                     help_out, error);
+    enum weir_err err =
+        weir_settings_load_arguments(settings, argc, (const char *const *)argv, help_out, error);
     if (err != WEIR_OK || *help_out)
         return err;
     err = load_environment(settings, error);
     size_t files = err == WEIR_OK ? weir_settings_list_count(settings, "config.files") : 0;
     for (size_t i = 0; i < files && err == WEIR_OK; i++)
-        err = weir_settings_load_file(
-            settings, weir_settings_list_item(settings, "config.files", i), error);
+        err = weir_settings_load_file(settings,
+                                      weir_settings_list_item(settings, "config.files", i), error);
     return err;
 }
 
@@ -196,13 +196,12 @@ static int run_with_log(struct run *run)
 
 static int run_command(const struct command *command, int argc, char **argv)
 {
-    struct weir_settings_options options = {.table = settings_table,
-                                            .count = settings_table_count,
-                                            .command = command->bit == COMMAND_CONFIG
-                                                           ? 0
-                                                           : (uint32_t)command->bit,
-                                            .command_name = command->name,
-                                            .passes = settings_passes};
+    struct weir_settings_options options = {
+        .table = settings_table,
+        .count = settings_table_count,
+        .command = command->bit == COMMAND_CONFIG ? 0 : (uint32_t)command->bit,
+        .command_name = command->name,
+        .passes = settings_passes};
     struct run run = {.command = command};
     struct weir_settings *settings;
     struct weir_error error = {.code = WEIR_OK};

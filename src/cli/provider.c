@@ -18,8 +18,8 @@ enum {
     ADMIN_TIMEOUT_MS = 10000,
     FLUSH_TIMEOUT_MS = 30000,
     KEYS_TIMEOUT_MS = 10000,
-    IDLE_MS_MAX = 20,     /* how late provider_stop may be noticed */
-    BURST_MAX = 1000,     /* records between two looks at the clock */
+    IDLE_MS_MAX = 20, /* how late provider_stop may be noticed */
+    BURST_MAX = 1000, /* records between two looks at the clock */
     KEYS_MAX = 100000,
 };
 
@@ -67,14 +67,13 @@ static enum weir_err create_topics(const struct provider_options *options, struc
 {
     static const struct weir_kafka_property compacted[] = {{"cleanup.policy", "compact"},
                                                            {"min.compaction.lag.ms", "604800000"}};
-    struct weir_kafka_topic topics[] = {{.name = options->data_topic,
-                                         .partitions = options->data_partitions,
-                                         .replication = -1},
-                                        {.name = options->models_topic,
-                                         .partitions = 1,
-                                         .replication = -1,
-                                         .config = compacted,
-                                         .config_count = WEIR_ARRAY_COUNT(compacted)}};
+    struct weir_kafka_topic topics[] = {
+        {.name = options->data_topic, .partitions = options->data_partitions, .replication = -1},
+        {.name = options->models_topic,
+         .partitions = 1,
+         .replication = -1,
+         .config = compacted,
+         .config_count = WEIR_ARRAY_COUNT(compacted)}};
     return weir_kafka_topics_create(options->kafka, topics, WEIR_ARRAY_COUNT(topics),
                                     ADMIN_TIMEOUT_MS, NULL, error);
 }
@@ -112,8 +111,7 @@ static enum weir_err keep_key(struct provider *provider, const char *key, size_t
     char *copy = weir_strndup(key, bytes);
     if (!copy)
         return WEIR_NOMEM;
-    provider->kept[provider->kept_count++] =
-        (struct kept){copy, (size_t)(slash - key) + 1};
+    provider->kept[provider->kept_count++] = (struct kept){copy, (size_t)(slash - key) + 1};
     return WEIR_OK;
 }
 
@@ -295,8 +293,8 @@ static enum weir_err take_back(struct provider *provider, const char *key, struc
     size_t prefix = (size_t)(strrchr(key, '/') - key) + 1;
     int count = 0;
     for (size_t i = 0; i < provider->kept_count; i++)
-        count += provider->kept[i].prefix == prefix &&
-                 memcmp(provider->kept[i].key, key, prefix) == 0;
+        count +=
+            provider->kept[i].prefix == prefix && memcmp(provider->kept[i].key, key, prefix) == 0;
     for (size_t i = 0; i < provider->kept_count && count > provider->options.keep;) {
         struct kept *kept = &provider->kept[i];
         if (kept->prefix != prefix || memcmp(kept->key, key, prefix) != 0) {
@@ -342,13 +340,12 @@ static enum weir_err send_content(struct provider *provider, const char *path,
     uint8_t *value = weir_alloc(bytes);
     if (!value)
         return weir_error_set(error, WEIR_NOMEM, -1, "%s: no memory to send it", path);
-    struct weir_kafka_record record = {.topic = provider->options.models_topic,
-                                       .partition = -1,
-                                       .timestamp_ms = -1,
-                                       .key = weir_slice(key, strlen(key)),
-                                       .value = weir_slice(value,
-                                                           weir_descriptor_encode(&descriptor,
-                                                                                  value))};
+    struct weir_kafka_record record = {
+        .topic = provider->options.models_topic,
+        .partition = -1,
+        .timestamp_ms = -1,
+        .key = weir_slice(key, strlen(key)),
+        .value = weir_slice(value, weir_descriptor_encode(&descriptor, value))};
     enum weir_err err = send(provider, &record, error);
     weir_free(value);
     if (err == WEIR_OK)
@@ -428,8 +425,8 @@ static int32_t idle_ms(const struct provider *provider, int64_t elapsed_ns, int6
         until_ns = model_due_ns;
     if (!records_done(provider)) {
         double rate = provider->options.rate;
-        int64_t next_ns = rate == 0 ? elapsed_ns
-                                    : (int64_t)((double)atomic_load(&provider->sent) / rate * 1e9);
+        int64_t next_ns =
+            rate == 0 ? elapsed_ns : (int64_t)((double)atomic_load(&provider->sent) / rate * 1e9);
         if (next_ns < until_ns)
             until_ns = next_ns;
     }
@@ -455,8 +452,7 @@ enum weir_err provider_run(struct provider *provider, struct weir_error *error)
         }
         if (err == WEIR_OK)
             err = send_due(provider, elapsed_ns, error);
-        bool end = records_done(provider) &&
-                   (options->count || models_done(provider, models_sent));
+        bool end = records_done(provider) && (options->count || models_done(provider, models_sent));
         if (end)
             break;
         weir_kafka_producer_poll(provider->producer, idle_ms(provider, elapsed_ns, model_due_ns));

@@ -25,13 +25,13 @@ struct provider_options {
     const char *data_path;    /* eleven numbers a line and perhaps the quality, ';' between them */
     struct files_list models; /* borrowed */
     const char *data_topic, *models_topic;
-    int32_t data_partitions;  /* of a data topic that has to be created */
-    double rate;              /* records a second; 0 = as fast as they go */
+    int32_t data_partitions; /* of a data topic that has to be created */
+    double rate;             /* records a second; 0 = as fast as they go */
     int64_t model_interval_ms;
-    int64_t count;            /* records in all; 0 = no end */
-    bool once;                /* each record and each model once */
-    int keep;                 /* versions of a model that stay in the topic */
-    double error_rate;        /* share of records damaged */
+    int64_t count;     /* records in all; 0 = no end */
+    bool once;         /* each record and each model once */
+    int keep;          /* versions of a model that stay in the topic */
+    double error_rate; /* share of records damaged */
     uint64_t seed;
     int32_t linger_ms;
     /* Optional, on the running thread: a model was sent, or a file could not be. */
@@ -53,6 +53,6 @@ enum weir_err provider_run(struct provider *provider, struct weir_error *error);
 void provider_stop(struct provider *provider);
 void provider_totals(const struct provider *provider, struct provider_totals *out);
 uint64_t provider_record_count(const struct provider *provider); /* of the file */
-void provider_free(struct provider *provider); /* NULL is allowed */
+void provider_free(struct provider *provider);                   /* NULL is allowed */
 
 #endif

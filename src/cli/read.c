@@ -176,8 +176,7 @@ static bool put_content(struct reading *reading, struct weir_json *json, struct 
         weir_json_bool(json, true);
         return true;
     }
-    return put_result(json, value) || put_wine(reading, json, value) ||
-           put_descriptor(json, value);
+    return put_result(json, value) || put_wine(reading, json, value) || put_descriptor(json, value);
 }
 
 /* A dead letter is told by its headers; its value is what nothing could read. */
@@ -214,15 +213,18 @@ static bool put_json(struct reading *reading, const struct weir_rows *rows, uint
     return weir_json_end(&json) == WEIR_OK && known;
 }
 
-/* ---- a record as the reference system's reader prints it ---------------------------------------- */
+/* ---- a record as the reference system's reader prints it ----------------------------------------
+ * */
 
 static enum weir_err put_plain(struct reading *reading, const struct weir_rows *rows, uint32_t row)
 {
     struct weir_slice key = rows->key[row], value = rows->value[row];
     const int8_t *bytes = value.data;
     enum weir_err err = weir_buffer_appendf(
-        &reading->line, "Retrieved message #%llu: key = %.*s, value = size = %zu, first %d elements "
-        "= [", (unsigned long long)reading->printed + 1, key.data ? (int)key.bytes : 4,
+        &reading->line,
+        "Retrieved message #%llu: key = %.*s, value = size = %zu, first %d elements "
+        "= [",
+        (unsigned long long)reading->printed + 1, key.data ? (int)key.bytes : 4,
         key.data ? (const char *)key.data : "null", value.bytes, BYTES_SHOWN);
     for (size_t i = 0; i < value.bytes && i < BYTES_SHOWN && err == WEIR_OK; i++)
         err = weir_buffer_appendf(&reading->line, "%s%d", i ? "," : "", bytes[i]);
@@ -241,7 +243,8 @@ static enum weir_err print_record(struct reading *reading, const struct weir_row
     if (err == WEIR_OK)
         err = weir_buffer_append_byte(&reading->line, '\n');
     if (err != WEIR_OK)
-        return weir_error_set(error, err, rows->offset[row], "the record at offset %lld is too large",
+        return weir_error_set(error, err, rows->offset[row],
+                              "the record at offset %lld is too large",
                               (long long)rows->offset[row]);
     if (fwrite(reading->line.data, 1, reading->line.bytes, stdout) != reading->line.bytes)
         return weir_error_set(error, WEIR_IO, -1, "the output can't be written: %s",

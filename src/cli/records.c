@@ -71,9 +71,8 @@ static enum weir_err convert(struct weir_csv_reader *reader, const char *path,
     return err == WEIR_OK ? err : weir_error_set(error, err, line, "%s: no memory for it", path);
 }
 
-static enum weir_err read_rows(struct weir_csv_reader *reader, const char *path,
-                               size_t records_max, struct records *records,
-                               struct weir_error *error)
+static enum weir_err read_rows(struct weir_csv_reader *reader, const char *path, size_t records_max,
+                               struct records *records, struct weir_error *error)
 {
     struct weir_schema *schema = NULL;
     struct weir_block *rows = NULL, *record = NULL;

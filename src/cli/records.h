@@ -19,8 +19,8 @@ struct records {
     size_t count, capacity;
 };
 
-/* Reads at most records_max rows of eleven numbers, in the order of WineRecord's fields, ';' between
- * them; further cells (the quality) take no part. No header row. */
+/* Reads at most records_max rows of eleven numbers, in the order of WineRecord's fields, ';'
+ * between them; further cells (the quality) take no part. No header row. */
 enum weir_err records_read(const char *path, size_t records_max, struct records *out,
                            struct weir_error *error);
 struct weir_slice records_get(const struct records *records, size_t index);

@@ -66,8 +66,8 @@ static enum weir_err open_input(struct scoring_run *scoring, const struct weir_s
 {
     const char *delimiter = weir_settings_string(settings, "score.delimiter");
     const char *names = weir_settings_string(settings, "score.names");
-    struct weir_csv_options options = {
-        .delimiter = strcmp(delimiter, "\\t") == 0 ? '\t' : delimiter[0]};
+    struct weir_csv_options options = {.delimiter =
+                                           strcmp(delimiter, "\\t") == 0 ? '\t' : delimiter[0]};
     size_t missing_count = weir_settings_list_count(settings, "score.missing");
     const char **missing = weir_calloc(missing_count + 1, sizeof *missing);
     const char **list = weir_calloc(NAMES_MAX, sizeof *list);

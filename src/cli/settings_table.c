@@ -1,8 +1,8 @@
 /*
  * cli/settings_table.c - every setting of the program, once.
  *
- * Flags, WEIR_... variables, .properties keys, --help, docs/settings.md and the checks all come from
- * this table. Keys are Kafka's and Kafka Streams' own where they have one.
+ * Flags, WEIR_... variables, .properties keys, --help, docs/settings.md and the checks all come
+ * from this table. Keys are Kafka's and Kafka Streams' own where they have one.
  */
 #include <string.h>
 
@@ -215,7 +215,8 @@ const struct weir_setting settings_table[] = {
      .flag = "insecure",
      .type = WEIR_SETTING_BOOL,
      .default_text = "false",
-     .help = "Allows to listen outside the loopback, where there is neither TLS nor authentication.",
+     .help =
+         "Allows to listen outside the loopback, where there is neither TLS nor authentication.",
      .group = "General",
      .commands = COMMAND_SERVE | COMMAND_BROKER},
 
@@ -278,8 +279,9 @@ const struct weir_setting settings_table[] = {
      .type = WEIR_SETTING_ENUM,
      .values = "none|interval|every",
      .default_text = "none",
-     .help = "When records are forced to the disk: left to the system, every second, or before "
-             "each answer. kill -9 loses nothing in any of them; power loss only with the first two.",
+     .help =
+         "When records are forced to the disk: left to the system, every second, or before "
+         "each answer. kill -9 loses nothing in any of them; power loss only with the first two.",
      .group = "Broker",
      .commands = COMMAND_BROKER},
     {.name = "broker.http.listen",
@@ -484,11 +486,12 @@ const size_t settings_table_count = sizeof settings_table / sizeof *settings_tab
 
 bool settings_passes(void *opaque, const char *name)
 {
-    /* librdkafka's properties begin with one of these words; it says itself what it does not know. */
+    /* librdkafka's properties begin with one of these words; it says itself what it does not know.
+     * */
     static const char *const families[] = {
-        "security.", "sasl.",  "ssl.",    "socket.",    "queue.",     "fetch.",    "message.",
-        "metadata.", "topic.", "broker.", "reconnect.", "statistics.", "debug",    "compression",
-        "acks",      "retries", "session.", "heartbeat.", "max.",      "request.",  "delivery."};
+        "security.", "sasl.",   "ssl.",     "socket.",    "queue.",      "fetch.",   "message.",
+        "metadata.", "topic.",  "broker.",  "reconnect.", "statistics.", "debug",    "compression",
+        "acks",      "retries", "session.", "heartbeat.", "max.",        "request.", "delivery."};
     (void)opaque;
     for (size_t i = 0; i < sizeof families / sizeof *families; i++)
         if (strncmp(name, families[i], strlen(families[i])) == 0)

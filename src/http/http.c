@@ -1,8 +1,8 @@
 /*
  * http/http.c - routes on libmicrohttpd, see http.h.
  *
- * libmicrohttpd runs one thread on epoll, which calls `answer` for each request; handlers answer from
- * memory, so that one thread is enough.
+ * libmicrohttpd runs one thread on epoll, which calls `answer` for each request; handlers answer
+ * from memory, so that one thread is enough.
  */
 #include "http/http.h"
 
@@ -82,8 +82,8 @@ static const struct http_route *find_route(const struct http_server *server, con
 
 static bool has_body(struct MHD_Connection *connection)
 {
-    const char *length = MHD_lookup_connection_value(connection, MHD_HEADER_KIND,
-                                                     MHD_HTTP_HEADER_CONTENT_LENGTH);
+    const char *length =
+        MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_LENGTH);
     return (length && strcmp(length, "0") != 0) ||
            MHD_lookup_connection_value(connection, MHD_HEADER_KIND,
                                        MHD_HTTP_HEADER_TRANSFER_ENCODING);
@@ -119,6 +119,8 @@ static enum MHD_Result answer(void *opaque, struct MHD_Connection *connection, c
 }
 
 /* ---- life ------------------------------------------------------------------------------------ */
+
+static void log_line(void *opaque, const char *format, va_list args) WEIR_PRINTF(2, 0);
 
 static void log_line(void *opaque, const char *format, va_list args)
 {
@@ -163,9 +165,9 @@ enum weir_err http_start(const struct http_options *options, struct http_server 
     server->log = options->log;
     weir_net_format(&listen, server->address);
     server->daemon = MHD_start_daemon(
-        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ERROR_LOG, 0, NULL,
-        NULL, answer, server, MHD_OPTION_EXTERNAL_LOGGER, log_line, server,
-        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT, (unsigned)HTTP_CONNECTIONS_MAX,
+        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ERROR_LOG, 0, NULL, NULL, answer, server,
+        MHD_OPTION_EXTERNAL_LOGGER, log_line, server, MHD_OPTION_LISTEN_SOCKET, fd,
+        MHD_OPTION_CONNECTION_LIMIT, (unsigned)HTTP_CONNECTIONS_MAX,
         MHD_OPTION_PER_IP_CONNECTION_LIMIT, (unsigned)CONNECTIONS_PER_ADDRESS_MAX,
         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)HTTP_IDLE_SECONDS,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_POOL_BYTES, MHD_OPTION_END);

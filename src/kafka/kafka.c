@@ -14,11 +14,12 @@ static const size_t queue_bytes_min = 64 << 10;
 static const size_t queue_bytes_max = (size_t)1 << 40;
 
 #define OPS_MEMBERS(X)                                                                             \
-    X(free) X(topics_create) X(topic_partitions) X(offsets) X(topics_list) X(producer_new)         \
-    X(produce) X(produce_rows) X(producer_poll) X(producer_flush) X(producer_pending)              \
-    X(producer_close) X(consumer_new) X(poll) X(commit) X(rewind) X(lag) X(consumer_wake)          \
-    X(consumer_close) X(table_open) X(table_poll) X(table_partitions) X(table_end) X(table_wake)   \
-    X(table_close)
+    X(free)                                                                                        \
+    X(topics_create)                                                                               \
+    X(topic_partitions) X(offsets) X(topics_list) X(producer_new) X(produce) X(produce_rows)       \
+        X(producer_poll) X(producer_flush) X(producer_pending) X(producer_close) X(consumer_new)   \
+            X(poll) X(commit) X(rewind) X(lag) X(consumer_wake) X(consumer_close) X(table_open)    \
+                X(table_poll) X(table_partitions) X(table_end) X(table_wake) X(table_close)
 
 enum weir_err weir_kafka_ops_check(const struct weir_kafka_ops *ops, struct weir_error *error)
 {
@@ -40,14 +41,17 @@ static enum weir_err check_topic(const char *name, struct weir_error *error)
     if (bytes == 0)
         return weir_error_set(error, WEIR_INVALID, -1, "a topic has no name");
     if (bytes > WEIR_KAFKA_TOPIC_BYTES_MAX)
-        return weir_error_set(error, WEIR_INVALID, -1, "the topic name %.40s... has %zu bytes, %d "
-                              "at most", name, bytes, WEIR_KAFKA_TOPIC_BYTES_MAX);
+        return weir_error_set(error, WEIR_INVALID, -1,
+                              "the topic name %.40s... has %zu bytes, %d "
+                              "at most",
+                              name, bytes, WEIR_KAFKA_TOPIC_BYTES_MAX);
     static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
                                   "0123456789._-";
     if (strspn(name, allowed) != bytes || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
         return weir_error_set(error, WEIR_INVALID, -1,
                               "the topic name %s has other characters than letters, digits, '.', "
-                              "'_' and '-'", name);
+                              "'_' and '-'",
+                              name);
     return WEIR_OK;
 }
 
@@ -83,8 +87,8 @@ enum weir_err weir_kafka_topics_create(struct weir_kafka *kafka,
     for (uint32_t i = 0; i < count && err == WEIR_OK; i++) {
         err = check_topic(topics[i].name, error);
         if (err == WEIR_OK)
-            err = check_range("partitions", topics[i].partitions, 0, PARTITIONS_EXPECTED_MAX,
-                              error);
+            err =
+                check_range("partitions", topics[i].partitions, 0, PARTITIONS_EXPECTED_MAX, error);
     }
     if (err != WEIR_OK || count == 0)
         return err;
@@ -214,8 +218,8 @@ enum weir_err weir_kafka_consumer_new(struct weir_kafka *kafka,
 {
     if (options->group_id == NULL || options->group_id[0] == '\0')
         return weir_error_set(error, WEIR_INVALID, -1, "group.id is empty");
-    enum weir_err err = check_range("the number of topics", options->topic_count, 1, TOPICS_MAX,
-                                    error);
+    enum weir_err err =
+        check_range("the number of topics", options->topic_count, 1, TOPICS_MAX, error);
     for (uint32_t i = 0; i < options->topic_count && err == WEIR_OK; i++)
         err = check_topic(options->topics[i], error);
     if (err == WEIR_OK)

@@ -32,10 +32,18 @@ static const struct rd_setting common_fixed[] = {
 
 /* What the guarantees rest on, or what an option of ours sets. */
 static const char *const reserved[] = {
-    "bootstrap.servers", "metadata.broker.list", "group.id", "group.instance.id",
-    "enable.auto.commit", "auto.commit.enable", "enable.auto.offset.store",
-    "partition.assignment.strategy", "enable.partition.eof", "auto.offset.reset",
-    "allow.auto.create.topics", "transactional.id",
+    "bootstrap.servers",
+    "metadata.broker.list",
+    "group.id",
+    "group.instance.id",
+    "enable.auto.commit",
+    "auto.commit.enable",
+    "enable.auto.offset.store",
+    "partition.assignment.strategy",
+    "enable.partition.eof",
+    "auto.offset.reset",
+    "allow.auto.create.topics",
+    "transactional.id",
 };
 
 static enum weir_err conf_set(rd_kafka_conf_t *conf, const char *name, const char *value,

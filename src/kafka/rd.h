@@ -44,10 +44,10 @@ struct rd_cluster {
 struct rd_client {
     struct rd_cluster *cluster;
     rd_kafka_t *rk;
-    pthread_mutex_t mutex; /* guards trouble */
+    pthread_mutex_t mutex;          /* guards trouble */
     char trouble[RD_TROUBLE_BYTES]; /* the last failure that librdkafka logged */
     int64_t trouble_ns;
-    bool abandoned; /* also guarded: its cluster may be gone */
+    bool abandoned;      /* also guarded: its cluster may be gone */
     _Atomic bool steady; /* a group's member with no rebalance under way, see rd.c */
 };
 
@@ -153,12 +153,12 @@ struct rd_slot {
     rd_kafka_queue_t *queue; /* of this partition alone, not forwarded; NULL = not reading */
     char *topic;
     int32_t partition;
-    _Atomic bool ready;   /* the queue may have something */
-    bool told;            /* gained was called */
-    bool reset;           /* the broker does not have our position any more */
-    enum weir_err refused; /* an error that the caller of poll has to know: DENIED */
-    int64_t position;     /* next to hand out */
-    int64_t end;          /* table: as seen at open. consumer: when it was gained */
+    _Atomic bool ready;       /* the queue may have something */
+    bool told;                /* gained was called */
+    bool reset;               /* the broker does not have our position any more */
+    enum weir_err refused;    /* an error that the caller of poll has to know: DENIED */
+    int64_t position;         /* next to hand out */
+    int64_t end;              /* table: as seen at open. consumer: when it was gained */
     struct weir_batch *carry; /* table: what was fetched past `end`, handed out next */
     uint32_t carry_first, carry_count;
     uint64_t taken_bytes, taken_rows; /* since the fetcher was last woken */

@@ -176,8 +176,8 @@ enum weir_err rd_ask_offsets(struct rd_client *client,
 {
     *ends_out = NULL;
     int64_t deadline_ns = weir_clock_now_ns(NULL) + (int64_t)timeout_ms * WEIR_NS_PER_MS;
-    rd_kafka_resp_err_t code = ask_times(client, partitions, RD_KAFKA_OFFSET_BEGINNING, timeout_ms,
-                                         firsts_out);
+    rd_kafka_resp_err_t code =
+        ask_times(client, partitions, RD_KAFKA_OFFSET_BEGINNING, timeout_ms, firsts_out);
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
         int64_t left_ms = (deadline_ns - weir_clock_now_ns(NULL)) / WEIR_NS_PER_MS;
         code = ask_times(client, partitions, RD_KAFKA_OFFSET_END, (int32_t)left_ms, ends_out);
@@ -187,7 +187,8 @@ enum weir_err rd_ask_offsets(struct rd_client *client,
     rd_kafka_topic_partition_list_destroy(*firsts_out);
     if (*ends_out != NULL)
         rd_kafka_topic_partition_list_destroy(*ends_out);
-    return rd_error(client, error, code, "asking for the offsets of %s", partitions->elems[0].topic);
+    return rd_error(client, error, code, "asking for the offsets of %s",
+                    partitions->elems[0].topic);
 }
 
 enum weir_err rd_offsets(struct weir_kafka *kafka, const char *topic, int32_t partition,

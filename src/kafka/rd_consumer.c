@@ -12,10 +12,10 @@
  * assignment; the partitions are added when their offsets are known. So a slow coordinator holds up
  * no rebalance, and librdkafka never chooses an offset itself.
  *
- * Commits and rewinds are made in the steady state only, and commits inside `lost`. While a JoinGroup
- * waits at the broker, a commit stands behind it on the same connection, comes to the next
- * generation with the number of the last, and librdkafka 2.0.2 answers that refusal by throwing the
- * whole assignment away.
+ * Commits and rewinds are made in the steady state only, and commits inside `lost`. While a
+ * JoinGroup waits at the broker, a commit stands behind it on the same connection, comes to the
+ * next generation with the number of the last, and librdkafka 2.0.2 answers that refusal by
+ * throwing the whole assignment away.
  */
 #include <stdio.h>
 #include <string.h>
@@ -158,8 +158,8 @@ static enum weir_err slot_add(struct rd_consumer *consumer, const char *topic, i
         uint32_t more = index + 16;
         if (more > SLOTS_MAX)
             return WEIR_LIMIT;
-        struct rd_slot **slots = weir_realloc_array(consumer->slots, more,
-                                                    sizeof(struct rd_slot *));
+        struct rd_slot **slots =
+            weir_realloc_array(consumer->slots, more, sizeof(struct rd_slot *));
         if (slots == NULL)
             return WEIR_NOMEM;
         memset(slots + index, 0, 16 * sizeof(struct rd_slot *));
@@ -228,8 +228,8 @@ static void on_revoke(struct rd_consumer *consumer, const rd_kafka_topic_partiti
 static void on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err,
                          rd_kafka_topic_partition_list_t *partitions, void *opaque)
 {
-    struct rd_consumer *consumer = WEIR_CONTAINER((struct rd_client *)opaque, struct rd_consumer,
-                                                  client);
+    struct rd_consumer *consumer =
+        WEIR_CONTAINER((struct rd_client *)opaque, struct rd_consumer, client);
     if (err == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
         rd_kafka_topic_partition_list_t *none = rd_kafka_topic_partition_list_new(1);
         consumer->assigned = true;
@@ -255,8 +255,9 @@ static int64_t begin_offset(struct rd_consumer *consumer, const struct rd_slot *
         return committed;
     weir_log(&consumer->client.cluster->log, WEIR_LOG_WARN, "kafka",
              "%s [%d]: the committed offset %lld is not in the log, which has %lld to %lld; "
-             "reading from %lld", slot->topic, slot->partition, (long long)committed,
-             (long long)first, (long long)end, (long long)first);
+             "reading from %lld",
+             slot->topic, slot->partition, (long long)committed, (long long)first, (long long)end,
+             (long long)first);
     return first;
 }
 
@@ -315,7 +316,8 @@ static void ask_and_gain(struct rd_consumer *consumer)
     if (consumer->waiting == 0 || consumer->closing || now_ns < consumer->ask_ns)
         return;
     rd_kafka_topic_partition_list_t *list =
-        rd_kafka_topic_partition_list_new((int)consumer->waiting), *firsts, *ends;
+                                        rd_kafka_topic_partition_list_new((int)consumer->waiting),
+                                    *firsts, *ends;
     for (uint32_t i = 0; i < consumer->slot_count; i++)
         if (consumer->slots[i] != NULL && !consumer->slots[i]->told)
             rd_kafka_topic_partition_list_add(list, consumer->slots[i]->topic,
@@ -596,15 +598,16 @@ void rd_consumer_wake(struct weir_kafka_consumer *base)
 
 /* ---- positions ------------------------------------------------------------------------------- */
 
-/* Waits for the answer to commit `number`; answers to earlier ones that were given up are dropped. */
+/* Waits for the answer to commit `number`; answers to earlier ones that were given up are dropped.
+ * */
 static rd_kafka_event_t *commit_answer(struct rd_consumer *consumer, uint64_t number,
                                        int32_t timeout_ms)
 {
     int64_t deadline_ns = weir_clock_now_ns(NULL) + timeout_ms * WEIR_NS_PER_MS;
     for (;;) {
         int64_t left_ms = (deadline_ns - weir_clock_now_ns(NULL)) / WEIR_NS_PER_MS;
-        rd_kafka_event_t *event = rd_kafka_queue_poll(consumer->commits,
-                                                      left_ms > 0 ? (int)left_ms : 0);
+        rd_kafka_event_t *event =
+            rd_kafka_queue_poll(consumer->commits, left_ms > 0 ? (int)left_ms : 0);
         if (event == NULL) {
             if (left_ms <= 0)
                 return NULL;
@@ -676,9 +679,8 @@ enum weir_err rd_consumer_commit(struct weir_kafka_consumer *base,
         /* The broker would take a commit of somebody else's partition: never send it. */
         partitions[i].err = index >= 0 && consumer->slots[index]->told ? WEIR_OK : WEIR_FENCED;
         if (partitions[i].err == WEIR_OK)
-            rd_kafka_topic_partition_list_add(list, partitions[i].topic,
-                                              partitions[i].partition)->offset =
-                partitions[i].offset;
+            rd_kafka_topic_partition_list_add(list, partitions[i].topic, partitions[i].partition)
+                ->offset = partitions[i].offset;
         else if (foreign == WEIR_OK)
             foreign = weir_error_set(error, WEIR_FENCED, partitions[i].offset,
                                      "%s [%d] is not ours to commit", partitions[i].topic,
@@ -686,9 +688,8 @@ enum weir_err rd_consumer_commit(struct weir_kafka_consumer *base,
     }
     if (list->cnt > 0) {
         uint64_t number = ++consumer->commit_number;
-        rd_kafka_resp_err_t code = rd_kafka_commit_queue(consumer->client.rk, list,
-                                                         consumer->commits, NULL,
-                                                         (void *)(uintptr_t)number);
+        rd_kafka_resp_err_t code = rd_kafka_commit_queue(
+            consumer->client.rk, list, consumer->commits, NULL, (void *)(uintptr_t)number);
         rd_kafka_event_t *event =
             code == RD_KAFKA_RESP_ERR_NO_ERROR ? commit_answer(consumer, number, timeout_ms) : NULL;
         if (event != NULL) {
@@ -740,7 +741,8 @@ int64_t rd_consumer_lag(const struct weir_kafka_consumer *base, int32_t partitio
         return -1;
     int64_t low, high, end = slot->end;
     if (rd_kafka_get_watermark_offsets(consumer->client.rk, slot->topic, slot->partition, &low,
-                                       &high) == RD_KAFKA_RESP_ERR_NO_ERROR && high > end)
+                                       &high) == RD_KAFKA_RESP_ERR_NO_ERROR &&
+        high > end)
         end = high;
     return end > slot->position ? end - slot->position : 0;
 }
@@ -749,9 +751,9 @@ int64_t rd_consumer_lag(const struct weir_kafka_consumer *base, int32_t partitio
 
 /*
  * librdkafka 2.0.2 aborts the process when a member is destroyed between the answer to its first
- * JoinGroup and its first assignment (its issue 4312). So that assignment is awaited. A member that has
- * no id yet has had no answer; it gets a moment in which a living broker would have given one. A
- * rebalance under way is awaited too, for half the time, so that the last commits can be made.
+ * JoinGroup and its first assignment (its issue 4312). So that assignment is awaited. A member that
+ * has no id yet has had no answer; it gets a moment in which a living broker would have given one.
+ * A rebalance under way is awaited too, for half the time, so that the last commits can be made.
  */
 static void await_assignment(struct rd_consumer *consumer, int64_t deadline_ns)
 {
@@ -796,8 +798,8 @@ static void consumer_abandon(struct rd_consumer *consumer)
  */
 static void unsubscribe(struct rd_consumer *consumer, int64_t deadline_ns)
 {
-    if (consumer->is_static || rd_kafka_unsubscribe(consumer->client.rk) !=
-                                   RD_KAFKA_RESP_ERR_NO_ERROR)
+    if (consumer->is_static ||
+        rd_kafka_unsubscribe(consumer->client.rk) != RD_KAFKA_RESP_ERR_NO_ERROR)
         return;
     serve_events(consumer); /* `lost` is told in here */
     while (has_id(consumer) && weir_clock_now_ns(NULL) < deadline_ns) {

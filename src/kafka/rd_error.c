@@ -112,8 +112,8 @@ static void fresh_trouble(struct rd_client *client, char *text, size_t capacity)
     if (client == NULL)
         return;
     pthread_mutex_lock(&client->mutex);
-    if (client->trouble[0] != '\0' && weir_clock_now_ns(NULL) - client->trouble_ns <
-                                          TROUBLE_IS_FRESH_S * WEIR_NS_PER_SECOND)
+    if (client->trouble[0] != '\0' &&
+        weir_clock_now_ns(NULL) - client->trouble_ns < TROUBLE_IS_FRESH_S * WEIR_NS_PER_SECOND)
         snprintf(text, capacity, "; last trouble: %s", client->trouble);
     pthread_mutex_unlock(&client->mutex);
 }

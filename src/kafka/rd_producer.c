@@ -25,8 +25,8 @@ struct rd_producer {
     weir_kafka_delivered *delivered;
     void *opaque;
     uint64_t pending;
-    uint32_t reported; /* since poll or flush began */
-    struct weir_map topics; /* name -> rd_kafka_topic_t */
+    uint32_t reported;            /* since poll or flush began */
+    struct weir_map topics;       /* name -> rd_kafka_topic_t */
     rd_kafka_topic_t *last_topic; /* of the record before: most often the same again */
     const char *last_name;
 };
@@ -39,8 +39,8 @@ static struct rd_producer *producer_of(const struct weir_kafka_producer *base)
 /* The report of one record. */
 static void on_delivered(rd_kafka_t *rk, const rd_kafka_message_t *message, void *opaque)
 {
-    struct rd_producer *producer = WEIR_CONTAINER((struct rd_client *)opaque, struct rd_producer,
-                                                  client);
+    struct rd_producer *producer =
+        WEIR_CONTAINER((struct rd_client *)opaque, struct rd_producer, client);
     producer->pending--;
     producer->reported++;
     if (producer->delivered == NULL)
@@ -179,17 +179,17 @@ static inline enum weir_err produce_one(struct rd_producer *producer, rd_kafka_t
     rd_kafka_vu_t units[8];
     size_t count = 0;
     units[count++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_RKT, .u.rkt = topic};
-    units[count++] = (rd_kafka_vu_t){
-        .vtype = RD_KAFKA_VTYPE_PARTITION,
-        .u.i32 = record->partition < 0 ? RD_KAFKA_PARTITION_UA : record->partition};
+    units[count++] =
+        (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_PARTITION,
+                        .u.i32 = record->partition < 0 ? RD_KAFKA_PARTITION_UA : record->partition};
     units[count++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_MSGFLAGS, .u.i = RD_KAFKA_MSG_F_COPY};
     units[count++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_OPAQUE, .u.ptr = record->opaque};
-    units[count++] = (rd_kafka_vu_t){
-        .vtype = RD_KAFKA_VTYPE_VALUE,
-        .u.mem = {(void *)(uintptr_t)record->value.data, record->value.bytes}};
-    units[count++] = (rd_kafka_vu_t){
-        .vtype = RD_KAFKA_VTYPE_KEY,
-        .u.mem = {(void *)(uintptr_t)record->key.data, record->key.bytes}};
+    units[count++] =
+        (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_VALUE,
+                        .u.mem = {(void *)(uintptr_t)record->value.data, record->value.bytes}};
+    units[count++] =
+        (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_KEY,
+                        .u.mem = {(void *)(uintptr_t)record->key.data, record->key.bytes}};
     /* librdkafka takes 0 for "now"; so does a record of 1 January 1970, which we let pass. */
     units[count++] = (rd_kafka_vu_t){.vtype = RD_KAFKA_VTYPE_TIMESTAMP,
                                      .u.i64 = record->timestamp_ms < 0 ? 0 : record->timestamp_ms};

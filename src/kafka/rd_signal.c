@@ -2,9 +2,9 @@
  * Sleeping until a queue has something: kafka/rd.h.
  *
  * librdkafka calls back when an empty queue gets something. `raised` remembers that for a reader
- * who is not asleep; the descriptor is written only for one who is. A reader sets `waiting` before it
- * looks at `raised`, and a raiser sets `raised` before it looks at `waiting`: one of them sees the
- * other.
+ * who is not asleep; the descriptor is written only for one who is. A reader sets `waiting` before
+ * it looks at `raised`, and a raiser sets `raised` before it looks at `waiting`: one of them sees
+ * the other.
  */
 #include <errno.h>
 #include <poll.h>

@@ -15,8 +15,11 @@
 
 enum {
     MESSAGE_OVERHEAD = 256, /* bytes librdkafka spends on a fetched message beyond its content */
-    KBYTES_MIN = 64, MESSAGES_MIN = 256, PARTITION_BYTES_MAX = 1 << 20,
-    FETCH_BYTES_MIN = 1 << 20, FETCH_BYTES_MAX = 50 << 20,
+    KBYTES_MIN = 64,
+    MESSAGES_MIN = 256,
+    PARTITION_BYTES_MAX = 1 << 20,
+    FETCH_BYTES_MIN = 1 << 20,
+    FETCH_BYTES_MAX = 50 << 20,
 };
 
 static uint64_t clamp(uint64_t value, uint64_t min, uint64_t max)

@@ -219,8 +219,8 @@ static enum weir_err look(struct rd_table *table, struct weir_error *error)
         return WEIR_OK;
     struct weir_error failure = {0};
     int32_t count = 0;
-    enum weir_err err = rd_ask_partitions(&table->client, table->topic, RD_ANSWER_MS, &count,
-                                          &failure);
+    enum weir_err err =
+        rd_ask_partitions(&table->client, table->topic, RD_ANSWER_MS, &count, &failure);
     bool absent = err == WEIR_NOT_FOUND;
     if (err == WEIR_OK && count > TABLE_PARTITIONS_MAX)
         return weir_error_set(error, WEIR_LIMIT, -1, "%s has %d partitions, a table reads %d",

@@ -186,9 +186,8 @@ static void stamp(const struct weir_plog *log, const struct incoming *in, int64_
         if (log->options.log_append_time) {
             plog_put16(batch + 21, plog_get16(batch + 21) | PLOG_LOG_APPEND_TIME);
             plog_put64(batch + 35, now_ms);
-            plog_put32(batch + 17,
-                       plog_batch_crc(batch, (int64_t)(int32_t)plog_get32(batch + 8) +
-                                                 PLOG_HEAD_LENGTH_END));
+            plog_put32(batch + 17, plog_batch_crc(batch, (int64_t)(int32_t)plog_get32(batch + 8) +
+                                                             PLOG_HEAD_LENGTH_END));
         }
         weir_assert(plog_head_read(batch, &head));
         if (at == 0)

@@ -47,8 +47,8 @@ enum weir_err weir_plog_batch_find_time(const struct plog_segment *segment, int6
     err = weir_disk_read(segment->disk, segment->path, segment->fd, bytes, (size_t)head->bytes, at,
                          error);
     if (err == WEIR_OK) {
-        err = seek_record(bytes, head, offset_first, timestamp_ms, offset_out, timestamp_out,
-                          error);
+        err =
+            seek_record(bytes, head, offset_first, timestamp_ms, offset_out, timestamp_out, error);
         if (err != WEIR_OK && err != WEIR_NOT_FOUND)
             weir_error_context(error, "%s: position %lld", segment->path, (long long)at);
     }

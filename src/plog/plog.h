@@ -38,16 +38,16 @@ enum weir_plog_flush { WEIR_PLOG_FLUSH_NONE, WEIR_PLOG_FLUSH_INTERVAL, WEIR_PLOG
 
 /* Kafka's topic settings of the same name; weir_plog_options_default fills in Kafka's defaults. */
 struct weir_plog_options {
-    int64_t segment_bytes;         /* segment.bytes [1 GiB] */
-    int64_t segment_ms;            /* segment.ms [7 days] */
-    int64_t retention_bytes;       /* retention.bytes [-1 = no limit] */
-    int64_t retention_ms;          /* retention.ms [7 days]; -1 = for ever */
-    int32_t index_interval_bytes;  /* index.interval.bytes [4096] */
-    int32_t message_bytes_max;     /* max.message.bytes of a batch [1048588] */
-    bool log_append_time;          /* message.timestamp.type=LogAppendTime [false] */
-    bool deletes;                  /* cleanup.policy has "delete" [true]; else retention rests */
-    enum weir_plog_flush flush;    /* [none] */
-    const struct weir_disk *disk;  /* seam; shared */
+    int64_t segment_bytes;        /* segment.bytes [1 GiB] */
+    int64_t segment_ms;           /* segment.ms [7 days] */
+    int64_t retention_bytes;      /* retention.bytes [-1 = no limit] */
+    int64_t retention_ms;         /* retention.ms [7 days]; -1 = for ever */
+    int32_t index_interval_bytes; /* index.interval.bytes [4096] */
+    int32_t message_bytes_max;    /* max.message.bytes of a batch [1048588] */
+    bool log_append_time;         /* message.timestamp.type=LogAppendTime [false] */
+    bool deletes;                 /* cleanup.policy has "delete" [true]; else retention rests */
+    enum weir_plog_flush flush;   /* [none] */
+    const struct weir_disk *disk; /* seam; shared */
     const struct weir_clock *clock;
     struct weir_log log;
 };
@@ -83,15 +83,15 @@ struct weir_plog_appended {
 /* Why an append was refused, for the protocol's own code. */
 enum weir_plog_refusal {
     WEIR_PLOG_ACCEPTED,
-    WEIR_PLOG_CORRUPT_MESSAGE,          /* CRC, length, magic, offset deltas */
-    WEIR_PLOG_RECORD_TOO_LARGE,         /* above message_bytes_max */
-    WEIR_PLOG_INVALID_RECORD,           /* no records, several batches of an idempotent producer */
+    WEIR_PLOG_CORRUPT_MESSAGE,  /* CRC, length, magic, offset deltas */
+    WEIR_PLOG_RECORD_TOO_LARGE, /* above message_bytes_max */
+    WEIR_PLOG_INVALID_RECORD,   /* no records, several batches of an idempotent producer */
     WEIR_PLOG_OUT_OF_ORDER_SEQUENCE,
-    WEIR_PLOG_DUPLICATE_SEQUENCE,       /* older than the last five batches */
+    WEIR_PLOG_DUPLICATE_SEQUENCE, /* older than the last five batches */
     WEIR_PLOG_INVALID_PRODUCER_EPOCH,
-    WEIR_PLOG_UNKNOWN_PRODUCER,         /* not given: one that is unknown begins anywhere, as in
+    WEIR_PLOG_UNKNOWN_PRODUCER, /* not given: one that is unknown begins anywhere, as in
                                            Kafka since 2.5 */
-    WEIR_PLOG_STORAGE,                  /* the log is read-only after a failed write */
+    WEIR_PLOG_STORAGE,          /* the log is read-only after a failed write */
 };
 
 /*

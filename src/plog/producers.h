@@ -42,12 +42,12 @@ struct plog_producer_batch {
 
 struct plog_producer {
     int64_t id;
-    int64_t active_ms;            /* wall clock of the last append, or of the open */
-    int64_t txn_offset_first;     /* of the open transaction; -1 = none */
-    int32_t coordinator_epoch;    /* of the last transaction marker; -1 = none */
+    int64_t active_ms;         /* wall clock of the last append, or of the open */
+    int64_t txn_offset_first;  /* of the open transaction; -1 = none */
+    int32_t coordinator_epoch; /* of the last transaction marker; -1 = none */
     int16_t epoch;
     uint8_t batch_count;
-    uint8_t batch_newest;         /* index into batches, a ring */
+    uint8_t batch_newest; /* index into batches, a ring */
     struct plog_producer_batch batches[PLOG_PRODUCER_BATCHES];
 };
 

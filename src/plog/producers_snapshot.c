@@ -21,9 +21,9 @@ enum {
     OLDER_BYTES = 24,
     MAGIC = 0x57504231, /* WPB1 */
     MAGIC_BYTES = 4,
-    FILE_BYTES_MAX = ENTRIES_AT + MAGIC_BYTES +
-                     PLOG_PRODUCERS_MAX *
-                         (ENTRY_BYTES + 1 + (PLOG_PRODUCER_BATCHES - 1) * OLDER_BYTES),
+    FILE_BYTES_MAX =
+        ENTRIES_AT + MAGIC_BYTES +
+        PLOG_PRODUCERS_MAX * (ENTRY_BYTES + 1 + (PLOG_PRODUCER_BATCHES - 1) * OLDER_BYTES),
 };
 
 /* ---- save */
@@ -73,8 +73,7 @@ enum weir_err weir_plog_producers_save(const struct plog_producers *producers,
 {
     uint32_t count = weir_map_count(&producers->map);
     size_t bytes = ENTRIES_AT + MAGIC_BYTES +
-                   (size_t)count *
-                       (ENTRY_BYTES + 1 + (PLOG_PRODUCER_BATCHES - 1) * OLDER_BYTES);
+                   (size_t)count * (ENTRY_BYTES + 1 + (PLOG_PRODUCER_BATCHES - 1) * OLDER_BYTES);
     uint8_t *file = weir_alloc(bytes), *at;
     enum weir_err err;
 

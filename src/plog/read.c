@@ -7,8 +7,7 @@ static enum weir_err out_of_range(const struct weir_plog *log, int64_t offset,
                                   struct weir_error *error)
 {
     return weir_error_set(error, WEIR_NOT_FOUND, offset, "%s: offset %lld is outside %lld..%lld",
-                          log->directory, (long long)offset,
-                          (long long)weir_plog_offset_first(log),
+                          log->directory, (long long)offset, (long long)weir_plog_offset_first(log),
                           (long long)weir_plog_offset_next(log));
 }
 
@@ -66,7 +65,7 @@ static void leave_view(struct weir_plog *log, struct plog_view *view, int64_t hi
 
 /* What a read goes on with from segment to segment. */
 struct reading {
-    int64_t offset;     /* next to read */
+    int64_t offset; /* next to read */
     int64_t offset_end;
     size_t bytes_left;
     bool at_least_one;

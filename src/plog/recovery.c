@@ -85,9 +85,9 @@ static enum weir_err list_name(void *opaque, const char *name, bool is_directory
         return push_offset(r, &r->bases, &r->base_count, &r->base_capacity, offset);
     if (suffix != NULL && strcmp(suffix, ".snapshot") == 0)
         return push_offset(r, &r->snapshots, &r->snapshot_count, &r->snapshot_capacity, offset);
-    if (suffix != NULL && (strcmp(suffix, ".index") == 0 || strcmp(suffix, ".timeindex") == 0 ||
-                           strcmp(suffix, ".txnindex") == 0 ||
-                           strcmp(suffix, ".snapshot.tmp") == 0))
+    if (suffix != NULL &&
+        (strcmp(suffix, ".index") == 0 || strcmp(suffix, ".timeindex") == 0 ||
+         strcmp(suffix, ".txnindex") == 0 || strcmp(suffix, ".snapshot.tmp") == 0))
         return WEIR_OK;
     if (!is_known_file(name))
         weir_log(&r->log->options.log, WEIR_LOG_WARN, "plog",
@@ -137,8 +137,7 @@ static int compare_offsets(const void *a, const void *b)
 static enum weir_err list_directory(struct recovering *r)
 {
     struct weir_plog *log = r->log;
-    enum weir_err err =
-        weir_disk_make_directories(log->disk, log->directory, 0755, r->error);
+    enum weir_err err = weir_disk_make_directories(log->disk, log->directory, 0755, r->error);
 
     if (err == WEIR_OK)
         err = weir_disk_list(log->disk, log->directory, list_name, r, r->error);
@@ -211,8 +210,7 @@ static void plan_checks(struct recovering *r)
     if (r->known->clean || log->segment_count == 0)
         return;
     r->check_from = log->segment_count - 1;
-    while (flushed >= 0 && r->check_from > 0 &&
-           log->segments[r->check_from]->offset_base > flushed)
+    while (flushed >= 0 && r->check_from > 0 && log->segments[r->check_from]->offset_base > flushed)
         r->check_from--;
     /* A segment without a batch says nothing about the end of the one before. */
     while (r->check_from > 0 && log->segments[r->check_from]->bytes == 0)
@@ -284,8 +282,8 @@ static enum weir_err read_age(struct recovering *r, struct plog_segment *segment
 
     if (segment->bytes < PLOG_HEAD_BYTES)
         return WEIR_OK;
-    err = weir_disk_read(segment->disk, segment->path, segment->fd, bytes, sizeof bytes, 0,
-                         r->error);
+    err =
+        weir_disk_read(segment->disk, segment->path, segment->fd, bytes, sizeof bytes, 0, r->error);
     if (err == WEIR_OK && plog_head_read(bytes, &head) && head.timestamp_max >= 0 &&
         head.timestamp_max < r->now_ms)
         segment->created_ms = head.timestamp_max;
@@ -544,8 +542,8 @@ static enum weir_err recover(struct recovering *r, bool **indexed)
     if (err != WEIR_OK)
         return err;
     plan_checks(r);
-    trusted = r->check_from < log->segment_count ? log->segments[r->check_from]->offset_base
-                                                 : INT64_MAX;
+    trusted =
+        r->check_from < log->segment_count ? log->segments[r->check_from]->offset_base : INT64_MAX;
     err = load_snapshot(r, trusted);
     if (err == WEIR_OK)
         err = walk_segments(r, *indexed);
@@ -570,9 +568,8 @@ enum weir_err weir_plog_recover(struct weir_plog *log, const struct weir_plog_re
     enum weir_err err;
 
     r.window = weir_alloc(r.window_bytes);
-    err = r.window != NULL
-              ? recover(&r, &indexed)
-              : weir_error_set(error, WEIR_NOMEM, -1, "%s: no memory", log->directory);
+    err = r.window != NULL ? recover(&r, &indexed)
+                           : weir_error_set(error, WEIR_NOMEM, -1, "%s: no memory", log->directory);
     weir_free(r.window);
     weir_free(indexed);
     weir_free(r.bases);

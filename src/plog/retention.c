@@ -23,8 +23,7 @@ enum weir_err weir_plog_trim(struct weir_plog *log, int64_t offset, struct weir_
     if (offset < 0 || offset > weir_plog_offset_next(log))
         return weir_error_set(error, WEIR_NOT_FOUND, offset,
                               "%s: offset %lld is outside %lld..%lld", log->directory,
-                              (long long)offset,
-                              (long long)weir_plog_offset_first(log),
+                              (long long)offset, (long long)weir_plog_offset_first(log),
                               (long long)weir_plog_offset_next(log));
     if (offset <= weir_plog_offset_first(log))
         return WEIR_OK;
@@ -39,8 +38,7 @@ static bool is_expired(const struct weir_plog *log, const struct plog_segment *s
                        int64_t now_ms)
 {
     /* Without any timestamp the age of the segment has to do. */
-    int64_t newest =
-        segment->timestamp_max >= 0 ? segment->timestamp_max : segment->created_ms;
+    int64_t newest = segment->timestamp_max >= 0 ? segment->timestamp_max : segment->created_ms;
 
     return log->options.deletes && log->options.retention_ms >= 0 && segment->bytes > 0 &&
            now_ms - newest > log->options.retention_ms;
@@ -78,8 +76,8 @@ uint32_t weir_plog_maintain(struct weir_plog *log)
     if (weir_plog_check_writable(log, NULL) != WEIR_OK)
         return 0;
     /* When all is expired, so is the active segment, which can only go once it is sealed. */
-    expired = count_expired(log, now_ms) + 1 == log->segment_count &&
-              is_expired(log, active, now_ms);
+    expired =
+        count_expired(log, now_ms) + 1 == log->segment_count && is_expired(log, active, now_ms);
     aged = active->bytes > 0 && now_ms - active->created_ms > log->options.segment_ms;
     if (expired || aged) {
         struct weir_error error;

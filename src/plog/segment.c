@@ -197,8 +197,8 @@ enum weir_err weir_plog_segment_open(const struct weir_disk *disk, const char *d
     }
     /* A time index gets an entry with each of the other, and one when it is sealed: an empty file
      * is a lost one, unless no batch has a timestamp. */
-    if (segment->bytes > 0 && (segment->times.stored == 0 ||
-                               (segment->offsets.stored == 0 && segment->times.stored > 1)))
+    if (segment->bytes > 0 &&
+        (segment->times.stored == 0 || (segment->offsets.stored == 0 && segment->times.stored > 1)))
         times_good = false;
     *indexed_out = offsets_good && times_good;
     *out = segment;

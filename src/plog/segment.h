@@ -124,7 +124,7 @@ WEIR_MUST_USE enum weir_err weir_plog_segment_scan(struct plog_segment *segment,
 /* What a reader may see of a segment, taken under the log's mutex, with a reference. */
 struct plog_view {
     struct plog_segment *segment;
-    int64_t bytes;    /* of the .log */
+    int64_t bytes; /* of the .log */
     int64_t offset_next;
     int64_t position; /* of a batch at or before the offset sought */
     bool exact;       /* position is the offset's own batch */
@@ -140,11 +140,11 @@ WEIR_MUST_USE enum weir_err weir_plog_view_find(struct plog_view *view, int64_t 
                                                 struct weir_error *error);
 /* What to read from a view. */
 struct plog_range {
-    int64_t position;      /* in: where the first batch begins; out: behind the last */
-    int64_t offset_end;    /* no batch that reaches it */
-    int64_t offset_next;   /* out: behind the last batch */
+    int64_t position;    /* in: where the first batch begins; out: behind the last */
+    int64_t offset_end;  /* no batch that reaches it */
+    int64_t offset_next; /* out: behind the last batch */
     size_t bytes_max;
-    size_t first_bytes;    /* of the first batch */
+    size_t first_bytes; /* of the first batch */
     bool at_least_one;
 };
 /* Appends whole batches from range->position on, at most bytes_max bytes and below offset_end. */

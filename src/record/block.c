@@ -37,7 +37,8 @@ static size_t round_up(size_t value, size_t to)
     return (value + to - 1) / to * to;
 }
 
-/* Bytes of all columns, validity and statuses for so many rows; lays them out when base is given. */
+/* Bytes of all columns, validity and statuses for so many rows; lays them out when base is given.
+ * */
 static size_t lay_out(struct weir_block *block, uint32_t capacity, uint8_t *base)
 {
     size_t at = 0;

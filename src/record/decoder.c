@@ -83,8 +83,8 @@ static struct tag_entry entry_of(const struct weir_schema *schema, uint32_t fiel
         if (known->number != field)
             continue;
         bool fits = wire == wire_of(known->type);
-        return (struct tag_entry){.action = (uint8_t)(fits ? action_of(known->type)
-                                                           : TAG_WRONG_WIRE),
+        return (struct tag_entry){.action =
+                                      (uint8_t)(fits ? action_of(known->type) : TAG_WRONG_WIRE),
                                   .wire = (uint8_t)wire,
                                   .column = (uint16_t)i};
     }
@@ -95,8 +95,8 @@ static void fill_table(struct weir_decoder *decoder)
 {
     for (uint32_t tag = 0; tag < TAG_TABLE; tag++) {
         unsigned wire = tag & 7;
-        bool known = wire == PB_VARINT || wire == PB_FIXED64 || wire == PB_BYTES ||
-                     wire == PB_FIXED32;
+        bool known =
+            wire == PB_VARINT || wire == PB_FIXED64 || wire == PB_BYTES || wire == PB_FIXED32;
         if (!known || tag >> 3 == 0)
             continue;
         struct tag_entry entry = entry_of(decoder->schema, tag >> 3, (enum pb_wire)wire);
@@ -108,8 +108,7 @@ static void fill_table(struct weir_decoder *decoder)
 }
 
 enum weir_err weir_decoder_protobuf_new(struct weir_schema *schema,
-                                        struct weir_decoder **decoder_out,
-                                        struct weir_error *error)
+                                        struct weir_decoder **decoder_out, struct weir_error *error)
 {
     uint32_t count = weir_schema_field_count(schema);
     for (uint32_t i = 0; i < count; i++) {
@@ -120,8 +119,7 @@ enum weir_err weir_decoder_protobuf_new(struct weir_schema *schema,
                                   weir_schema_name(schema), field->name);
         for (uint32_t j = 0; j < i; j++)
             if (weir_schema_field(schema, j)->number == field->number)
-                return weir_error_set(error, WEIR_INVALID, i,
-                                      "schema %s: number %u is there twice",
+                return weir_error_set(error, WEIR_INVALID, i, "schema %s: number %u is there twice",
                                       weir_schema_name(schema), field->number);
     }
     struct weir_decoder *decoder = weir_calloc(1, sizeof *decoder);
@@ -351,15 +349,15 @@ static enum weir_err explain_field(struct weir_decoder *decoder, struct pb_curso
                            ? "an unknown field"
                            : weir_schema_field(decoder->schema, entry.column)->name;
     if (entry.action == TAG_WRONG_WIRE)
-        return weir_error_set(error, WEIR_PARSE, position,
-                              "byte %lld: field %u (%s) has wire type %d, which contradicts its type",
-                              (long long)position, field, name, (int)wire);
+        return weir_error_set(
+            error, WEIR_PARSE, position,
+            "byte %lld: field %u (%s) has wire type %d, which contradicts its type",
+            (long long)position, field, name, (int)wire);
     err = wire == PB_BYTES ? pb_read_bytes(cursor, &string) : pb_skip(cursor, wire);
     if (err != WEIR_OK)
-        return weir_error_set(error, err, position, "byte %lld: field %u (%s) %s",
-                              (long long)position, field, name,
-                              err == WEIR_TRUNCATED ? "runs over the end of the record"
-                                                    : "has a malformed value");
+        return weir_error_set(
+            error, err, position, "byte %lld: field %u (%s) %s", (long long)position, field, name,
+            err == WEIR_TRUNCATED ? "runs over the end of the record" : "has a malformed value");
     if (entry.action != TAG_STRING)
         return WEIR_OK;
     if (!pb_utf8_valid(string))

@@ -2,8 +2,8 @@
  * record/dictionary.c - the distinct strings of a column, see dictionary.h.
  *
  * An index of codes by open addressing over an array of strings in order of first sight. The bytes
- * lie in chunks that never move, so that slices handed out hold for a whole generation. The index is
- * not base/map: it must begin anew in constant memory and it is asked once a row.
+ * lie in chunks that never move, so that slices handed out hold for a whole generation. The index
+ * is not base/map: it must begin anew in constant memory and it is asked once a row.
  */
 #include "record/dictionary.h"
 

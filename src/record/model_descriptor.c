@@ -72,9 +72,8 @@ static enum weir_err read_field(struct pb_cursor *cursor, uint32_t field, enum p
     }
 }
 
-enum weir_err weir_descriptor_decode(struct weir_slice bytes,
-                                           struct weir_descriptor *out,
-                                           struct weir_error *error)
+enum weir_err weir_descriptor_decode(struct weir_slice bytes, struct weir_descriptor *out,
+                                     struct weir_error *error)
 {
     struct pb_cursor cursor = pb_cursor(bytes);
     struct weir_slice empty = weir_slice("", 0);
@@ -110,8 +109,7 @@ static void put_text(struct pb_writer *writer, uint32_t field, struct weir_slice
         pb_put_bytes(writer, field, text);
 }
 
-static size_t encode(const struct weir_descriptor *descriptor, uint8_t *buffer,
-                     size_t capacity)
+static size_t encode(const struct weir_descriptor *descriptor, uint8_t *buffer, size_t capacity)
 {
     struct pb_writer writer = {.buffer = buffer, .capacity = capacity};
     put_text(&writer, FIELD_NAME, descriptor->name);

@@ -128,7 +128,8 @@ size_t weir_result_encode_row(const struct weir_result *result, struct weir_slic
         at += writer.need;
     }
     if (result->source_offset)
-        at = write_varint(at, FIELD_SOURCE_OFFSET << 3 | PB_VARINT, (uint64_t)result->source_offset);
+        at =
+            write_varint(at, FIELD_SOURCE_OFFSET << 3 | PB_VARINT, (uint64_t)result->source_offset);
     if (result->queue_ns)
         at = write_varint(at, FIELD_QUEUE_NS << 3 | PB_VARINT, (uint64_t)result->queue_ns);
     return (size_t)(at - (uint8_t *)buffer);
@@ -266,8 +267,7 @@ static void read_varint_field(uint32_t field, uint64_t value, uint64_t *format,
 }
 
 /* One field; *format is set when it is the format number. */
-static enum weir_err read_field(struct pb_cursor *cursor, uint64_t *format,
-                                struct weir_result *out)
+static enum weir_err read_field(struct pb_cursor *cursor, uint64_t *format, struct weir_result *out)
 {
     uint32_t field = 0;
     enum pb_wire wire;

@@ -33,8 +33,8 @@ static enum weir_err check_fields(const struct weir_field *fields, uint32_t coun
                                   struct weir_error *error)
 {
     if (count == 0 || count > WEIR_FIELDS_MAX)
-        return weir_error_set(error, WEIR_LIMIT, -1,
-                              "a schema has 1 to %d fields, this one %u", WEIR_FIELDS_MAX, count);
+        return weir_error_set(error, WEIR_LIMIT, -1, "a schema has 1 to %d fields, this one %u",
+                              WEIR_FIELDS_MAX, count);
     for (uint32_t i = 0; i < count; i++) {
         const char *name = fields[i].name;
         if (!name || !*name)
@@ -60,8 +60,7 @@ enum weir_err weir_schema_new(const char *name, const struct weir_field *fields,
     size_t text = strlen(name) + 1;
     for (uint32_t i = 0; i < field_count; i++)
         text += strlen(fields[i].name) + 1;
-    struct weir_schema *schema =
-        weir_alloc(sizeof *schema + field_count * sizeof *fields + text);
+    struct weir_schema *schema = weir_alloc(sizeof *schema + field_count * sizeof *fields + text);
     if (!schema)
         return weir_error_set(error, WEIR_NOMEM, -1, "no memory for a schema");
     schema->fields = (struct weir_field *)(schema + 1);
@@ -121,12 +120,18 @@ int32_t weir_schema_find(const struct weir_schema *schema, const char *name)
 enum weir_err weir_schema_wine(struct weir_schema **schema_out)
 {
     static const struct weir_field fields[] = {
-        {"fixed_acidity", WEIR_DOUBLE, 1},       {"volatile_acidity", WEIR_DOUBLE, 2},
-        {"citric_acid", WEIR_DOUBLE, 3},         {"residual_sugar", WEIR_DOUBLE, 4},
-        {"chlorides", WEIR_DOUBLE, 5},           {"free_sulfur_dioxide", WEIR_DOUBLE, 6},
-        {"total_sulfur_dioxide", WEIR_DOUBLE, 7}, {"density", WEIR_DOUBLE, 8},
-        {"pH", WEIR_DOUBLE, 9},                  {"sulphates", WEIR_DOUBLE, 10},
-        {"alcohol", WEIR_DOUBLE, 11},            {"dataType", WEIR_STRING, 12},
+        {"fixed_acidity", WEIR_DOUBLE, 1},
+        {"volatile_acidity", WEIR_DOUBLE, 2},
+        {"citric_acid", WEIR_DOUBLE, 3},
+        {"residual_sugar", WEIR_DOUBLE, 4},
+        {"chlorides", WEIR_DOUBLE, 5},
+        {"free_sulfur_dioxide", WEIR_DOUBLE, 6},
+        {"total_sulfur_dioxide", WEIR_DOUBLE, 7},
+        {"density", WEIR_DOUBLE, 8},
+        {"pH", WEIR_DOUBLE, 9},
+        {"sulphates", WEIR_DOUBLE, 10},
+        {"alcohol", WEIR_DOUBLE, 11},
+        {"dataType", WEIR_STRING, 12},
         {"ts", WEIR_INT64, 13},
     };
     return weir_schema_new("WineRecord", fields, WEIR_ARRAY_COUNT(fields), schema_out, NULL);

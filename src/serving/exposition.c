@@ -49,7 +49,8 @@ static void put_totals(struct page *page, struct server *server)
                 streams->records_consumed);
     put_counter(page, "weir_records_produced_total", "Records that the broker has acknowledged.",
                 NULL, 0, streams->records_delivered);
-    static const struct weir_label value[] = {{"outcome", "value"}}, error[] = {{"outcome", "error"}};
+    static const struct weir_label value[] = {{"outcome", "value"}},
+                                   error[] = {{"outcome", "error"}};
     put_counter(page, "weir_results_total", "Results given, by outcome.", value, 1, totals.results);
     put_counter(page, "weir_results_total", "Results given, by outcome.", error, 1, totals.errors);
     put_counter(page, "weir_records_no_model_total", "Records whose data type had no model.", NULL,

@@ -292,8 +292,8 @@ static struct version *new_version(struct data_type *type, const struct weir_des
     served->description = put_text(&at, descriptor->description);
     served->version = put_text(&at, shown);
     served->version_given = given.bytes != 0;
-    served->format = descriptor->model_type == WEIR_DESCRIPTOR_PMML ? WEIR_FORMAT_PMML
-                                                                    : WEIR_FORMAT_TENSORFLOW;
+    served->format =
+        descriptor->model_type == WEIR_DESCRIPTOR_PMML ? WEIR_FORMAT_PMML : WEIR_FORMAT_TENSORFLOW;
     memcpy(served->digest, digest, 32);
     served->partition = rows->partition;
     served->offset = rows->offset[row];
@@ -688,24 +688,24 @@ static void view_version(const struct data_type *type, const struct version *ver
 {
     const struct served *served = &version->served;
     bool in_force = type->in_force == version, loaded = version->state == VERSION_LOADED;
-    *view = (struct models_view){
-        .data_type = type->name,
-        .name = served->name,
-        .description = served->description,
-        .version = served->version,
-        .state = state_name(version, in_force),
-        .reason = version->state == VERSION_REFUSED ? version->reason : "",
-        .algorithm = loaded ? weir_model_info(served->model)->algorithm : "",
-        .digest = served->digest,
-        .format = served->format,
-        .partition = served->partition,
-        .offset = served->offset,
-        .since_ms = served->since_ms,
-        .activated_ms = version->activated_ms,
-        .load_ns = served->load_ns,
-        .bytes = loaded ? version->loaded_bytes : 0,
-        .in_force = in_force,
-        .statistics = statistics_read(&version->statistics)};
+    *view =
+        (struct models_view){.data_type = type->name,
+                             .name = served->name,
+                             .description = served->description,
+                             .version = served->version,
+                             .state = state_name(version, in_force),
+                             .reason = version->state == VERSION_REFUSED ? version->reason : "",
+                             .algorithm = loaded ? weir_model_info(served->model)->algorithm : "",
+                             .digest = served->digest,
+                             .format = served->format,
+                             .partition = served->partition,
+                             .offset = served->offset,
+                             .since_ms = served->since_ms,
+                             .activated_ms = version->activated_ms,
+                             .load_ns = served->load_ns,
+                             .bytes = loaded ? version->loaded_bytes : 0,
+                             .in_force = in_force,
+                             .statistics = statistics_read(&version->statistics)};
 }
 
 void models_each(struct models *models, void (*each)(void *opaque, const struct models_view *view),

@@ -33,12 +33,12 @@
 #include "serving/statistics.h"
 
 enum {
-    MODELS_TYPES_MAX = 1024,       /* data types */
-    MODELS_VERSIONS_MAX = 1024,    /* records kept of a data type; the oldest go first */
-    MODELS_READERS_MAX = 1024,     /* scoring tasks of an instance */
-    MODELS_SCORERS_MAX = 64,       /* threads that score */
-    MODELS_NAME_BYTES_MAX = 255,   /* of a data type, name or version */
-    MODELS_BAD_MAX = 64,           /* bad records waiting for their dead letter */
+    MODELS_TYPES_MAX = 1024,     /* data types */
+    MODELS_VERSIONS_MAX = 1024,  /* records kept of a data type; the oldest go first */
+    MODELS_READERS_MAX = 1024,   /* scoring tasks of an instance */
+    MODELS_SCORERS_MAX = 64,     /* threads that score */
+    MODELS_NAME_BYTES_MAX = 255, /* of a data type, name or version */
+    MODELS_BAD_MAX = 64,         /* bad records waiting for their dead letter */
 };
 
 struct models;
@@ -49,11 +49,11 @@ struct served {
     const char *data_type, *name, *description, *version;
     bool version_given; /* by the publisher; else it is the digest's first 16 hex digits */
     enum weir_model_format format;
-    uint8_t digest[32];  /* sha256 of the content */
-    int32_t partition;   /* of the models topic */
+    uint8_t digest[32]; /* sha256 of the content */
+    int32_t partition;  /* of the models topic */
     int64_t offset;
-    int64_t since_ms;    /* timestamp of its record */
-    int64_t load_ns;     /* what loading it took */
+    int64_t since_ms; /* timestamp of its record */
+    int64_t load_ns;  /* what loading it took */
     struct weir_model *model;
     struct statistics *statistics;
     struct scorer_pool *scorers;
@@ -69,9 +69,9 @@ struct model_set {
 enum models_event_kind {
     MODELS_RECEIVED, /* a record of a version that was not known */
     MODELS_LOADED,
-    MODELS_IN_FORCE, /* `before` was in force till now; NULL = none */
+    MODELS_IN_FORCE,  /* `before` was in force till now; NULL = none */
     MODELS_WITHDRAWN, /* nothing is in force for data_type any more */
-    MODELS_REFUSED,  /* error says why; served is NULL */
+    MODELS_REFUSED,   /* error says why; served is NULL */
 };
 
 struct models_event {
@@ -145,8 +145,8 @@ struct models_bad *models_take_bad(struct models *models, int64_t age_ns);
 
 struct models_view {
     const char *data_type, *name, *description, *version;
-    const char *state; /* in-force, standby, loading, not-loaded, refused */
-    const char *reason; /* of a refusal, else "" */
+    const char *state;     /* in-force, standby, loading, not-loaded, refused */
+    const char *reason;    /* of a refusal, else "" */
     const char *algorithm; /* "" unless loaded */
     const uint8_t *digest;
     enum weir_model_format format;

@@ -33,7 +33,8 @@ void models_enqueue(struct models *models, struct version *version, struct model
     pthread_cond_signal(&models->work);
 }
 
-/* ---- without the lock: only the loader touches a version that it has taken --------------------- */
+/* ---- without the lock: only the loader touches a version that it has taken ---------------------
+ * */
 
 struct loaded {
     struct weir_model *model;
@@ -94,9 +95,8 @@ static enum weir_err fetch(struct models *models, const struct version *version,
     if (!models->options.fetch)
         return weir_error_set(error, WEIR_NOT_FOUND, version->served.offset,
                               "the model's content is not in memory and can't be read again");
-    enum weir_err err =
-        models->options.fetch(models->options.opaque, version->served.partition,
-                              version->served.offset, value_out, &bytes, error);
+    enum weir_err err = models->options.fetch(models->options.opaque, version->served.partition,
+                                              version->served.offset, value_out, &bytes, error);
     *value = weir_slice(*value_out, bytes);
     return err;
 }

@@ -1,11 +1,11 @@
 /*
  * serving/models_readers.c - model sets under readers that take no lock.
  *
- * Epoch-based reclamation (Fraser, "Practical lock-freedom", 2004, chapter 5). A reader publishes the
- * epoch in which it enters, then loads the current set. Publishing a new set swaps the pointer first
- * and raises the epoch afterwards; the old set is retired with the epoch before the raise. A reader
- * that entered in a later epoch loaded the pointer after the swap, so that it can't hold the old set:
- * once no reader is inside with an epoch up to that of the retired set, it is freed.
+ * Epoch-based reclamation (Fraser, "Practical lock-freedom", 2004, chapter 5). A reader publishes
+ * the epoch in which it enters, then loads the current set. Publishing a new set swaps the pointer
+ * first and raises the epoch afterwards; the old set is retired with the epoch before the raise. A
+ * reader that entered in a later epoch loaded the pointer after the swap, so that it can't hold the
+ * old set: once no reader is inside with an epoch up to that of the retired set, it is freed.
  */
 #include <string.h>
 
@@ -87,12 +87,12 @@ struct weir_scorer *served_take_scorer(const struct served *served)
 
 void served_give_scorer(const struct served *served, struct weir_scorer *scorer)
 {
-    for (uint32_t i = 0; i < served->scorers->count; i++) {
+    bool given = false;
+    for (uint32_t i = 0; i < served->scorers->count && !given; i++) {
         struct weir_scorer *empty = NULL;
-        if (atomic_compare_exchange_strong(&served->scorers->slots[i], &empty, scorer))
-            return;
+        given = atomic_compare_exchange_strong(&served->scorers->slots[i], &empty, scorer);
     }
-    weir_assert(!"a scorer was given back twice");
+    weir_assert(given); /* or it was given back twice */
 }
 
 /* ---- writing: the lock is held --------------------------------------------------------------- */
@@ -111,8 +111,7 @@ static void set_free(struct models *models, struct model_set *set)
 
 enum weir_err models_publish(struct models *models)
 {
-    struct model_set *set =
-        weir_alloc(sizeof *set + models->type_count * sizeof(struct served *));
+    struct model_set *set = weir_alloc(sizeof *set + models->type_count * sizeof(struct served *));
     struct retired *retired = weir_alloc(sizeof *retired);
     if (!set || !retired) {
         weir_free(set);
@@ -127,8 +126,8 @@ enum weir_err models_publish(struct models *models)
             set->served[set->count++] = &version->served;
         }
     }
-    *retired = (struct retired){.next = models->retired,
-                                .set = atomic_exchange(&models->current, set)};
+    *retired =
+        (struct retired){.next = models->retired, .set = atomic_exchange(&models->current, set)};
     retired->epoch = atomic_fetch_add(&models->epoch, 1);
     models->retired = retired;
     pthread_cond_signal(&models->work); /* the loader reclaims */

@@ -1,9 +1,11 @@
 /*
  * serving/models_table.h - the inside of serving/models.h, shared by its three files.
  *
- * A `version` is one content under one name; an `entry` is a record of the topic that points to one:
+ * A `version` is one content under one name; an `entry` is a record of the topic that points to
+ * one:
  *
- *      data type "wine":   entry 3 (ACTIVATE "a")  entry 2 (ADD "b")  entry 1 (ADD "a")   newest first
+ *      data type "wine":   entry 3 (ACTIVATE "a")  entry 2 (ADD "b")  entry 1 (ADD "a")   newest
+ *      first
  *                                   \                   |                /
  *                                    version a <--------+--- version b
  *
@@ -38,24 +40,24 @@ struct version {
     struct version *next; /* of the data type */
     uint32_t references;  /* entries, model sets, the loader */
     enum version_state state;
-    uint64_t used;       /* when it was in force last, in swaps: for eviction */
+    uint64_t used; /* when it was in force last, in swaps: for eviction */
     int64_t activated_ms;
-    enum weir_err why;   /* REFUSED */
+    enum weir_err why; /* REFUSED */
     char reason[WEIR_ERROR_TEXT_MAX];
     size_t loaded_bytes;
     struct models_bad *record; /* QUEUED: a copy of its record; NULL = to be fetched by position */
     size_t record_bytes;
-    bool past_end;             /* the record came after the start: refused, it gets a dead letter */
+    bool past_end; /* the record came after the start: refused, it gets a dead letter */
     struct version *queue_next; /* QUEUED */
-    char text[]; /* data type, name, description, version */
+    char text[];                /* data type, name, description, version */
 };
 
 struct entry {
     struct weir_slice key; /* null: none. Bytes behind the struct */
     int64_t timestamp_ms, offset;
     int32_t partition;
-    struct version *version;  /* ADD; NULL for ACTIVATE */
-    char *wanted_name;        /* ACTIVATE: "" = any */
+    struct version *version; /* ADD; NULL for ACTIVATE */
+    char *wanted_name;       /* ACTIVATE: "" = any */
     char *wanted_version;
     struct entry *next; /* older */
 };
@@ -71,8 +73,8 @@ struct data_type {
 /* A set that readers may still be using. */
 struct retired {
     struct retired *next;
-    struct model_set *set;   /* its versions are unreferenced when it goes */
-    uint64_t epoch;          /* readers that entered later don't see it */
+    struct model_set *set; /* its versions are unreferenced when it goes */
+    uint64_t epoch;        /* readers that entered later don't see it */
 };
 
 struct models_reader {

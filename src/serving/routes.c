@@ -251,13 +251,11 @@ static void index_page(void *opaque, const struct http_request *request,
 
 uint32_t server_routes(struct server *server, struct http_route routes[SERVER_ROUTES_MAX])
 {
-    const struct http_route table[] = {{"/", index_page, server},
-                                       {"/livez", livez, server},
-                                       {"/readyz", readyz, server},
-                                       {"/metrics", metrics, server},
-                                       {"/models", list_models, server},
-                                       {"/state/value", state_value, server},
-                                       {"/topology", topology, server}};
+    const struct http_route table[] = {
+        {"/", index_page, server},        {"/livez", livez, server},
+        {"/readyz", readyz, server},      {"/metrics", metrics, server},
+        {"/models", list_models, server}, {"/state/value", state_value, server},
+        {"/topology", topology, server}};
     _Static_assert(sizeof table / sizeof *table <= SERVER_ROUTES_MAX, "room for the routes");
     memcpy(routes, table, sizeof table);
     return sizeof table / sizeof *table;

@@ -14,11 +14,11 @@ struct scoring_task {
     struct scoring *scoring;
     struct scoring_task *next;
     struct models_reader *reader;
-    struct weir_block *output;   /* no columns: rows_meta only */
-    struct weir_slice *value;    /* [rows_max] results of the block in hand */
-    uint32_t *begin, *bytes;     /* [rows_max] where they lie in `encoded` */
-    uint32_t *rows;              /* [rows_max] of the data type in hand */
-    bool *done;                  /* [rows_max] */
+    struct weir_block *output; /* no columns: rows_meta only */
+    struct weir_slice *value;  /* [rows_max] results of the block in hand */
+    uint32_t *begin, *bytes;   /* [rows_max] where they lie in `encoded` */
+    uint32_t *rows;            /* [rows_max] of the data type in hand */
+    bool *done;                /* [rows_max] */
     uint8_t *encoded;
     size_t encoded_used, encoded_capacity;
     struct weir_histogram latency; /* record's timestamp -> score, ns */
@@ -76,7 +76,8 @@ static enum weir_err send_bad_models(void *self, struct weir_context *context, i
     enum weir_err err = WEIR_OK;
     (void)time_ms;
     while (err == WEIR_OK && (bad = models_take_bad(task->scoring->models, BAD_MODEL_AGE_NS))) {
-        err = weir_context_dead_letter_record(context, &bad->rows, 0, bad->why, bad->message, error);
+        err =
+            weir_context_dead_letter_record(context, &bad->rows, 0, bad->why, bad->message, error);
         atomic_fetch_add_explicit(&task->scoring->totals.dead_models, err == WEIR_OK,
                                   memory_order_relaxed);
         weir_free(bad);
@@ -177,9 +178,8 @@ static void put_row(struct scoring_task *task, const struct weir_block *block, u
                     struct weir_result *result, struct weir_slice common)
 {
     result->source_offset = block->rows_meta.offset[row];
-    size_t bytes =
-        weir_result_encode_row(result, common, task->encoded + task->encoded_used,
-                               task->encoded_capacity - task->encoded_used);
+    size_t bytes = weir_result_encode_row(result, common, task->encoded + task->encoded_used,
+                                          task->encoded_capacity - task->encoded_used);
     task->begin[row] = (uint32_t)task->encoded_used;
     task->bytes[row] = (uint32_t)bytes;
     task->encoded_used += bytes;
@@ -338,9 +338,8 @@ static struct weir_slice type_of(const struct scoring *scoring, const struct wei
 static uint32_t gather(struct scoring_task *task, const struct weir_block *block, uint32_t first)
 {
     const struct scoring *scoring = task->scoring;
-    const uint32_t *code = scoring->data_type_column >= 0
-                               ? block->columns[scoring->data_type_column].code
-                               : NULL;
+    const uint32_t *code =
+        scoring->data_type_column >= 0 ? block->columns[scoring->data_type_column].code : NULL;
     uint32_t count = 0;
     for (uint32_t row = first; row < block->rows; row++) {
         if (block->status[row] != WEIR_OK || task->done[row] || (code && code[row] != code[first]))

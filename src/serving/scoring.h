@@ -1,13 +1,16 @@
 /*
  * serving/scoring.h - the processor that scores blocks of records with the models in force.
  *
- *      block of records -> by data type -> model in force -> scorer -> ScoringResult a row -> forward
+ *      block of records -> by data type -> model in force -> scorer -> ScoringResult a row ->
+ *      forward
  *
  * What:    an ordinary processor of weir/streams.h. Every record that could be decoded leaves it as
  *          a result: a value, or an error with its reason. Bad models are sent to the dead letters
  *          by the task of partition 0.
- * Life:    one `scoring` for an instance (scoring_init, release); the engine makes one object a task.
- * Threads: configuration is shared and read-only; totals are atomics; a task's object belongs to it.
+ * Life:    one `scoring` for an instance (scoring_init, release); the engine makes one object a
+ * task.
+ * Threads: configuration is shared and read-only; totals are atomics; a task's object belongs to
+ * it.
  * Memory:  a task allocates when made, and when results outgrow its buffer; else nothing.
  * Errors:  AGAIN with no.model=wait; what forward gives.
  */
@@ -41,10 +44,10 @@ struct scoring_sample {
 };
 
 struct scoring_totals {
-    atomic_uint_least64_t results;  /* with a value */
-    atomic_uint_least64_t errors;   /* results with an error */
-    atomic_uint_least64_t no_model; /* of those, or of the dead letters: for want of a model */
-    atomic_uint_least64_t dead;     /* records sent to the dead letters by no.model */
+    atomic_uint_least64_t results;     /* with a value */
+    atomic_uint_least64_t errors;      /* results with an error */
+    atomic_uint_least64_t no_model;    /* of those, or of the dead letters: for want of a model */
+    atomic_uint_least64_t dead;        /* records sent to the dead letters by no.model */
     atomic_uint_least64_t dead_models; /* bad models sent to the dead letters */
 };
 
@@ -56,14 +59,14 @@ struct scoring {
     enum no_model_policy no_model;
     int32_t data_type_column; /* of the records' schema; -1 = every record is "wine" */
     uint32_t rows_max;
-    int64_t sample_every_ns; /* 0 = no samples */
+    int64_t sample_every_ns;                                              /* 0 = no samples */
     void (*on_sample)(void *opaque, const struct scoring_sample *sample); /* on a stream thread */
     void *opaque;
     /* set by scoring_init */
     struct scoring_totals totals;
     atomic_int_least64_t sampled_ns;
-    pthread_mutex_t lock;       /* of tasks */
-    struct scoring_task *tasks; /* those alive */
+    pthread_mutex_t lock;                /* of tasks */
+    struct scoring_task *tasks;          /* those alive */
     struct weir_histogram *latency_gone; /* of tasks that went */
 };
 

@@ -202,13 +202,13 @@ static enum weir_err make_models(struct server *server, struct weir_error *error
                                      .fetch = fetch_model,
                                      .on_event = on_model,
                                      .opaque = server};
-    server->scoring = (struct scoring){
-        .no_model = server->options.no_model,
-        .data_type_column = weir_schema_find(server->schema, "dataType"),
-        .rows_max = server->options.streams.batch_rows,
-        .sample_every_ns = server->options.sample_every_ns,
-        .on_sample = on_sample,
-        .opaque = server};
+    server->scoring =
+        (struct scoring){.no_model = server->options.no_model,
+                         .data_type_column = weir_schema_find(server->schema, "dataType"),
+                         .rows_max = server->options.streams.batch_rows,
+                         .sample_every_ns = server->options.sample_every_ns,
+                         .on_sample = on_sample,
+                         .opaque = server};
     enum weir_err err = models_new(&options, &server->models);
     if (err == WEIR_OK) {
         server->scoring.models = server->models;
@@ -292,9 +292,9 @@ enum weir_err server_new(const struct server_options *options, struct server **o
 static enum weir_err wait_for(struct server *server, const char *what, const char *message)
 {
     int64_t now_ns = weir_clock_now_ns(NULL);
-    if (!server->waiting_since_ns ||
-        now_ns - server->waiting_since_ns > 10 * WEIR_NS_PER_SECOND) {
-        weir_log(&server->options.log, WEIR_LOG_WARN, "server", "waiting for %s: %s", what, message);
+    if (!server->waiting_since_ns || now_ns - server->waiting_since_ns > 10 * WEIR_NS_PER_SECOND) {
+        weir_log(&server->options.log, WEIR_LOG_WARN, "server", "waiting for %s: %s", what,
+                 message);
         server->waiting_since_ns = now_ns;
     }
     return WEIR_AGAIN;

@@ -9,7 +9,8 @@
  *          SERVER_TICK_MS_MAX, so that the caller can look after signals in between.
  * Threads: one thread calls these functions; callbacks come from threads of the server.
  * Memory:  options are copied, but for what they point to, which is borrowed until free.
- * Errors:  server_tick gives what stops the server for good; what may pass is logged and tried again.
+ * Errors:  server_tick gives what stops the server for good; what may pass is logged and tried
+ * again.
  */
 #ifndef SERVING_SERVER_H
 #define SERVING_SERVER_H
@@ -29,16 +30,16 @@ struct server;
 
 struct server_options {
     struct weir_kafka_options kafka;
-    struct weir_streams_options streams;  /* application_id, threads, intervals ... */
+    struct weir_streams_options streams; /* application_id, threads, intervals ... */
     const char *data_topic, *models_topic, *scores_topic, *dead_letter_topic;
     enum no_model_policy no_model;
     size_t model_cache_bytes;
-    bool reference;                       /* models topic as the reference has it: not compacted */
-    bool http;                            /* serve HTTP at http_listen */
-    bool http_optional;                   /* a port that is taken is logged, not fatal */
+    bool reference;     /* models topic as the reference has it: not compacted */
+    bool http;          /* serve HTTP at http_listen */
+    bool http_optional; /* a port that is taken is logged, not fatal */
     bool insecure;
     struct weir_endpoint http_listen;
-    int64_t sample_every_ns;              /* 0 = no samples */
+    int64_t sample_every_ns; /* 0 = no samples */
     /* All optional; on threads of the server, borrowed for the call, must be brief. */
     void (*on_state)(void *opaque, enum weir_streams_state from, enum weir_streams_state to);
     void (*on_model)(void *opaque, const struct models_event *event);

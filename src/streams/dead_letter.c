@@ -105,8 +105,8 @@ enum weir_err dead_letter_send(struct task *task, const struct weir_rows *rows, 
         scratch_headers(thread, rows->header_count[row] + (size_t)HEADERS_ADDED_MAX);
     if (!headers)
         return weir_error_set(error, WEIR_NOMEM, -1, "no memory for a dead letter");
-    struct inflight *inflight = progress_output(task, rows->key[row].bytes + rows->value[row].bytes,
-                                                1);
+    struct inflight *inflight =
+        progress_output(task, rows->key[row].bytes + rows->value[row].bytes, 1);
     enum letter_level level = with_value ? LETTER_WHOLE : LETTER_NO_VALUE;
     enum weir_err err;
     do {

@@ -30,14 +30,14 @@
 enum {
     CHILDREN_MAX = 32,
     STORES_MAX = 32,
-    PUNCTUATORS_MAX = 16,  /* of a task */
+    PUNCTUATORS_MAX = 16, /* of a task */
     THREADS_MAX = 64,
-    INFLIGHT_MAX = 4096,   /* blocks of a task that wait for their deliveries */
-    REWINDS_MAX = 10,      /* without progress, then the instance fails */
+    INFLIGHT_MAX = 4096,       /* blocks of a task that wait for their deliveries */
+    REWINDS_MAX = 10,          /* without progress, then the instance fails */
     PROCESSOR_REWINDS_MAX = 1, /* the same for failures of a processor */
-    BACKOFF_MIN_MS = 100,  /* before reading goes on after a rewind; doubles */
+    BACKOFF_MIN_MS = 100,      /* before reading goes on after a rewind; doubles */
     BACKOFF_MAX_MS = 5000,
-    REFUSED_MAX = 64,      /* records of a task known to be refused for good */
+    REFUSED_MAX = 64,                  /* records of a task known to be refused for good */
     DEAD_LETTER_BYTES_MAX = 900 << 10, /* larger ones are cut */
     DEAD_LETTER_CUT_BYTES = 64 << 10,
 };
@@ -103,7 +103,7 @@ struct weir_context {
     struct task *task;
     uint32_t node;
     void *self;
-    bool open; /* init has succeeded */
+    bool open;           /* init has succeeded */
     uint32_t resume_row; /* of `process`: rows of the parked block that are done */
     struct gathered *gathered;
 };
@@ -120,7 +120,7 @@ struct task {
     struct stream_thread *thread;
     struct task *next;
     char id[32];
-    uint32_t source; /* node */
+    uint32_t source;          /* node */
     int32_t partition, index; /* index: the consumer's number */
     char *topic;
     struct weir_context contexts[WEIR_NODES_MAX];
@@ -145,9 +145,9 @@ struct task {
     struct weir_kafka_batch parked;
     bool is_parked;
     struct inflight *parked_block;
-    uint32_t batch_row; /* rows of the batch before it are done */
-    uint32_t child;     /* of the source: those before it have had the parked block */
-    const struct weir_block *input;       /* in hand, for forward_record */
+    uint32_t batch_row;             /* rows of the batch before it are done */
+    uint32_t child;                 /* of the source: those before it have had the parked block */
+    const struct weir_block *input; /* in hand, for forward_record */
     uint32_t input_row;
 };
 
@@ -220,7 +220,7 @@ struct stream_thread {
     struct weir_kafka_consumer *wakeable; /* the same for other threads, under the lock */
     struct weir_kafka_producer *producer;
     struct task *tasks;
-    int32_t sink_partitions[WEIR_NODES_MAX]; /* of the topics, by node; 0 = not known yet */
+    int32_t sink_partitions[WEIR_NODES_MAX];       /* of the topics, by node; 0 = not known yet */
     struct weir_block *blocks[WEIR_NODES_MAX];     /* by source: rows in hand */
     struct weir_decoder *decoders[WEIR_NODES_MAX]; /* by source; NULL = rows stay as they are */
     struct inflight *pool;

@@ -22,8 +22,9 @@ void weir_streams_options_default(struct weir_streams_options *options)
 
 const char *weir_streams_state_name(enum weir_streams_state state)
 {
-    static const char *const names[] = {"CREATED", "REBALANCING",   "RUNNING", "PENDING_SHUTDOWN",
-                                        "NOT_RUNNING", "PENDING_ERROR", "ERROR"};
+    static const char *const names[] = {
+        "CREATED",     "REBALANCING",   "RUNNING", "PENDING_SHUTDOWN",
+        "NOT_RUNNING", "PENDING_ERROR", "ERROR"};
     return names[state];
 }
 
@@ -285,17 +286,17 @@ void weir_streams_free(struct weir_streams *streams)
 void weir_streams_stats(const struct weir_streams *streams, struct weir_streams_stats *out)
 {
     const struct stream_counters *counters = &streams->counters;
-    *out = (struct weir_streams_stats){
-        .records_consumed = atomic_load(&counters->consumed),
-        .records_forwarded_to_sinks = atomic_load(&counters->to_sinks),
-        .records_delivered = atomic_load(&counters->delivered),
-        .dead_letters = atomic_load(&counters->dead_letters),
-        .commits = atomic_load(&counters->commits),
-        .commit_failures = atomic_load(&counters->commit_failures),
-        .rebalances = atomic_load(&counters->rebalances),
-        .rewinds = atomic_load(&counters->rewinds),
-        .global_records = atomic_load(&counters->global_records),
-        .threads = streams->options.threads};
+    *out =
+        (struct weir_streams_stats){.records_consumed = atomic_load(&counters->consumed),
+                                    .records_forwarded_to_sinks = atomic_load(&counters->to_sinks),
+                                    .records_delivered = atomic_load(&counters->delivered),
+                                    .dead_letters = atomic_load(&counters->dead_letters),
+                                    .commits = atomic_load(&counters->commits),
+                                    .commit_failures = atomic_load(&counters->commit_failures),
+                                    .rebalances = atomic_load(&counters->rebalances),
+                                    .rewinds = atomic_load(&counters->rewinds),
+                                    .global_records = atomic_load(&counters->global_records),
+                                    .threads = streams->options.threads};
     for (uint32_t i = 0; i < streams->options.threads; i++) {
         int64_t lag = atomic_load(&streams->threads[i]->lag);
         out->tasks += atomic_load(&streams->threads[i]->task_count);

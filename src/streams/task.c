@@ -112,9 +112,8 @@ static enum weir_err sink_rows(struct task *task, const struct node *sink, uint3
     bool same = partitions > 0 && partitions == source_partitions;
     uint32_t count = end - first, accepted = 0;
     struct inflight *inflight = progress_output(task, bytes, count);
-    enum weir_err err =
-        thread_produce_rows(thread, sink->topic, same ? task->partition : -1, rows, first, end,
-                            inflight, &accepted, error);
+    enum weir_err err = thread_produce_rows(thread, sink->topic, same ? task->partition : -1, rows,
+                                            first, end, inflight, &accepted, error);
     count_up(&thread->streams->counters.to_sinks, accepted);
     for (uint32_t refused = count - accepted; refused; refused--)
         progress_report(inflight, NULL); /* no report will come for it */
@@ -415,8 +414,7 @@ enum weir_err task_punctuate(struct task *task, struct weir_error *error)
     enum weir_err err = WEIR_OK;
     for (uint32_t i = 0; i < task->punctuator_count && err == WEIR_OK; i++) {
         struct punctuator *punctuator = &task->punctuators[i];
-        int64_t now_ms =
-            punctuator->kind == WEIR_WALL_CLOCK_TIME ? wall_ms : task->stream_time_ms;
+        int64_t now_ms = punctuator->kind == WEIR_WALL_CLOCK_TIME ? wall_ms : task->stream_time_ms;
         if (now_ms < 0)
             continue;
         if (punctuator->due_ms < 0) /* stream time has begun */

@@ -63,8 +63,8 @@ static enum weir_err open_producer(struct stream_thread *thread, struct weir_err
     struct weir_kafka_producer_options options;
     weir_kafka_producer_options_default(&options);
     options.linger_ms = streams->options.linger_ms;
-    options.queue_bytes = streams->options.output_bytes / streams->options.threads +
-                          (size_t)BLOCK_BYTES_MAX;
+    options.queue_bytes =
+        streams->options.output_bytes / streams->options.threads + (size_t)BLOCK_BYTES_MAX;
     options.delivered = delivered;
     options.opaque = thread;
     thread->producer_failed = false;
@@ -78,9 +78,8 @@ static bool wait_for_room(struct stream_thread *thread)
         return false;
     if (!thread->closing && atomic_load(&thread->streams->stopping)) {
         thread->closing = true;
-        thread->close_deadline_ns =
-            streams_now_ns(thread->streams) +
-            thread->streams->options.drain_timeout_ms * WEIR_NS_PER_MS;
+        thread->close_deadline_ns = streams_now_ns(thread->streams) +
+                                    thread->streams->options.drain_timeout_ms * WEIR_NS_PER_MS;
     }
     weir_kafka_producer_poll(thread->producer, REPORTS_WAIT_MS);
     return !thread->producer_failed;
@@ -99,9 +98,9 @@ enum weir_err thread_produce_rows(struct stream_thread *thread, const char *topi
                                       end, opaque, &taken, error);
         *accepted += taken;
     } while (err == WEIR_AGAIN && wait_for_room(thread));
-    return err == WEIR_AGAIN ? weir_error_set(error, WEIR_TIMEOUT, -1, "no room to produce to %s",
-                                              topic)
-                             : err;
+    return err == WEIR_AGAIN
+               ? weir_error_set(error, WEIR_TIMEOUT, -1, "no room to produce to %s", topic)
+               : err;
 }
 
 enum weir_err thread_produce(struct stream_thread *thread, const struct weir_kafka_record *record,
@@ -136,8 +135,8 @@ static enum weir_err commit(struct stream_thread *thread, const struct weir_kafk
     for (struct task *task = thread->tasks; task && count < AT_ONCE; task = task->next) {
         bool wanted = !only;
         for (uint32_t i = 0; i < only_count && !wanted; i++)
-            wanted = only[i].partition == task->partition &&
-                     strcmp(only[i].topic, task->topic) == 0;
+            wanted =
+                only[i].partition == task->partition && strcmp(only[i].topic, task->topic) == 0;
         if (!wanted || task->position_done <= task->position_committed)
             continue;
         partitions[count] = (struct weir_kafka_partition){
@@ -219,8 +218,8 @@ static bool wait_for_deliveries(struct stream_thread *thread,
         bool pending = false;
         for (uint32_t i = 0; i < count; i++) {
             const struct task *task = *find(thread, &partitions[i]);
-            pending |= task && task->oldest && task->oldest != task->parked_block &&
-                       !task->must_rewind;
+            pending |=
+                task && task->oldest && task->oldest != task->parked_block && !task->must_rewind;
         }
         if (!pending)
             return true;
@@ -234,8 +233,8 @@ static bool wait_for_deliveries(struct stream_thread *thread,
 
 /* The last commit of partitions that go; while members come and go the coordinator may ask for a
  * moment's patience. */
-static void commit_lost(struct stream_thread *thread,
-                        const struct weir_kafka_partition *partitions, uint32_t count)
+static void commit_lost(struct stream_thread *thread, const struct weir_kafka_partition *partitions,
+                        uint32_t count)
 {
     struct weir_error error = {.code = WEIR_OK};
     int64_t until_ns = streams_now_ns(thread->streams) + LAST_COMMIT_MS * WEIR_NS_PER_MS;
@@ -464,8 +463,7 @@ static void retry_parked(struct stream_thread *thread, struct weir_error *error)
 static void punctuate(struct stream_thread *thread, struct weir_error *error)
 {
     for (struct task *task = thread->tasks; task; task = task->next)
-        if (task->punctuator_count && !task->must_rewind &&
-            task_punctuate(task, error) != WEIR_OK)
+        if (task->punctuator_count && !task->must_rewind && task_punctuate(task, error) != WEIR_OK)
             task_fail(task, error, true);
 }
 

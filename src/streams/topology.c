@@ -117,8 +117,7 @@ static enum weir_err begin_node(struct weir_topology *topology, enum node_kind k
     if (topology->node_count == WEIR_NODES_MAX)
         return weir_error_set(error, WEIR_LIMIT, -1, "a topology has at most %d nodes",
                               WEIR_NODES_MAX);
-    if (kind != NODE_PROCESSOR &&
-        (!topic || !*topic || strlen(topic) > WEIR_KAFKA_TOPIC_BYTES_MAX))
+    if (kind != NODE_PROCESSOR && (!topic || !*topic || strlen(topic) > WEIR_KAFKA_TOPIC_BYTES_MAX))
         return weir_error_set(error, WEIR_INVALID, -1, "node \"%s\" needs a topic", name);
     struct node *node = &topology->nodes[topology->node_count];
     *node = (struct node){.kind = kind, .name = weir_strdup(name)};
@@ -287,7 +286,8 @@ enum weir_err topology_check(const struct weir_topology *topology, struct weir_e
         if (*known)
             return weir_error_set(error, WEIR_UNSUPPORTED, -1,
                                   "sources \"%s\" and \"%s\" lead to the same node: give each its "
-                                  "own nodes", *known, node->name);
+                                  "own nodes",
+                                  *known, node->name);
         *known = node->name;
         any = true;
     }

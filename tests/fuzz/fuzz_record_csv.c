@@ -34,8 +34,8 @@ static void check_block(const struct weir_csv_reader *reader, const struct weir_
             bool valid = weir_column_is_valid(&block->columns[c], row);
             struct weir_slice text = weir_block_string(block, c, row);
             require(valid == (text.data != NULL));
-            volatile uint8_t sink = text.bytes > 0 ? ((const uint8_t *)text.data)[text.bytes - 1]
-                                                   : 0;
+            volatile uint8_t sink =
+                text.bytes > 0 ? ((const uint8_t *)text.data)[text.bytes - 1] : 0;
             (void)sink;
         }
     }

@@ -19,7 +19,7 @@ enum { ROWS_MAX = 64, MESSAGE_BYTES_MAX = 1 << 17 };
 
 /* One field of each type among the one-byte tags, and two behind them. */
 static const struct weir_field fields[] = {
-    {"number", WEIR_DOUBLE, 1},  {"short", WEIR_FLOAT, 2}, {"count", WEIR_INT64, 3},
+    {"number", WEIR_DOUBLE, 1}, {"short", WEIR_FLOAT, 2}, {"count", WEIR_INT64, 3},
     {"label", WEIR_STRING, 15}, {"far", WEIR_STRING, 16}, {"farther", WEIR_DOUBLE, 2000},
 };
 enum { FIELDS = sizeof fields / sizeof fields[0] };

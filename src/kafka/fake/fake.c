@@ -99,7 +99,8 @@ enum weir_err weir_kafka_fake_new(const struct weir_kafka_fake_options *options,
     if (options->delivery_delay_ms < 0 || options->rebalance_ms < 0 ||
         options->partitions_default < 0 || options->record_bytes_max == 0 ||
         options->bytes_max < options->record_bytes_max)
-        return weir_error_set(error, WEIR_INVALID, -1, "a setting of the in-memory cluster is "
+        return weir_error_set(error, WEIR_INVALID, -1,
+                              "a setting of the in-memory cluster is "
                               "negative, zero or smaller than a record");
     struct fake *fake = weir_calloc(1, sizeof(*fake));
     if (fake == NULL)
@@ -202,8 +203,8 @@ enum weir_err fake_topic_grow(struct fake *fake, const char *name, int32_t parti
             return err;
     }
     if (topic->partition_count < partitions) {
-        struct fake_partition *grown = weir_realloc_array(topic->partitions, (size_t)partitions,
-                                                          sizeof(*grown));
+        struct fake_partition *grown =
+            weir_realloc_array(topic->partitions, (size_t)partitions, sizeof(*grown));
         if (grown == NULL)
             return WEIR_NOMEM;
         memset(grown + topic->partition_count, 0,

@@ -83,7 +83,9 @@ static void told_add(struct told *told, const struct fake_slot *slot, int64_t of
                      uint32_t index)
 {
     told->partitions[told->count] = (struct weir_kafka_partition){
-        .topic = slot->topic->name, .partition = slot->partition, .offset = offset,
+        .topic = slot->topic->name,
+        .partition = slot->partition,
+        .offset = offset,
         .committed = slot->committed >= 0 && slot->committed == offset};
     told->indexes[told->count++] = (int32_t)index;
 }
@@ -135,8 +137,7 @@ static int64_t begin_offset(struct fake_consumer *consumer, struct fake_slot *sl
         return slot->committed;
     weir_log(&consumer->fake->options.log, WEIR_LOG_WARN, "kafka",
              "%s [%d]: the committed offset %lld is not in the log any more, reading from %lld",
-             slot->topic->name, slot->partition, (long long)slot->committed,
-             (long long)log->first);
+             slot->topic->name, slot->partition, (long long)slot->committed, (long long)log->first);
     return log->first;
 }
 
@@ -294,8 +295,8 @@ static enum weir_err commit_one(struct fake_consumer *consumer,
                                 const struct weir_kafka_partition *partition,
                                 struct weir_error *error)
 {
-    struct fake_slot *slot = fake_slot_find(consumer->group, partition->topic,
-                                            partition->partition);
+    struct fake_slot *slot =
+        fake_slot_find(consumer->group, partition->topic, partition->partition);
     if (slot == NULL || slot->owner != consumer)
         return weir_error_set(error, WEIR_FENCED, partition->offset,
                               "%s [%d] is not ours to commit", partition->topic,
@@ -345,9 +346,8 @@ enum weir_err fake_consumer_commit(struct weir_kafka_consumer *base,
     enum weir_err err = commit_allowed(consumer, partitions[0].topic, error);
     bool allowed = err == WEIR_OK;
     for (uint32_t i = 0; i < count; i++) {
-        partitions[i].err = allowed ? commit_one(consumer, &partitions[i],
-                                                 err == WEIR_OK ? error : NULL)
-                                    : err;
+        partitions[i].err =
+            allowed ? commit_one(consumer, &partitions[i], err == WEIR_OK ? error : NULL) : err;
         if (err == WEIR_OK)
             err = partitions[i].err;
     }
@@ -376,8 +376,8 @@ enum weir_err fake_consumer_rewind(struct weir_kafka_consumer *base, int32_t par
         err = weir_error_set(error, WEIR_NOT_FOUND, -1, "partition index %d is not ours",
                              partition_index);
     else if (consumer->group->rebalancing || owned->slot->target != consumer)
-        err = weir_error_set(error, WEIR_AGAIN, -1, "group %s is rebalancing",
-                             consumer->group->name);
+        err =
+            weir_error_set(error, WEIR_AGAIN, -1, "group %s is rebalancing", consumer->group->name);
     else
         owned->position = offset;
     fake_unlock(consumer->fake);

@@ -124,8 +124,8 @@ struct fake_table {
     int64_t offset;
     int32_t partition;
     bool known, ended, awake;
-    bool started;       /* positions are set */
-    int32_t end_count;  /* partitions there were at open */
+    bool started;      /* positions are set */
+    int32_t end_count; /* partitions there were at open */
     int64_t *ends, *positions;
     int32_t partition_count; /* of positions */
     uint32_t cursor;

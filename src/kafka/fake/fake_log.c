@@ -43,8 +43,8 @@ enum weir_err fake_record_copy(struct fake *fake, const struct weir_kafka_record
         out->headers = headers;
         out->header_count = record->header_count;
     }
-    out->timestamp_ms = record->timestamp_ms >= 0 ? record->timestamp_ms
-                                                  : weir_clock_wall_ms(fake->options.clock);
+    out->timestamp_ms =
+        record->timestamp_ms >= 0 ? record->timestamp_ms : weir_clock_wall_ms(fake->options.clock);
     if (bytes_out != NULL)
         *bytes_out = bytes;
     return err;
@@ -58,8 +58,8 @@ static uint32_t murmur2(const void *data, size_t bytes)
     uint32_t h = 0x9747b28cU ^ (uint32_t)bytes;
     size_t left = bytes;
     for (; left >= 4; left -= 4, at += 4) {
-        uint32_t k = (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 |
-                     (uint32_t)at[3] << 24;
+        uint32_t k =
+            (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
         k *= m;
         k ^= k >> 24;
         k *= m;
@@ -157,8 +157,8 @@ static struct fake *fake_of(struct weir_kafka *kafka)
 }
 
 enum weir_err weir_kafka_fake_append(struct weir_kafka *kafka,
-                                     const struct weir_kafka_record *record,
-                                     int32_t *partition_out, int64_t *offset_out)
+                                     const struct weir_kafka_record *record, int32_t *partition_out,
+                                     int64_t *offset_out)
 {
     struct fake *fake = fake_of(kafka);
     fake_lock(fake);

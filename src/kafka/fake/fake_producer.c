@@ -105,8 +105,8 @@ static enum weir_err find_place(struct fake *fake, const struct weir_kafka_recor
 {
     struct fake_topic *topic = fake_topic_find(fake, record->topic);
     if (topic == NULL && fake->options.partitions_default > 0) {
-        enum weir_err err = fake_topic_grow(fake, record->topic, fake->options.partitions_default,
-                                            &topic);
+        enum weir_err err =
+            fake_topic_grow(fake, record->topic, fake->options.partitions_default, &topic);
         if (err != WEIR_OK)
             return weir_error_set(error, err, -1, "%s can't be created", record->topic);
     }

@@ -95,8 +95,8 @@ static enum weir_err take(struct fake_table *table, uint32_t count_max,
             return failure.code;
         }
         int64_t end = table->positions[p] < table->ends[p] ? table->ends[p] : log->next;
-        enum weir_err err = fake_take(fake, &table->pool, topic, p, end, count_max,
-                                      &table->positions[p], batch);
+        enum weir_err err =
+            fake_take(fake, &table->pool, topic, p, end, count_max, &table->positions[p], batch);
         if (err == WEIR_AGAIN)
             continue;
         table->cursor = (uint32_t)p + 1;

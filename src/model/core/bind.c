@@ -174,8 +174,7 @@ void model_bind_block(struct weir_scorer *scorer, const struct weir_block *block
         }
         while (binding->string_count < dictionary->count) {
             uint32_t code = binding->string_count;
-            struct model_string_value value =
-                value_of_string(scorer, i, dictionary->strings[code]);
+            struct model_string_value value = value_of_string(scorer, i, dictionary->strings[code]);
             if (value.status == WEIR_NOMEM) {
                 break; /* tried again with the next block */
             }

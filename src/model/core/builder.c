@@ -239,8 +239,7 @@ static void describe(struct model_builder *b, const struct model_builder_info *g
     struct weir_model_info *info = &b->model->info;
     struct weir_field *outputs = model_alloc(b, given->output_count, sizeof *outputs);
     info->format = given->format;
-    info->algorithm =
-        model_copy_text(b, weir_slice(given->algorithm, strlen(given->algorithm)));
+    info->algorithm = model_copy_text(b, weir_slice(given->algorithm, strlen(given->algorithm)));
     info->target = model_copy_text(b, weir_slice(given->target, strlen(given->target)));
     for (uint32_t i = 0; i < given->output_count && b->err == WEIR_OK; i++) {
         const char *name = given->outputs[i].name;

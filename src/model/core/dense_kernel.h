@@ -15,7 +15,7 @@ typedef UINT D(vuint) __attribute__((vector_size(VECTOR_BYTES)));
 
 enum {
     D(WIDTH) = VECTOR_BYTES / sizeof(REAL),
-    D(BLOCK) = 4, /* vectors of rows that are summed together */
+    D(BLOCK) = 4,                                    /* vectors of rows that are summed together */
     D(SIDE) = 16 / D(WIDTH) < 4 ? 16 / D(WIDTH) : 4, /* vectors of neurons; a stride holds them */
 };
 
@@ -54,13 +54,15 @@ TARGET static inline D(vreal) D(exp_series)(D(vreal) r)
     D(vreal) r2 = r * r;
     D(vreal) r4 = r2 * r2;
     D(vreal) low = D(pair)(1, 1, r) + r2 * D(pair)((REAL)1 / 2, (REAL)1 / 6, r);
-    D(vreal) middle = D(pair)((REAL)1 / 24, (REAL)1 / 120, r) +
-                      r2 * D(pair)((REAL)1 / 720, (REAL)1 / 5040, r);
+    D(vreal)
+    middle =
+        D(pair)((REAL)1 / 24, (REAL)1 / 120, r) + r2 * D(pair)((REAL)1 / 720, (REAL)1 / 5040, r);
 #if EXP_TERMS == 8
     return low + r4 * middle;
 #else
-    D(vreal) high = D(pair)((REAL)1 / 40320, (REAL)1 / 362880, r) +
-                    r2 * D(pair)((REAL)1 / 3628800, (REAL)1 / 39916800, r);
+    D(vreal)
+    high = D(pair)((REAL)1 / 40320, (REAL)1 / 362880, r) +
+           r2 * D(pair)((REAL)1 / 3628800, (REAL)1 / 39916800, r);
     D(vreal) top = D(pair)((REAL)1 / 479001600, (REAL)1 / (REAL)6227020800, r);
     return (low + r4 * middle) + r4 * r4 * (high + r4 * top);
 #endif
@@ -214,8 +216,8 @@ TARGET static void D(softmax_row)(REAL *values, uint32_t count)
 /* ---- runs ------------------------------------------------------------------------------------ */
 
 /* One row's outputs, `step` apart, to its place among the results. NaNs lose to any number. */
-TARGET static void D(finish)(const struct dense_plan *p, const REAL *y, uint32_t step,
-                             uint32_t row, const struct model_run *run)
+TARGET static void D(finish)(const struct dense_plan *p, const REAL *y, uint32_t step, uint32_t row,
+                             const struct model_run *run)
 {
     uint32_t count = p->layers[p->layer_count - 1].outputs;
     if (p->class_of == NULL) {

@@ -267,9 +267,9 @@ struct model_dense_layer {
  * probabilities are the outputs. */
 struct model_dense {
     struct model_element element;
-    uint32_t input_count;  /* inputs are the model's inputs 0 .. input_count - 1 */
+    uint32_t input_count; /* inputs are the model's inputs 0 .. input_count - 1 */
     uint32_t layer_count;
-    uint32_t width_max;    /* of inputs and of all layers */
+    uint32_t width_max; /* of inputs and of all layers */
     const struct model_dense_layer *layers;
 }; /* Work: 2 * width_max + class_count */
 

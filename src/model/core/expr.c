@@ -106,8 +106,8 @@ double model_norm_continuous(const struct model_expr *expr, double value)
     while (i + 2 < expr->point_count && value > p[i + 1].orig) {
         i++;
     }
-    return p[i].norm + (value - p[i].orig) / (p[i + 1].orig - p[i].orig) *
-                           (p[i + 1].norm - p[i].norm);
+    return p[i].norm +
+           (value - p[i].orig) / (p[i + 1].orig - p[i].orig) * (p[i + 1].norm - p[i].norm);
 }
 
 double model_norm_inverse(const struct model_expr *expr, double value)
@@ -126,12 +126,11 @@ double model_norm_inverse(const struct model_expr *expr, double value)
         }
     }
     uint32_t i = 0;
-    while (i + 2 < expr->point_count &&
-           (rising ? value > p[i + 1].norm : value < p[i + 1].norm)) {
+    while (i + 2 < expr->point_count && (rising ? value > p[i + 1].norm : value < p[i + 1].norm)) {
         i++;
     }
-    return p[i].orig + (value - p[i].norm) / (p[i + 1].norm - p[i].norm) *
-                           (p[i + 1].orig - p[i].orig);
+    return p[i].orig +
+           (value - p[i].norm) / (p[i + 1].norm - p[i].norm) * (p[i + 1].orig - p[i].orig);
 }
 
 double model_expr_value(const struct model_expr *expr, struct model_row *row)

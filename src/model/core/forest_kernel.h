@@ -175,7 +175,7 @@ TARGET static void descend_masks(const struct forest_tree *tree, const int8_t *r
 TARGET static void find_leaves_by_rank(const struct forest_plan *p, const double *const *columns,
                                        uint32_t first, char *scratch, uint8_t *leaves)
 {
-    vint8 (*reach)[BYTE_VECTORS] = (void *)scratch;
+    vint8(*reach)[BYTE_VECTORS] = (void *)scratch;
     int8_t *ranks = (int8_t *)scratch + (size_t)(2 * FOREST_SPLITS_MAX + 2) * 64;
     for (uint32_t i = 0; i < p->ranked_count; i++) {
         rank_column(&p->ranked[i], columns[p->ranked[i].input] + first, ranks + (size_t)i * 64);
@@ -356,8 +356,7 @@ TARGET static void vote_bytes(const struct forest_plan *p, const uint8_t *leaves
         }
         for (uint32_t k = 0; k < SIDE && r + k < count; k++) {
             if (run->probabilities == NULL) {
-                run->classes[first + r + k] =
-                    largest_of_sums(sums[k], p->class_count, p->divisor);
+                run->classes[first + r + k] = largest_of_sums(sums[k], p->class_count, p->divisor);
                 continue;
             }
             run->classes[first + r + k] = largest(sums[k], p->class_count);

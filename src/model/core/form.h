@@ -53,7 +53,7 @@ enum model_outliers { MODEL_OUTLIERS_AS_IS, MODEL_OUTLIERS_AS_MISSING, MODEL_OUT
 struct model_treatment {
     enum model_type type;
     uint32_t valid_count, invalid_count, missing_count, missing_text_count, interval_count;
-    const double *valid_values;    /* any (or an interval) given: everything else is invalid */
+    const double *valid_values; /* any (or an interval) given: everything else is invalid */
     const double *invalid_values;
     const double *missing_values;
     const struct model_interval *intervals;
@@ -61,9 +61,9 @@ struct model_treatment {
     enum model_invalid invalid;
     double invalid_replacement;
     enum model_outliers outliers;
-    double low, high;               /* for outliers; -inf, +inf when not given */
-    double missing_replacement;     /* missing = none */
-    bool missing_is_invalid;        /* missingValueTreatment returnInvalid */
+    double low, high;           /* for outliers; -inf, +inf when not given */
+    double missing_replacement; /* missing = none */
+    bool missing_is_invalid;    /* missingValueTreatment returnInvalid */
     bool plain; /* a double that is not NaN passes unchanged: kernels may read the block's column */
 };
 
@@ -78,10 +78,10 @@ enum weir_err model_treat_unreadable(const struct model_treatment *treatment, do
 
 enum model_expr_kind {
     MODEL_EXPR_CONSTANT,
-    MODEL_EXPR_SLOT,            /* FieldRef */
+    MODEL_EXPR_SLOT, /* FieldRef */
     MODEL_EXPR_NORM_CONTINUOUS,
     MODEL_EXPR_NORM_DISCRETE,
-    MODEL_EXPR_TREAT,           /* a segment's own MiningField */
+    MODEL_EXPR_TREAT, /* a segment's own MiningField */
 };
 
 struct model_norm_point {
@@ -179,9 +179,9 @@ struct model_target {
     double min, max; /* -inf, +inf when not given */
     double rescale_factor, rescale_constant;
     enum model_cast cast;
-    double default_value; /* for a missing result; missing = none */
-    uint32_t default_class;   /* classification: for a missing result; UINT32_MAX = none */
-    const double *priors;     /* [class_count] the probabilities that come with it */
+    double default_value;   /* for a missing result; missing = none */
+    uint32_t default_class; /* classification: for a missing result; UINT32_MAX = none */
+    const double *priors;   /* [class_count] the probabilities that come with it */
 };
 
 double model_target_apply(const struct model_target *target, double number);
@@ -198,8 +198,8 @@ enum model_feature {
 struct model_output {
     const char *name;
     enum model_feature feature;
-    uint32_t class_index;          /* of value=; UINT32_MAX = the winning class */
-    uint32_t slot;                 /* where later readers find it */
+    uint32_t class_index; /* of value=; UINT32_MAX = the winning class */
+    uint32_t slot;        /* where later readers find it */
     enum model_type type;
     const struct model_expr *expr; /* TRANSFORMED_VALUE */
 };
@@ -254,12 +254,12 @@ struct weir_model {
 /* One row on its way through the general path: the scratch memory of a scorer. */
 struct model_row {
     const struct weir_model *model;
-    double *values;        /* [slot_count] */
-    uint32_t *computed;    /* [slot_count] epoch in which a derived slot was computed */
-    uint32_t epoch;        /* of this row, never 0 */
-    uint32_t surrogates;   /* surrogate predicates that had to fall back, for this node */
-    enum weir_err status;  /* sticky: the first error of this row */
-    double *work;          /* [work_count] */
+    double *values;       /* [slot_count] */
+    uint32_t *computed;   /* [slot_count] epoch in which a derived slot was computed */
+    uint32_t epoch;       /* of this row, never 0 */
+    uint32_t surrogates;  /* surrogate predicates that had to fall back, for this node */
+    enum weir_err status; /* sticky: the first error of this row */
+    double *work;         /* [work_count] */
 };
 
 static inline void model_row_fail(struct model_row *row, enum weir_err why)

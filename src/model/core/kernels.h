@@ -34,7 +34,7 @@ struct forest_node {
  *      goes right: rank[input] > rank
  */
 struct forest_split {
-    uint16_t reach; /* where this node's own mask stands */
+    uint16_t reach;    /* where this node's own mask stands */
     uint16_t rank_row; /* of the input, in the table of ranks */
     int8_t rank;
 };
@@ -46,11 +46,11 @@ struct forest_leaf {
 struct forest_tree {
     const struct forest_node *nodes;
     uint32_t depth;
-    const uint32_t *leaf_of;     /* [nodes] leaf number of a node */
+    const uint32_t *leaf_of;           /* [nodes] leaf number of a node */
     const struct forest_split *splits; /* breadth first */
     const struct forest_leaf *leaves;
     uint32_t split_count, leaf_count;
-    uint32_t leaf_first; /* of its leaves among all leaves of the forest */
+    uint32_t leaf_first;   /* of its leaves among all leaves of the forest */
     const double *vectors; /* those of its first leaf, where vectors are summed */
 };
 
@@ -98,8 +98,8 @@ struct linear_plan {
     struct model_plan plan;
     double start;
     uint32_t term_count;
-    const uint32_t *inputs;      /* [term_count] */
-    const double *coefficients;  /* [term_count] */
+    const uint32_t *inputs;        /* [term_count] */
+    const double *coefficients;    /* [term_count] */
     enum model_normalization link; /* undone on each sum; NONE */
 };
 
@@ -110,7 +110,7 @@ struct dense_layer {
     enum model_activation activation;
     double threshold;
     bool softmax;
-    bool bias_last;       /* added behind the sum, as graphs do */
+    bool bias_last;                   /* added behind the sum, as graphs do */
     const double *weights64, *bias64; /* [inputs][stride], [stride]; one of the two kinds */
     const float *weights32, *bias32;
 };
@@ -119,10 +119,10 @@ struct dense_plan {
     struct model_plan plan;
     bool is_float;
     uint32_t input_count, layer_count, width_max;
-    const uint32_t *inputs;        /* [input_count] */
+    const uint32_t *inputs;         /* [input_count] */
     const struct model_expr *norms; /* [input_count] kind NORM_CONTINUOUS: applied first; or NULL */
     const struct dense_layer *layers;
-    const uint32_t *class_of; /* [outputs of the last layer], classification */
+    const uint32_t *class_of;         /* [outputs of the last layer], classification */
     const struct model_expr *inverse; /* regression: norm to undo, or NULL */
 };
 

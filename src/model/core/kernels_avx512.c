@@ -3,8 +3,7 @@
 #ifdef __clang__ /* takes the width from the vector types alone */
 #define TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl")))
 #else
-#define TARGET                                                                                     \
-    __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,prefer-vector-width=512")))
+#define TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,prefer-vector-width=512")))
 #endif
 #define NAME(kernel) NAME2(kernel)
 #define NAME2(kernel) kernel##_avx512

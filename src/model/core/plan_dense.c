@@ -52,16 +52,15 @@ static bool is_full(const struct model_neural_layer *layer, uint32_t first, uint
         }
     }
     return layer->neuron_count > 0 && layer->neuron_count <= WIDTH_MAX &&
-           can_activate(layer->activation) &&
-           layer->normalization != MODEL_NORMALIZATION_SIMPLEMAX;
+           can_activate(layer->activation) && layer->normalization != MODEL_NORMALIZATION_SIMPLEMAX;
 }
 
 static bool inputs_fit(const struct weir_model *model, const struct model_neural *n)
 {
     for (uint32_t i = 0; i < n->input_count; i++) {
         const struct model_expr *expr = &n->inputs[i];
-        bool norm = expr->kind == MODEL_EXPR_NORM_CONTINUOUS &&
-                    expr->outliers != MODEL_OUTLIERS_AS_MISSING;
+        bool norm =
+            expr->kind == MODEL_EXPR_NORM_CONTINUOUS && expr->outliers != MODEL_OUTLIERS_AS_MISSING;
         if ((expr->kind != MODEL_EXPR_SLOT && !norm) ||
             model_input_of_slot(model, expr->slot) == UINT32_MAX) {
             return false;
@@ -245,8 +244,7 @@ enum weir_err dense_plan_new(struct weir_model *model, const struct model_plan *
 {
     const struct model_element *root = model->root;
     struct compiler c = {.model = model};
-    bool neural = root->ops == &model_neural_ops &&
-                  fits(model, (const struct model_neural *)root);
+    bool neural = root->ops == &model_neural_ops && fits(model, (const struct model_neural *)root);
     *plan_out = NULL;
     if (!neural && root->ops != &model_dense_ops) {
         return WEIR_OK;

@@ -119,8 +119,8 @@ static void place(struct flattener *f, struct pending todo)
     const struct model_node *first = &node->children[todo.child];
     struct forest_node split;
     bool left_if_true;
-    if (!as_split(f->model, &first->predicate, &split, &left_if_true) ||
-        f->count + 2 > NODES_MAX || todo.depth == DEPTH_MAX) {
+    if (!as_split(f->model, &first->predicate, &split, &left_if_true) || f->count + 2 > NODES_MAX ||
+        todo.depth == DEPTH_MAX) {
         f->fits = false;
         return;
     }
@@ -267,8 +267,7 @@ static void fill_leaves(struct compiler *c, enum model_method method)
 {
     struct forest_plan *p = c->plan;
     bool alone = method == MODEL_METHOD_SELECT_FIRST;
-    bool weighted =
-        method == MODEL_METHOD_WEIGHTED_AVERAGE || method == MODEL_METHOD_WEIGHTED_SUM;
+    bool weighted = method == MODEL_METHOD_WEIGHTED_AVERAGE || method == MODEL_METHOD_WEIGHTED_SUM;
     if (p->class_count == 0) {
         double *numbers = take(c, c->leaf_count, sizeof *numbers);
         for (uint32_t t = 0; t < p->tree_count && numbers != NULL; t++) {

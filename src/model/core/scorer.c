@@ -310,8 +310,8 @@ static void write_status(struct weir_scorer *s, uint32_t row, enum weir_err stat
 static struct weir_cell cell_of(const struct weir_scorer *s, uint32_t slot)
 {
     double value = s->row.values[slot];
-    struct weir_cell cell = {.valid = s->row.computed[slot] == s->row.epoch &&
-                                      !model_is_missing(value)};
+    struct weir_cell cell = {.valid =
+                                 s->row.computed[slot] == s->row.epoch && !model_is_missing(value)};
     if (s->model->slots[slot].type == MODEL_STRING) {
         cell.type = WEIR_STRING;
         cell.string = cell.valid ? model_string_of(s, value) : weir_slice(NULL, 0);
@@ -327,8 +327,8 @@ static void keep_details(struct weir_scorer *s, uint32_t row, const struct model
     struct model_detail_store *d = &s->details;
     uint32_t classes = s->model->info.class_count;
     d->entity_ids[row] = result->entity_id;
-    d->has[row] = (uint8_t)((result->probabilities != NULL ? 1 : 0) |
-                            (result->confidences != NULL ? 2 : 0));
+    d->has[row] =
+        (uint8_t)((result->probabilities != NULL ? 1 : 0) | (result->confidences != NULL ? 2 : 0));
     size_t bytes = classes * sizeof(double);
     if (result->probabilities != NULL && classes > 0) {
         memcpy(d->probabilities + (size_t)row * classes, result->probabilities, bytes);
@@ -390,8 +390,8 @@ static void score_row(struct weir_scorer *s, const struct weir_block *block, uin
 
 /* Rows of one call to the plan. */
 struct tile {
-    uint32_t first;        /* row, when rows == NULL */
-    const uint32_t *rows;  /* [count] */
+    uint32_t first;       /* row, when rows == NULL */
+    const uint32_t *rows; /* [count] */
     uint32_t count;
 };
 

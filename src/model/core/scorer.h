@@ -16,8 +16,8 @@
 
 /* What a string of a column is worth to the input that it feeds. */
 struct model_string_value {
-    double raw;      /* of the field's type, missing included */
-    uint8_t status;  /* enum weir_err: OK; INVALID_INPUT: not of the type; NOMEM */
+    double raw;     /* of the field's type, missing included */
+    uint8_t status; /* enum weir_err: OK; INVALID_INPUT: not of the type; NOMEM */
 };
 
 /* Where an input comes from. */
@@ -37,7 +37,7 @@ struct model_detail_store {
     double *confidences;           /* likewise */
     uint8_t *has;                  /* [rows_max] bit 0: probabilities, bit 1: confidences */
     uint32_t derived_count;
-    uint32_t *derived_slots;       /* [derived_count] */
+    uint32_t *derived_slots; /* [derived_count] */
     struct weir_field *derived;
     struct weir_cell *cells; /* [rows_max][derived_count] */
 };

@@ -7,13 +7,13 @@
 
 /* What has been gathered from the segments so far. */
 struct gathering {
-    double sum;           /* regression: of values, weighted where the method says so */
-    double *classes;      /* classification: votes or sums of probabilities */
-    double *votes;        /* MEDIAN: [voted][class_count or 1] */
-    double weight;        /* of segments that voted */
+    double sum;            /* regression: of values, weighted where the method says so */
+    double *classes;       /* classification: votes or sums of probabilities */
+    double *votes;         /* MEDIAN: [voted][class_count or 1] */
+    double weight;         /* of segments that voted */
     double winning_weight; /* MAX: of those that are surest */
     double missing_weight; /* of segments that took part and had no prediction */
-    double best;          /* MAX: the largest probability seen */
+    double best;           /* MAX: the largest probability seen */
     uint32_t voted;
 };
 

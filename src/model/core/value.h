@@ -58,8 +58,8 @@ enum { MODEL_SYMBOLS_MAX = 1 << 22, MODEL_CLASSES_MAX = 4096 };
 /* Number of a string, or -1. */
 int64_t model_symbols_find(const struct model_symbols *symbols, struct weir_slice text);
 /* Number of a string; copies it (malloc) if it is new. Errors: NOMEM, LIMIT (MODEL_SYMBOLS_MAX). */
-WEIR_MUST_USE enum weir_err model_symbols_add(struct model_symbols *symbols,
-                                              struct weir_slice text, uint32_t *number_out);
+WEIR_MUST_USE enum weir_err model_symbols_add(struct model_symbols *symbols, struct weir_slice text,
+                                              uint32_t *number_out);
 void model_symbols_release(struct model_symbols *symbols);
 
 /*

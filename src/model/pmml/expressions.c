@@ -34,8 +34,7 @@ static void read_constant(struct pmml_reader *r, const struct pmml_element *e,
     }
     double number;
     bool is_number = model_parse_value(MODEL_DOUBLE, text, &number);
-    uint32_t type =
-        pmml_choice(r, e, "dataType", types, is_number ? MODEL_DOUBLE : MODEL_STRING);
+    uint32_t type = pmml_choice(r, e, "dataType", types, is_number ? MODEL_DOUBLE : MODEL_STRING);
     expr->value = pmml_value(r, e, (enum model_type)type, text.data);
 }
 
@@ -110,8 +109,8 @@ void pmml_read_derivation(struct pmml_reader *r, const struct pmml_element *fiel
 
 /* ---- predicates ------------------------------------------------------------------------------ */
 
-static const char *const predicate_names[] = {"SimplePredicate", "SimpleSetPredicate",
-                                              "CompoundPredicate", "True", "False", NULL};
+static const char *const predicate_names[] = {
+    "SimplePredicate", "SimpleSetPredicate", "CompoundPredicate", "True", "False", NULL};
 
 bool pmml_is_predicate(const struct pmml_element *element)
 {
@@ -123,9 +122,9 @@ bool pmml_is_predicate(const struct pmml_element *element)
     return false;
 }
 
-static const char *const operator_names[] = {
-    "equal",       "notEqual",       "lessThan",  "lessOrEqual", "greaterThan",
-    "greaterOrEqual", "isMissing", "isNotMissing", NULL};
+static const char *const operator_names[] = {"equal",       "notEqual",     "lessThan",
+                                             "lessOrEqual", "greaterThan",  "greaterOrEqual",
+                                             "isMissing",   "isNotMissing", NULL};
 
 static int ascending(const void *a, const void *b)
 {
@@ -153,8 +152,8 @@ static void read_ordinal(struct pmml_reader *r, const struct pmml_element *e,
     p->count = 0;
     for (uint32_t i = 0; i < slot->value_count; i++) {
         bool below = p->kind == MODEL_PREDICATE_LESS || p->kind == MODEL_PREDICATE_LESS_OR_EQUAL;
-        bool closed = p->kind == MODEL_PREDICATE_LESS_OR_EQUAL ||
-                      p->kind == MODEL_PREDICATE_GREATER_OR_EQUAL;
+        bool closed =
+            p->kind == MODEL_PREDICATE_LESS_OR_EQUAL || p->kind == MODEL_PREDICATE_GREATER_OR_EQUAL;
         if ((below ? i < rank : i > rank) || (closed && i == rank)) {
             values[p->count++] = slot->values[i];
         }
@@ -188,8 +187,7 @@ static void read_simple(struct pmml_reader *r, const struct pmml_element *e,
     }
 }
 
-static void read_set(struct pmml_reader *r, const struct pmml_element *e,
-                     struct model_predicate *p)
+static void read_set(struct pmml_reader *r, const struct pmml_element *e, struct model_predicate *p)
 {
     static const char *const names[] = {"isIn", "isNotIn", NULL};
     pmml_required(r, e, "booleanOperator");

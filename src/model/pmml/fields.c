@@ -120,8 +120,7 @@ static void read_intervals(struct pmml_reader *r, const struct pmml_element *fie
     struct model_interval *intervals =
         model_alloc(&r->b, pmml_count(field, "Interval"), sizeof *intervals);
     t->intervals = intervals;
-    for (const struct pmml_element *e = field->first; e != NULL && intervals != NULL;
-         e = e->next) {
+    for (const struct pmml_element *e = field->first; e != NULL && intervals != NULL; e = e->next) {
         if (!pmml_is(e, "Interval")) {
             continue;
         }
@@ -153,10 +152,9 @@ static void read_mining_field(struct pmml_reader *r, const struct pmml_element *
                               struct model_treatment *t)
 {
     static const char *const invalids[] = {"returnInvalid", "asIs", "asMissing", "asValue", NULL};
-    static const char *const missings[] = {"asIs",     "asMean",  "asMode",
-                                           "asMedian", "asValue", "returnInvalid", NULL};
-    t->invalid =
-        (enum model_invalid)pmml_choice(r, mining, "invalidValueTreatment", invalids, 0);
+    static const char *const missings[] = {"asIs",    "asMean",        "asMode", "asMedian",
+                                           "asValue", "returnInvalid", NULL};
+    t->invalid = (enum model_invalid)pmml_choice(r, mining, "invalidValueTreatment", invalids, 0);
     const char *text = pmml_attribute(mining, "invalidValueReplacement");
     if (text != NULL) {
         t->invalid_replacement = pmml_value(r, mining, t->type, text);
@@ -307,8 +305,7 @@ void pmml_scope_close(struct pmml_reader *r)
     r->scope = r->scope->parent;
 }
 
-static struct pmml_name *add_name(struct pmml_reader *r, struct pmml_scope *scope,
-                                  const char *name)
+static struct pmml_name *add_name(struct pmml_reader *r, struct pmml_scope *scope, const char *name)
 {
     struct pmml_name *entry = pmml_scratch(r, 1, sizeof *entry);
     if (entry != NULL) {
@@ -379,8 +376,7 @@ uint32_t pmml_slot(struct pmml_reader *r, const struct pmml_element *element, co
 {
     uint32_t bucket = bucket_of(name);
     for (struct pmml_scope *scope = r->scope; scope != NULL; scope = scope->parent) {
-        for (struct pmml_name *entry = scope->buckets[bucket]; entry != NULL;
-             entry = entry->next) {
+        for (struct pmml_name *entry = scope->buckets[bucket]; entry != NULL; entry = entry->next) {
             if (strcmp(entry->name, name) != 0) {
                 continue;
             }

@@ -1,20 +1,19 @@
 /* GeneralRegressionModel. */
 #include "model/pmml/reader.h"
 
-static const char *const type_names[] = {"regression",        "generalLinear",
-                                         "generalizedLinear", "logLinear",
-                                         "multinomialLogistic", NULL};
+static const char *const type_names[] = {"regression", "generalLinear",       "generalizedLinear",
+                                         "logLinear",  "multinomialLogistic", NULL};
 enum { LOG_LINEAR = 3, MULTINOMIAL = 4 };
 enum { COMPARES_MAX = 1 << 30 }; /* of PCells with PPCells: seconds, not hours */
 
 /* In the order of enum model_link. */
-static const char *const link_names[] = {"identity", "log",     "logit", "probit",
-                                         "cloglog",  "loglog",  "cauchit", "logc",
-                                         "negbin",   "oddspower", "power", NULL};
+static const char *const link_names[] = {"identity", "log",       "logit",   "probit",
+                                         "cloglog",  "loglog",    "cauchit", "logc",
+                                         "negbin",   "oddspower", "power",   NULL};
 
 /* What is known of a predictor while the matrices are read. */
-static const struct pmml_element *find_predictor(const struct pmml_element *model,
-                                                 const char *list, const char *name)
+static const struct pmml_element *find_predictor(const struct pmml_element *model, const char *list,
+                                                 const char *name)
 {
     const struct pmml_element *e = pmml_child(model, list);
     for (e = e != NULL ? e->first : NULL; e != NULL; e = e->next) {
@@ -103,8 +102,8 @@ static void read_pcells(struct pmml_reader *r, const struct pmml_element *model,
 }
 
 /* A field or a constant: offsetVariable or offsetValue, trialsVariable or trialsValue. */
-static bool read_variable(struct pmml_reader *r, const struct pmml_element *e,
-                          const char *variable, uint32_t *slot)
+static bool read_variable(struct pmml_reader *r, const struct pmml_element *e, const char *variable,
+                          uint32_t *slot)
 {
     const char *name = pmml_attribute(e, variable);
     if (name == NULL) {

@@ -2,8 +2,8 @@
 #include "model/pmml/reader.h"
 
 static const char *const method_names[] = {
-    "majorityVote", "weightedMajorityVote", "average", "weightedAverage", "median", "max",
-    "sum",          "weightedSum",          "selectFirst", "modelChain",  NULL};
+    "majorityVote", "weightedMajorityVote", "average",     "weightedAverage", "median", "max",
+    "sum",          "weightedSum",          "selectFirst", "modelChain",      NULL};
 
 static const char *const treatment_names[] = {"returnMissing", "skipSegment", "continue", NULL};
 
@@ -61,8 +61,7 @@ static void read_segmentation(struct pmml_reader *r, const struct pmml_element *
     s->missing_prediction = (enum model_missing_prediction)pmml_choice(
         r, e, "missingPredictionTreatment", treatment_names, MODEL_PREDICTION_CONTINUE);
     s->missing_threshold = pmml_number(r, e, "missingThreshold", 1);
-    struct model_segment *segments =
-        model_alloc(&r->b, pmml_count(e, "Segment"), sizeof *segments);
+    struct model_segment *segments = model_alloc(&r->b, pmml_count(e, "Segment"), sizeof *segments);
     for (const struct pmml_element *c = e->first; c != NULL && pmml_ok(r, c); c = c->next) {
         if (pmml_is(c, "Segment")) {
             read_segment(r, c, &segments[s->segment_count++]);

@@ -103,8 +103,7 @@ static void collect_labels(struct pmml_reader *r, const struct pmml_element *ele
         add_label(r, element, labels, pmml_attribute(element, "targetReferenceCategory"));
     } else if (pmml_is(element, "NeuralOutput")) {
         const struct pmml_element *field = pmml_child(element, "DerivedField");
-        const struct pmml_element *norm =
-            field != NULL ? pmml_child(field, "NormDiscrete") : NULL;
+        const struct pmml_element *norm = field != NULL ? pmml_child(field, "NormDiscrete") : NULL;
         add_label(r, element, labels, norm != NULL ? pmml_attribute(norm, "value") : NULL);
     }
     for (const struct pmml_element *e = element->first; e != NULL && r->err == WEIR_OK;
@@ -177,8 +176,8 @@ static void read_target(struct pmml_reader *r, const struct pmml_element *elemen
     }
     target->classes = NULL;
     if (classifies) {
-        bool same = outer != NULL && outer->classes != NULL &&
-                    strcmp(outer->name, target->name) == 0;
+        bool same =
+            outer != NULL && outer->classes != NULL && strcmp(outer->name, target->name) == 0;
         target->classes = same ? outer->classes : read_classes(r, element, target);
     }
 }

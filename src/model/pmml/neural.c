@@ -5,9 +5,9 @@
 
 /* In the order of enum model_activation. */
 static const char *const activation_names[] = {
-    "identity", "logistic", "tanh",  "rectifier", "threshold", "exponential", "reciprocal",
-    "square",   "Gauss",    "sine",  "cosine",    "Elliott",   "arctan",      "radialBasis",
-    NULL};
+    "identity",    "logistic",   "tanh",   "rectifier",   "threshold",
+    "exponential", "reciprocal", "square", "Gauss",       "sine",
+    "cosine",      "Elliott",    "arctan", "radialBasis", NULL};
 /* In the order of enum model_normalization. */
 static const char *const normalization_names[] = {"none", "simplemax", "softmax", NULL};
 
@@ -32,8 +32,7 @@ static uint32_t find_id(struct pmml_reader *r, const struct pmml_element *e,
                         const struct neuron_ids *ids, const char *id)
 {
     struct neuron_id key = {id, 0};
-    const struct neuron_id *found =
-        bsearch(&key, ids->items, ids->count, sizeof key, by_id);
+    const struct neuron_id *found = bsearch(&key, ids->items, ids->count, sizeof key, by_id);
     if (found == NULL) {
         pmml_fail(r, e, WEIR_INVALID, "refers to neuron \"%.60s\", which is none before it", id);
         return 0;
@@ -51,8 +50,8 @@ static void sort_ids(struct pmml_reader *r, const struct pmml_element *e, struct
     }
 }
 
-static void read_inputs(struct pmml_reader *r, const struct pmml_element *e,
-                        struct model_neural *n, struct neuron_ids *ids)
+static void read_inputs(struct pmml_reader *r, const struct pmml_element *e, struct model_neural *n,
+                        struct neuron_ids *ids)
 {
     struct model_expr *inputs = model_alloc(&r->b, e->child_count, sizeof *inputs);
     for (const struct pmml_element *c = e->first; c != NULL && pmml_ok(r, c); c = c->next) {
@@ -72,8 +71,7 @@ static void read_inputs(struct pmml_reader *r, const struct pmml_element *e,
 static void read_neuron(struct pmml_reader *r, const struct pmml_element *e,
                         const struct neuron_ids *ids, bool radial, struct model_neuron *neuron)
 {
-    struct model_connection *connections =
-        model_alloc(&r->b, e->child_count, sizeof *connections);
+    struct model_connection *connections = model_alloc(&r->b, e->child_count, sizeof *connections);
     neuron->bias = pmml_number(r, e, "bias", 0);
     neuron->width = pmml_number(r, e, "width", neuron->width);
     neuron->altitude = pmml_number(r, e, "altitude", neuron->altitude);
@@ -94,20 +92,18 @@ static void read_neuron(struct pmml_reader *r, const struct pmml_element *e,
 
 /* model is the NeuralNetwork, whose attributes a layer may override. */
 static void read_layer(struct pmml_reader *r, const struct pmml_element *model,
-                       const struct pmml_element *e, struct model_neural *n,
-                       struct neuron_ids *ids, struct model_neural_layer *layer)
+                       const struct pmml_element *e, struct model_neural *n, struct neuron_ids *ids,
+                       struct model_neural_layer *layer)
 {
     layer->activation = (enum model_activation)pmml_choice(
         r, e, "activationFunction", activation_names,
         pmml_choice(r, model, "activationFunction", activation_names, 0));
     /* The network's own normalization belongs to its last layer. */
-    uint32_t normalization =
-        pmml_choice(r, model, "normalizationMethod", normalization_names, 0);
+    uint32_t normalization = pmml_choice(r, model, "normalizationMethod", normalization_names, 0);
     bool is_last = e == model->last || e->next == NULL || !pmml_is(e->next, "NeuralLayer");
     layer->normalization = (enum model_normalization)pmml_choice(
         r, e, "normalizationMethod", normalization_names, is_last ? normalization : 0);
-    layer->threshold =
-        pmml_number(r, e, "threshold", pmml_number(r, model, "threshold", 0));
+    layer->threshold = pmml_number(r, e, "threshold", pmml_number(r, model, "threshold", 0));
     double width = pmml_number(r, e, "width", pmml_number(r, model, "width", 0));
     double altitude = pmml_number(r, e, "altitude", pmml_number(r, model, "altitude", 1));
     struct model_neuron *neurons = model_alloc(&r->b, e->child_count, sizeof *neurons);
@@ -180,8 +176,8 @@ static void read_outputs(struct pmml_reader *r, const struct pmml_element *e,
     }
 }
 
-static void read_parts(struct pmml_reader *r, const struct pmml_element *e,
-                       struct model_neural *n, struct neuron_ids *ids)
+static void read_parts(struct pmml_reader *r, const struct pmml_element *e, struct model_neural *n,
+                       struct neuron_ids *ids)
 {
     const struct pmml_element *inputs = pmml_child(e, "NeuralInputs");
     const struct pmml_element *outputs = pmml_child(e, "NeuralOutputs");

@@ -57,8 +57,8 @@ struct pmml_reader {
     enum weir_err err;
     uint32_t field_count;
     struct pmml_field *fields;
-    struct pmml_scope *scope;   /* the innermost */
-    struct pmml_target *target; /* of the innermost model element */
+    struct pmml_scope *scope;                   /* the innermost */
+    struct pmml_target *target;                 /* of the innermost model element */
     const struct pmml_element *transformations; /* TransformationDictionary, or NULL */
     uint32_t derivation_depth;
 };

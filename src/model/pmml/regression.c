@@ -2,9 +2,8 @@
 #include "model/pmml/reader.h"
 
 /* In the order of enum model_normalization. */
-static const char *const normalization_names[] = {"none",    "simplemax", "softmax", "logit",
-                                                  "probit",  "cloglog",   "exp",     "loglog",
-                                                  "cauchit", NULL};
+static const char *const normalization_names[] = {
+    "none", "simplemax", "softmax", "logit", "probit", "cloglog", "exp", "loglog", "cauchit", NULL};
 
 /* PredictorTerm names its factors by FieldRef. */
 static void read_term(struct pmml_reader *r, const struct pmml_element *e,
@@ -106,8 +105,8 @@ struct model_element *pmml_read_regression(struct pmml_reader *r, const struct p
         return NULL;
     }
     pmml_read_base(r, e, &model_regression_ops, &m->element);
-    m->normalization = (enum model_normalization)pmml_choice(r, e, "normalizationMethod",
-                                                             normalization_names, 0);
+    m->normalization =
+        (enum model_normalization)pmml_choice(r, e, "normalizationMethod", normalization_names, 0);
     m->ordinal = r->target->optype == MODEL_ORDINAL;
     for (const struct pmml_element *c = e->first; c != NULL && r->err == WEIR_OK; c = c->next) {
         if (pmml_is(c, "RegressionTable")) {

@@ -69,8 +69,7 @@ static void read_distribution(struct pmml_reader *r, const struct pmml_element *
     }
 }
 
-static void read_score(struct pmml_reader *r, const struct pmml_element *e,
-                       struct model_node *node)
+static void read_score(struct pmml_reader *r, const struct pmml_element *e, struct model_node *node)
 {
     const char *score = pmml_attribute(e, "score");
     bool classification = r->target->classes != NULL;

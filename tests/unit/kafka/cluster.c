@@ -69,8 +69,8 @@ static bool start_process(struct cluster *cluster)
     posix_spawn_file_actions_adddup2(&actions, ends[1], 1);
     posix_spawn_file_actions_adddup2(&actions, ends[1], 2);
     posix_spawn_file_actions_addclose(&actions, ends[0]);
-    char *arguments[] = {program, "broker", "--listen", "127.0.0.1:0", "--data-dir",
-                         cluster->directory, NULL};
+    char *arguments[] = {program,      "broker",           "--listen", "127.0.0.1:0",
+                         "--data-dir", cluster->directory, NULL};
     /* What begins with WEIR_ would be taken for settings. */
     char *environment[ENVIRONMENT_MAX + 1] = {NULL};
     for (size_t i = 0, kept = 0; environ[i] != NULL && kept < ENVIRONMENT_MAX; i++)
@@ -140,8 +140,8 @@ void cluster_topic(struct cluster *cluster, struct weir_kafka *kafka, const char
                          RD_KAFKA_RESP_ERR_NO_ERROR);
         return;
     }
-    const struct weir_kafka_topic wanted = {.name = topic, .partitions = partitions,
-                                            .replication = -1};
+    const struct weir_kafka_topic wanted = {
+        .name = topic, .partitions = partitions, .replication = -1};
     struct weir_error error = {0};
     if (weir_kafka_topics_create(kafka, &wanted, 1, START_MS, NULL, &error) != WEIR_OK)
         fail_msg("%s", error.message);

@@ -115,7 +115,9 @@ static struct weir_kafka_producer *producer_new(struct world *world)
 
 static struct weir_kafka_record record_of(const char *topic, int32_t partition, const char *value)
 {
-    return (struct weir_kafka_record){.topic = topic, .partition = partition, .timestamp_ms = -1,
+    return (struct weir_kafka_record){.topic = topic,
+                                      .partition = partition,
+                                      .timestamp_ms = -1,
                                       .value = weir_slice(value, strlen(value))};
 }
 
@@ -205,8 +207,10 @@ static void keys_go_where_java_sends_them(void **state)
     static const struct {
         const char *key;
         int32_t hash;
-    } cases[] = {{"21", -973932308}, {"foobar", -790332482}, {"a-little-bit-long-string",
-                 -985981536}, {"a-little-bit-longer-string", -1486304829},
+    } cases[] = {{"21", -973932308},
+                 {"foobar", -790332482},
+                 {"a-little-bit-long-string", -985981536},
+                 {"a-little-bit-longer-string", -1486304829},
                  {"lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58897971}};
     struct world world;
     world_init(&world, NULL);
@@ -256,8 +260,11 @@ static void failures_come_when_asked_for(void **state)
     struct world world;
     world_init(&world, NULL);
     struct weir_kafka_producer *producer = producer_new(&world);
-    struct weir_kafka_fake_failure failure = {.call = WEIR_KAFKA_FAKE_DELIVERY, .skip = 1,
-                                              .count = 2, .err = WEIR_BROKER, .retriable = true};
+    struct weir_kafka_fake_failure failure = {.call = WEIR_KAFKA_FAKE_DELIVERY,
+                                              .skip = 1,
+                                              .count = 2,
+                                              .err = WEIR_BROKER,
+                                              .retriable = true};
     weir_kafka_fake_fail(world.kafka, &failure);
     for (int i = 0; i < 5; i++) {
         struct weir_kafka_record record = record_of("t", 0, "x");
@@ -273,8 +280,8 @@ static void failures_come_when_asked_for(void **state)
     join(&world, &reader, "t");
     drain(&reader);
     assert_int_equal(reader.records, 3);
-    failure = (struct weir_kafka_fake_failure){.call = WEIR_KAFKA_FAKE_COMMIT, .topic = "t",
-                                               .count = 1, .err = WEIR_FENCED};
+    failure = (struct weir_kafka_fake_failure){
+        .call = WEIR_KAFKA_FAKE_COMMIT, .topic = "t", .count = 1, .err = WEIR_FENCED};
     weir_kafka_fake_fail(world.kafka, &failure);
     struct weir_kafka_partition commit = {.topic = "t", .partition = 0, .offset = 3};
     assert_int_equal(weir_kafka_commit(reader.consumer, &commit, 1, 0, NULL), WEIR_FENCED);

@@ -64,7 +64,8 @@ static void produce_numbers(struct world *world, const char *topic, uint32_t cou
     struct weir_error error = {0};
     uint64_t before = world->delivered;
     for (uint32_t i = 0; i < count; i++) {
-        struct weir_kafka_record record = {.topic = topic, .partition = (int32_t)i % partitions,
+        struct weir_kafka_record record = {.topic = topic,
+                                           .partition = (int32_t)i % partitions,
                                            .timestamp_ms = -1,
                                            .value = weir_slice(&i, sizeof(i))};
         enum weir_err err;
@@ -186,9 +187,13 @@ static void records_come_out_as_they_went_in(void **state)
     struct weir_header headers[] = {{weir_slice("h", 1), weir_slice("v", 1)},
                                     {weir_slice("n", 1), {NULL, 0}}};
     int64_t offsets[3] = {-1, -1, -1};
-    struct weir_kafka_record record = {.topic = topic, .partition = -1, .timestamp_ms = 42,
-                                       .key = weir_slice("key", 3), .value = weir_slice("value", 5),
-                                       .headers = headers, .header_count = 2,
+    struct weir_kafka_record record = {.topic = topic,
+                                       .partition = -1,
+                                       .timestamp_ms = 42,
+                                       .key = weir_slice("key", 3),
+                                       .value = weir_slice("value", 5),
+                                       .headers = headers,
+                                       .header_count = 2,
                                        .opaque = &offsets[0]};
     assert_int_equal(weir_kafka_produce(producer, &record, NULL), WEIR_OK);
     record = (struct weir_kafka_record){.topic = topic, .timestamp_ms = 43, .opaque = &offsets[1]};
@@ -294,8 +299,9 @@ static void a_table_waits_for_its_topic(void **state)
     assert_int_equal(err, WEIR_END);
     assert_int_equal(weir_kafka_table_partitions(table), 0);
     int32_t partitions;
-    assert_int_equal(weir_kafka_topic_partitions(world->kafka, "not-there-yet", 5000, &partitions,
-                                                 NULL), WEIR_NOT_FOUND);
+    assert_int_equal(
+        weir_kafka_topic_partitions(world->kafka, "not-there-yet", 5000, &partitions, NULL),
+        WEIR_NOT_FOUND);
     cluster_topic(&world->cluster, world->kafka, "not-there-yet", 2);
     produce_numbers(world, "not-there-yet", 10, 2);
     uint32_t count = 0;

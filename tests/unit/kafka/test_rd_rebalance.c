@@ -17,8 +17,13 @@
 #include "cluster.h"
 
 enum {
-    PARTITIONS = 12, MEMBERS = 3, INDEXES_MAX = 64,
-    RECORDS = 120000, PRODUCE_MS = 9000, LIMIT_MS = 60000, COMMIT_MS = 40,
+    PARTITIONS = 12,
+    MEMBERS = 3,
+    INDEXES_MAX = 64,
+    RECORDS = 120000,
+    PRODUCE_MS = 9000,
+    LIMIT_MS = 60000,
+    COMMIT_MS = 40,
 };
 
 struct world {
@@ -120,8 +125,8 @@ static void take(struct member *member)
     struct weir_kafka_batch batch;
     struct weir_error error = {0};
     member->turn++;
-    enum weir_err err = weir_kafka_poll(member->consumer, 100, 5, not_this_third, member, &batch,
-                                        &error);
+    enum weir_err err =
+        weir_kafka_poll(member->consumer, 100, 5, not_this_third, member, &batch, &error);
     if (err == WEIR_AGAIN)
         return;
     if (err != WEIR_OK) {
@@ -207,7 +212,8 @@ static void produce(struct world *world)
     for (uint32_t i = 0; i < RECORDS && !atomic_load(&world->stop);) {
         uint32_t due = (uint32_t)((now_ms() - start) * RECORDS / PRODUCE_MS);
         for (; i < RECORDS && i < due; i++) {
-            struct weir_kafka_record record = {.topic = world->topic, .timestamp_ms = -1,
+            struct weir_kafka_record record = {.topic = world->topic,
+                                               .timestamp_ms = -1,
                                                .partition = (int32_t)(i % PARTITIONS),
                                                .value = weir_slice(&i, sizeof(i))};
             assert_int_equal(weir_kafka_produce(producer, &record, NULL), WEIR_OK);
@@ -259,8 +265,7 @@ static void nothing_is_lost_or_repeated_when_members_come_and_go(void **state)
     struct weir_kafka_table *table;
     struct weir_kafka_batch batch;
     assert_int_equal(weir_kafka_table_open(world.kafka, &options, &table, NULL), WEIR_OK);
-    while (count_missing(&world, &repeated) > 0 && now_ms() < deadline &&
-           !atomic_load(&world.stop))
+    while (count_missing(&world, &repeated) > 0 && now_ms() < deadline && !atomic_load(&world.stop))
         (void)!weir_kafka_table_poll(table, 1, 100, &batch, NULL);
     weir_kafka_table_close(table);
     atomic_store(&world.stop, true);

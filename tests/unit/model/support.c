@@ -2,10 +2,17 @@
 
 #include <math.h>
 
-const char *const support_wine_fields[11] = {
-    "fixed acidity", "volatile acidity",    "citric acid",          "residual sugar",
-    "chlorides",     "free sulfur dioxide", "total sulfur dioxide", "density",
-    "pH",            "sulphates",           "alcohol"};
+const char *const support_wine_fields[11] = {"fixed acidity",
+                                             "volatile acidity",
+                                             "citric acid",
+                                             "residual sugar",
+                                             "chlorides",
+                                             "free sulfur dioxide",
+                                             "total sulfur dioxide",
+                                             "density",
+                                             "pH",
+                                             "sulphates",
+                                             "alcohol"};
 
 const char *support_shared(const char *below)
 {

@@ -205,8 +205,8 @@ static void check_refusal(const char *name, struct weir_slice document, char *wa
     char *code = cut(&text, ' ');
     char *message = cut(&text, '\n');
     if (strcmp(weir_err_name(err), code) != 0 || strstr(error.message, message) == NULL) {
-        fail_msg("%s: expected %s \"%s\", got %s \"%s\"", name, code, message,
-                 weir_err_name(err), error.message);
+        fail_msg("%s: expected %s \"%s\", got %s \"%s\"", name, code, message, weir_err_name(err),
+                 error.message);
     }
 }
 

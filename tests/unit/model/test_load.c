@@ -86,9 +86,9 @@ static void contradictions_are_refused(void **state)
     refuses(DOCUMENT(DICTIONARY "<RegressionModel functionName=\"regression\">" SCHEMA
                                 "</RegressionModel>"),
             WEIR_INVALID, "RegressionTable");
-    refuses(DOCUMENT(DICTIONARY "<TreeModel functionName=\"regression\">" SCHEMA
-                                "<Node/></TreeModel>"),
-            WEIR_INVALID, "predicate");
+    refuses(
+        DOCUMENT(DICTIONARY "<TreeModel functionName=\"regression\">" SCHEMA "<Node/></TreeModel>"),
+        WEIR_INVALID, "predicate");
     refuses(DOCUMENT(DICTIONARY "<TreeModel functionName=\"regression\" missingValueStrategy=\""
                                 "aggregateNodes\">" SCHEMA "<Node><True/></Node></TreeModel>"),
             WEIR_UNSUPPORTED, "missingValueStrategy=\"aggregateNodes\"");
@@ -126,9 +126,9 @@ static void nesting_and_counts_have_ceilings(void **state)
     enum { DEEP = 20000 };
     char *text = malloc(DEEP * 6 + 64);
     assert_non_null(text);
-    char *at = text + sprintf(text, "<PMML>");
+    char *at = stpcpy(text, "<PMML>");
     for (int i = 0; i < DEEP; i++) {
-        at += sprintf(at, "<a>");
+        at = stpcpy(at, "<a>");
     }
     struct weir_model *model = NULL;
     struct weir_error error;
@@ -136,17 +136,17 @@ static void nesting_and_counts_have_ceilings(void **state)
     assert_int_equal(weir_model_load(slice_of(text), NULL, &model, &error), WEIR_LIMIT);
     assert_non_null(strstr(error.message, "nested too deep"));
     assert_int_equal(weir_model_load(slice_of(text), &options, &model, &error), WEIR_LIMIT);
-    at = text + sprintf(text, "<PMML>");
+    at = stpcpy(text, "<PMML>");
     for (int i = 0; i < DEEP; i++) {
-        at += sprintf(at, "<a/>");
+        at = stpcpy(at, "<a/>");
     }
     options = (struct weir_model_options){.nodes_max = 1000};
     assert_int_equal(weir_model_load(slice_of(text), &options, &model, &error), WEIR_LIMIT);
     options = (struct weir_model_options){.bytes_max = 1000};
     assert_int_equal(weir_model_load(slice_of(text), &options, &model, &error), WEIR_LIMIT);
-    at = text + sprintf(text, "<PMML a");
+    at = stpcpy(text, "<PMML a");
     memset(at, 'b', 70000);
-    sprintf(at + 70000, "=\"1\"/>");
+    stpcpy(at + 70000, "=\"1\"/>");
     assert_int_not_equal(weir_model_load(slice_of(text), NULL, &model, &error), WEIR_OK);
     free(text);
 }

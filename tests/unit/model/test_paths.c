@@ -8,9 +8,12 @@
 #include <math.h>
 
 static const char *const models[] = {
-    "winequalityDecisionTreeClassification",       "winequalityDesisionTreeRegression",
-    "winequalityGeneralizedLinearRegressionGamma", "winequalityLinearRegression",
-    "winequalityMultilayerPerceptron",             "winequalityRandonForrestClassification",
+    "winequalityDecisionTreeClassification",
+    "winequalityDesisionTreeRegression",
+    "winequalityGeneralizedLinearRegressionGamma",
+    "winequalityLinearRegression",
+    "winequalityMultilayerPerceptron",
+    "winequalityRandonForrestClassification",
 };
 
 enum { ROWS = 3000 };
@@ -77,11 +80,9 @@ static void compare(const char *what, const struct weir_block *a, const struct w
             assert_int_equal(weir_column_is_valid(x, r), weir_column_is_valid(y, r));
             if (x->type == WEIR_STRING) {
                 assert_int_equal(x->code[r], y->code[r]);
-            } else if (tolerance == 0
-                           ? memcmp(&x->f64[r], &y->f64[r], sizeof(double)) != 0
-                           : !support_near(x->f64[r], y->f64[r], tolerance)) {
-                fail_msg("%s: row %u column %u: %.17g and %.17g", what, r, c, x->f64[r],
-                         y->f64[r]);
+            } else if (tolerance == 0 ? memcmp(&x->f64[r], &y->f64[r], sizeof(double)) != 0
+                                      : !support_near(x->f64[r], y->f64[r], tolerance)) {
+                fail_msg("%s: row %u column %u: %.17g and %.17g", what, r, c, x->f64[r], y->f64[r]);
             }
         }
     }
@@ -99,8 +100,7 @@ static void check(const char *name, uint64_t seed)
     uint32_t columns = weir_model_info(model)->output_count;
     unsigned outputs = WEIR_SCORER_OUTPUTS;
     struct weir_scorer *fast = scorer_of(model, schema, block, outputs);
-    struct weir_scorer *portable =
-        scorer_of(model, schema, block, outputs | WEIR_SCORER_PORTABLE);
+    struct weir_scorer *portable = scorer_of(model, schema, block, outputs | WEIR_SCORER_PORTABLE);
     struct weir_scorer *general = scorer_of(model, schema, block, outputs | WEIR_SCORER_DETAILS);
     struct weir_scorer *value = scorer_of(model, schema, block, WEIR_SCORER_VALUE);
     const struct weir_block *fast_out = weir_scorer_output(fast);

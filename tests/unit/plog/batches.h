@@ -6,12 +6,12 @@
 
 /* What one batch is made of; zero = the plain case. */
 struct batch_spec {
-    int32_t record_count;      /* 0 = 1 */
-    int64_t timestamp;         /* of the first record */
-    int64_t timestamp_step;    /* from record to record, >= 0 */
-    size_t value_bytes;        /* of each record */
-    uint64_t seed;             /* of the values */
-    bool idempotent;           /* with the three fields behind it */
+    int32_t record_count;   /* 0 = 1 */
+    int64_t timestamp;      /* of the first record */
+    int64_t timestamp_step; /* from record to record, >= 0 */
+    size_t value_bytes;     /* of each record */
+    uint64_t seed;          /* of the values */
+    bool idempotent;        /* with the three fields behind it */
     int64_t producer_id;
     int16_t producer_epoch;
     int32_t sequence;

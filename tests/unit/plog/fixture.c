@@ -36,8 +36,7 @@ int fixture_tear_down(void **state)
 
 void open_log(struct fixture *f, bool clean)
 {
-    struct weir_plog_recovery known = {
-        .clean = clean, .offset_first = -1, .offset_recovery = -1};
+    struct weir_plog_recovery known = {.clean = clean, .offset_first = -1, .offset_recovery = -1};
     struct weir_error error = {0};
 
     if (weir_plog_open(f->directory, &f->options, &known, &f->log, &error) != WEIR_OK)

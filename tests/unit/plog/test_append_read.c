@@ -10,8 +10,7 @@ static void batches_come_back_as_they_went_in(void **state)
     open_log(f, false);
     for (int i = 0; i < 200; i++)
         append_ok(f,
-                  &(struct batch_spec){
-                      .record_count = 3, .value_bytes = 50, .seed = (uint64_t)i},
+                  &(struct batch_spec){.record_count = 3, .value_bytes = 50, .seed = (uint64_t)i},
                   3 * i);
     for (int pass = 0; pass < 3; pass++) {
         for (int64_t offset = 0; offset < 600; offset += 7) {

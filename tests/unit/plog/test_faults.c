@@ -46,8 +46,8 @@ static int64_t work(struct fixture *f, int64_t from, enum weir_err *err_out)
             broken = error.fatal;
             /* Fatal stays fatal. */
             if (broken)
-                assert_int_equal(
-                    weir_plog_append(f->log, f->batch, bytes, 0, &out, &refusal, NULL), WEIR_IO);
+                assert_int_equal(weir_plog_append(f->log, f->batch, bytes, 0, &out, &refusal, NULL),
+                                 WEIR_IO);
             break;
         }
         assert_int_equal(out.offset_base, number);

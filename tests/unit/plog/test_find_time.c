@@ -7,8 +7,8 @@ static void assert_found(struct fixture *f, int64_t timestamp, int64_t offset, i
 {
     int64_t offset_found = -1, timestamp_found = -1;
 
-    assert_int_equal(
-        weir_plog_find_time(f->log, timestamp, &offset_found, &timestamp_found, NULL), WEIR_OK);
+    assert_int_equal(weir_plog_find_time(f->log, timestamp, &offset_found, &timestamp_found, NULL),
+                     WEIR_OK);
     assert_int_equal(offset_found, offset);
     assert_int_equal(timestamp_found, found);
 }
@@ -107,9 +107,9 @@ static void compressed_batches_are_looked_into(void **state)
                              WEIR_OK);
         assert_int_equal(wire_builder_finish(&builder, &f->buffer, NULL), WEIR_OK);
         wire_builder_release(&builder);
-        assert_int_equal(weir_plog_append(f->log, f->buffer.data, f->buffer.bytes, 0, &out,
-                                          &refusal, NULL),
-                         WEIR_OK);
+        assert_int_equal(
+            weir_plog_append(f->log, f->buffer.data, f->buffer.bytes, 0, &out, &refusal, NULL),
+            WEIR_OK);
     }
     for (int codec = 0; codec < WIRE_CODEC_COUNT; codec++)
         assert_found(f, 1000 * codec + 57, 100 * codec + 57, 1000 * codec + 57);

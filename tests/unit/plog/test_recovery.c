@@ -39,18 +39,17 @@ static void remove_file(const struct fixture *f, const char *name)
 static void fill(struct fixture *f, int from, int to)
 {
     for (int i = from; i < to; i++)
-        append_ok(f,
-                  &(struct batch_spec){
-                      .value_bytes = 150, .seed = (uint64_t)i, .timestamp = 1000 + i},
-                  i);
+        append_ok(
+            f, &(struct batch_spec){.value_bytes = 150, .seed = (uint64_t)i, .timestamp = 1000 + i},
+            i);
 }
 
 static void assert_filled(struct fixture *f, int from, int to)
 {
     for (int i = from; i < to; i++)
-        assert_batch_at(f, i,
-                        &(struct batch_spec){
-                            .value_bytes = 150, .seed = (uint64_t)i, .timestamp = 1000 + i});
+        assert_batch_at(
+            f, i,
+            &(struct batch_spec){.value_bytes = 150, .seed = (uint64_t)i, .timestamp = 1000 + i});
 }
 
 static const char first_log[] = "00000000000000000000.log";
@@ -192,8 +191,8 @@ static void strangers_are_reported_and_left_and_leftovers_swept(void **state)
     write_at(f, "00000000000000000777.index", 0, "x", 1);
     write_at(f, "00000000000000000777.snapshot.tmp", 0, "x", 1);
     write_at(f, "leader-epoch-checkpoint", 0, "0\n0\n", 4);
-    f->options.log = (struct weir_log){
-        .write = count_line, .opaque = &reported, .level = WEIR_LOG_WARN};
+    f->options.log =
+        (struct weir_log){.write = count_line, .opaque = &reported, .level = WEIR_LOG_WARN};
     open_log(f, false);
     assert_int_equal(reported, 3);
     assert_true(file_exists(f, "notes.txt"));
@@ -208,8 +207,8 @@ static void strangers_are_reported_and_left_and_leftovers_swept(void **state)
 
 static void open_known(struct fixture *f, int64_t offset_first, int64_t offset_recovery)
 {
-    struct weir_plog_recovery known = {
-        .offset_first = offset_first, .offset_recovery = offset_recovery};
+    struct weir_plog_recovery known = {.offset_first = offset_first,
+                                       .offset_recovery = offset_recovery};
 
     assert_int_equal(weir_plog_open(f->directory, &f->options, &known, &f->log, NULL), WEIR_OK);
 }
@@ -261,8 +260,7 @@ static void the_first_offset_of_the_checkpoint_holds(void **state)
 static _Noreturn void write_until_killed(struct fixture *f, _Atomic int64_t *acknowledged)
 {
     for (int i = 0;; i++) {
-        struct batch_spec spec = {
-            .value_bytes = 150, .seed = (uint64_t)i, .timestamp = 1000 + i};
+        struct batch_spec spec = {.value_bytes = 150, .seed = (uint64_t)i, .timestamp = 1000 + i};
         struct weir_plog_appended out;
         enum weir_plog_refusal refusal;
         size_t bytes = batch_make(f->batch, &spec);
@@ -278,8 +276,8 @@ static void kill_9_loses_nothing_acknowledged(void **state)
 {
     struct fixture *f = *state;
     uint64_t seed = dice_seed("kill_9_loses_nothing_acknowledged");
-    _Atomic int64_t *acknowledged = mmap(NULL, sizeof *acknowledged, PROT_READ | PROT_WRITE,
-                                         MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    _Atomic int64_t *acknowledged =
+        mmap(NULL, sizeof *acknowledged, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
     f->options.segment_bytes = 100000;
     f->options.index_interval_bytes = 500;

@@ -64,7 +64,8 @@ static void cells_quotes_and_line_ends_are_read(void **state)
     (void)state;
     struct weir_csv_reader *reader;
     struct weir_block *block;
-    static const char text[] = "\xef\xbb\xbf" "a,\"b c\",d\r\n"
+    static const char text[] = "\xef\xbb\xbf"
+                               "a,\"b c\",d\r\n"
                                "1,\"x,\"\"y\"\"\",3\r\n\r\n"
                                "\"two\nlines\",,NA\n"
                                "last,row,no end";

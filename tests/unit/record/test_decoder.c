@@ -180,11 +180,13 @@ static void bad_records_are_refused_with_code_place_and_reason(void **state)
         int64_t position;
         const char *words;
     } cases[] = {
-        {"\x00\x01", 2, WEIR_PARSE, 0, "tag"},                        /* field number 0 */
-        {"\x0b", 1, WEIR_PARSE, 0, "tag"},                            /* a group */
-        {"\x08\x01", 2, WEIR_PARSE, 0, "fixed_acidity"},              /* varint for a double */
-        {"\x62\x02\xc3\x28", 4, WEIR_PARSE, 0, "UTF-8"},              /* dataType */
-        {"\x62\x7f" "x", 3, WEIR_TRUNCATED, 0, "dataType"},           /* length beyond the end */
+        {"\x00\x01", 2, WEIR_PARSE, 0, "tag"},           /* field number 0 */
+        {"\x0b", 1, WEIR_PARSE, 0, "tag"},               /* a group */
+        {"\x08\x01", 2, WEIR_PARSE, 0, "fixed_acidity"}, /* varint for a double */
+        {"\x62\x02\xc3\x28", 4, WEIR_PARSE, 0, "UTF-8"}, /* dataType */
+        {"\x62\x7f"
+         "x",
+         3, WEIR_TRUNCATED, 0, "dataType"}, /* length beyond the end */
         {"\x68\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02", 11, WEIR_PARSE, 0, "ts"},
         {"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", 11, WEIR_PARSE, 0, "tag"},
         {"\xa2\x06\x01zjunk", 8, WEIR_PARSE, 4, "ts"}, /* behind a field that is well formed */
@@ -234,8 +236,12 @@ static void doubles_in_any_order_and_absent_ones_come_out_right(void **state)
     struct fixture *f = *state;
     /* what each record holds: field numbers; the value of field n in row r is 100 r + n */
     static const uint8_t numbers[][12] = {
-        {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}, {11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1}, {2, 4, 11},
-        {11, 1},                             {0},                                  {3, 3, 1, 2},
+        {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11},
+        {11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1},
+        {2, 4, 11},
+        {11, 1},
+        {0},
+        {3, 3, 1, 2},
     };
     enum { COUNT = sizeof numbers / sizeof numbers[0] };
     uint8_t bytes[COUNT][12 * 9];

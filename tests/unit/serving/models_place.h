@@ -3,7 +3,8 @@
  * models of wine whose score is a chosen number, and waiting for the table's events with a limit.
  *
  * Life:    place_open -> place_* -> place_close.
- * Threads: sending belongs to one thread; events come from the loader's too and are kept under a lock.
+ * Threads: sending belongs to one thread; events come from the loader's too and are kept under a
+ * lock.
  */
 #ifndef MODELS_PLACE_H
 #define MODELS_PLACE_H

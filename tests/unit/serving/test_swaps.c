@@ -36,7 +36,7 @@ static void score_once(struct scorer_thread *self, struct models_reader *reader,
             for (uint32_t i = 1; i < ROWS; i++)
                 self->was_wrong |= output->columns[0].f64[i] != value;
             /* The version says what the value must be. */
-            self->was_wrong |= value != atof(served->version + 1);
+            self->was_wrong |= value != strtod(served->version + 1, NULL);
             self->went_back |= value < self->last;
             self->last = value;
             statistics_record(served->statistics, ROWS, 0, 10);
@@ -82,8 +82,8 @@ static void swap_under_readers(size_t cache_bytes)
     assert_int_equal(models_start(place->models), WEIR_OK);
     for (int i = 0; i < READERS; i++) {
         threads[i] = (struct scorer_thread){.place = place, .stop = &stop};
-        assert_int_equal(
-            pthread_create(&threads[i].thread, NULL, score_until_stopped, &threads[i]), 0);
+        assert_int_equal(pthread_create(&threads[i].thread, NULL, score_until_stopped, &threads[i]),
+                         0);
     }
     for (int i = 1; i <= SWAPS; i++) {
         char version[16];

@@ -164,10 +164,8 @@ static enum weir_err copier_flush(void *self, struct weir_context *context,
     struct copier *copier = self;
     enum weir_err err = WEIR_OK;
     for (uint32_t i = 0; i < copier->kept_count && err == WEIR_OK; i++) {
-        struct weir_kafka_record record = {.partition = -1,
-                                           .timestamp_ms = -1,
-                                           .key = none,
-                                           .value = text(copier->kept[i])};
+        struct weir_kafka_record record = {
+            .partition = -1, .timestamp_ms = -1, .key = none, .value = text(copier->kept[i])};
         err = weir_context_forward_record(context, &record, error);
     }
     copier->kept_count = 0;
@@ -210,13 +208,13 @@ struct weir_topology *copy_topology(struct behaviour *behaviour)
                                                    .close = copier_close};
     static const char *const data[] = {"data"}, *const copy[] = {"copy"};
     const struct weir_processor_ops *ops = behaviour->one_by_one ? &rows
-                                           : behaviour->keeps   ? &keeping
-                                                                : &batch;
+                                           : behaviour->keeps    ? &keeping
+                                                                 : &batch;
     struct weir_topology *topology;
     assert_int_equal(weir_topology_new(&topology), WEIR_OK);
     assert_int_equal(weir_topology_add_source(topology, "data", "in", NULL, NULL, NULL), WEIR_OK);
-    assert_int_equal(
-        weir_topology_add_processor(topology, "copy", ops, behaviour, data, 1, NULL), WEIR_OK);
+    assert_int_equal(weir_topology_add_processor(topology, "copy", ops, behaviour, data, 1, NULL),
+                     WEIR_OK);
     assert_int_equal(weir_topology_add_sink(topology, "out", "out", copy, 1, NULL), WEIR_OK);
     return topology;
 }

@@ -70,8 +70,7 @@ static void assert_header(const struct weir_kafka_batch *batch, uint32_t index, 
         assert_true(weir_slice_equal(header->value, weir_slice(value, strlen(value))));
 }
 
-static enum weir_err wine_decoder(void *config, struct weir_decoder **out,
-                                  struct weir_error *error)
+static enum weir_err wine_decoder(void *config, struct weir_decoder **out, struct weir_error *error)
 {
     struct weir_schema *schema;
     (void)config;
@@ -150,9 +149,8 @@ static struct {
 static enum weir_err on_wall(void *self, struct weir_context *context, int64_t time_ms,
                              struct weir_error *error)
 {
-    struct weir_kafka_record record = {.partition = -1,
-                                       .timestamp_ms = time_ms,
-                                       .value = weir_slice("tick", 4)};
+    struct weir_kafka_record record = {
+        .partition = -1, .timestamp_ms = time_ms, .value = weir_slice("tick", 4)};
     (void)self;
     ticks.wall++;
     return weir_context_forward_record(context, &record, error);

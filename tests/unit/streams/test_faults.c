@@ -85,8 +85,7 @@ static void a_failed_task_outlasts_a_long_rebalance(void **state)
     fixture_release(&fixture);
 }
 
-static enum weir_err wine_decoder(void *config, struct weir_decoder **out,
-                                  struct weir_error *error)
+static enum weir_err wine_decoder(void *config, struct weir_decoder **out, struct weir_error *error)
 {
     struct weir_schema *schema;
     (void)config;

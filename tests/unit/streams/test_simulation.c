@@ -40,9 +40,8 @@ static void put_some(struct simulation *simulation)
 
 static void start_one(struct simulation *simulation, uint32_t at)
 {
-    simulation->behaviours[at] = (struct behaviour){.fail_at = -1,
-                                                    .one_by_one = simulation->one_by_one,
-                                                    .clock = &simulation->fixture.clock};
+    simulation->behaviours[at] = (struct behaviour){
+        .fail_at = -1, .one_by_one = simulation->one_by_one, .clock = &simulation->fixture.clock};
     simulation->instances[at] =
         instance_open(&simulation->fixture, copy_topology(&simulation->behaviours[at]));
 }
@@ -162,8 +161,7 @@ static void step_all(struct simulation *simulation)
     for (uint32_t i = 0; i < INSTANCES_MAX; i++) /* reports come while a block is in hand, too */
         simulation->behaviours[i].takes_ms = weir_random_below(&simulation->random, 12);
     for (uint32_t i = 0; i < INSTANCES_MAX; i++)
-        if (simulation->instances[i] &&
-            instance_step(simulation->instances[i], &error) != WEIR_OK)
+        if (simulation->instances[i] && instance_step(simulation->instances[i], &error) != WEIR_OK)
             fail_msg("instance %u: %s", i, error.message);
     weir_clock_virtual_advance_ms(&simulation->fixture.clock,
                                   weir_random_below(&simulation->random, 20));

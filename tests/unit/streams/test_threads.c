@@ -72,8 +72,8 @@ static struct weir_streams *start(struct fixture *fixture, struct watch *watch,
     struct weir_streams *streams;
     fixture->options.on_state = on_state;
     fixture->options.opaque = watch;
-    assert_int_equal(
-        weir_streams_new(topology, fixture->kafka, &fixture->options, &streams, NULL), WEIR_OK);
+    assert_int_equal(weir_streams_new(topology, fixture->kafka, &fixture->options, &streams, NULL),
+                     WEIR_OK);
     assert_int_equal(weir_streams_state(streams), WEIR_STREAMS_CREATED);
     assert_int_equal(weir_streams_start(streams, NULL), WEIR_OK);
     assert_int_equal(weir_streams_start(streams, NULL), WEIR_INVALID);
@@ -109,8 +109,8 @@ static void records_wait_for_the_stores_and_a_stop_drains(void **state)
                                        .update = update,
                                        .ready = is_ready,
                                        .store = &watch};
-    struct weir_kafka_record record = {.topic = "table", .timestamp_ms = 1,
-                                       .value = weir_slice("m", 1)};
+    struct weir_kafka_record record = {
+        .topic = "table", .timestamp_ms = 1, .value = weir_slice("m", 1)};
     (void)state;
     cluster_init(&fixture);
     fixture.options.threads = 1; /* one task's processor object is counted without a lock */
@@ -127,10 +127,9 @@ static void records_wait_for_the_stores_and_a_stop_drains(void **state)
     assert_int_equal(weir_streams_stop(streams), WEIR_OK);
     assert_int_equal(weir_streams_stop(streams), WEIR_OK);
     assert_int_equal(weir_streams_state(streams), WEIR_STREAMS_NOT_RUNNING);
-    assert_int_equal(atomic_load(&watch.states), 1u << WEIR_STREAMS_REBALANCING |
-                                                     1u << WEIR_STREAMS_RUNNING |
-                                                     1u << WEIR_STREAMS_PENDING_SHUTDOWN |
-                                                     1u << WEIR_STREAMS_NOT_RUNNING);
+    assert_int_equal(atomic_load(&watch.states),
+                     1u << WEIR_STREAMS_REBALANCING | 1u << WEIR_STREAMS_RUNNING |
+                         1u << WEIR_STREAMS_PENDING_SHUTDOWN | 1u << WEIR_STREAMS_NOT_RUNNING);
     for (int32_t i = 0; i < 4; i++)
         assert_int_equal(fixture_committed(&fixture, i), RECORDS / 4);
     weir_streams_free(streams);

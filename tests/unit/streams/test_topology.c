@@ -86,7 +86,7 @@ static void assert_told(const struct weir_topology *topology, const char *wanted
 static void the_description_is_kafka_streams_own(void **state)
 {
     static const char *const data[] = {"data"}, *const scoring[] = {"scoring"},
-                            *const other[] = {"other"};
+                             *const other[] = {"other"};
     struct weir_global_store store = {.name = "models",
                                       .source = "models-source",
                                       .topic = "models",
@@ -97,9 +97,9 @@ static void the_description_is_kafka_streams_own(void **state)
     assert_int_equal(weir_topology_new(&topology), WEIR_OK);
     assert_int_equal(weir_topology_add_source(topology, "data", "mdata", NULL, NULL, NULL),
                      WEIR_OK);
-    assert_int_equal(weir_topology_add_processor(topology, "scoring", batch_ops(), NULL, data, 1,
-                                                 NULL),
-                     WEIR_OK);
+    assert_int_equal(
+        weir_topology_add_processor(topology, "scoring", batch_ops(), NULL, data, 1, NULL),
+        WEIR_OK);
     assert_int_equal(weir_topology_add_sink(topology, "scores", "scores", scoring, 1, NULL),
                      WEIR_OK);
     assert_int_equal(weir_topology_add_global_store(topology, &store, NULL), WEIR_OK);
