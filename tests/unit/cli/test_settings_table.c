@@ -1,0 +1,90 @@
+/* The settings table is whole: every row can be shown, has one name, one flag, and a valid default. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "cli/commands.h" /* before cmocka, which makes `fail` a macro */
+
+#include <cmocka.h>
+
+static const uint32_t commands[] = {COMMAND_DEMO, COMMAND_BROKER, COMMAND_SERVE, COMMAND_PROVIDE,
+                                    COMMAND_READ, COMMAND_SCORE,  COMMAND_CONFIG};
+enum { COMMANDS = sizeof commands / sizeof *commands };
+
+static void every_command_takes_the_table_and_its_defaults(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COMMANDS; i++) {
+        struct weir_settings_options options = {.table = settings_table,
+                                                .count = settings_table_count,
+                                                .command = commands[i],
+                                                .command_name = "test",
+                                                .passes = settings_passes};
+        struct weir_error error = {.code = WEIR_OK};
+        struct weir_settings *settings;
+        struct weir_buffer text;
+        if (weir_settings_new(&options, &settings, &error) != WEIR_OK)
+            fail_msg("%s", error.message);
+        weir_buffer_init(&text, 1 << 20);
+        assert_int_equal(weir_settings_write_help(settings, 80, &text), WEIR_OK);
+        assert_non_null(strstr(weir_buffer_text(&text), "--config"));
+        weir_buffer_release(&text);
+        weir_settings_free(settings);
+    }
+}
+
+static void names_and_flags_are_there_once(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < settings_table_count; i++) {
+        const struct weir_setting *row = &settings_table[i];
+        assert_non_null(row->name);
+        for (size_t j = 0; j < i; j++) {
+            const struct weir_setting *other = &settings_table[j];
+            assert_string_not_equal(row->name, other->name);
+            if (row->flag && other->flag)
+                assert_string_not_equal(row->flag, other->flag);
+            assert_false(row->flag_short && row->flag_short == other->flag_short);
+        }
+    }
+}
+
+static void every_row_says_what_it_is_for_in_a_sentence(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < settings_table_count; i++) {
+        const struct weir_setting *row = &settings_table[i];
+        if (!row->help || !row->group || !*row->help || !*row->group)
+            fail_msg("%s has no help or group", row->name);
+        if (row->help[0] < 'A' || row->help[0] > 'Z')
+            fail_msg("%s: \"%s\" does not begin as a sentence", row->name, row->help);
+        if (row->min > row->max)
+            fail_msg("%s: its least is above its most", row->name);
+    }
+}
+
+static void librdkafkas_properties_pass_and_typing_errors_do_not(void **state)
+{
+    static const char *const theirs[] = {"security.protocol", "sasl.username", "ssl.ca.location",
+                                         "fetch.min.bytes", "compression.codec", "acks"};
+    static const char *const nobodys[] = {"no.modle", "listners", "staet.dir", "bootstrap.server",
+                                          "commit.intervall.ms", "bin", "source.dir", ""};
+    (void)state;
+    for (size_t i = 0; i < sizeof theirs / sizeof *theirs; i++)
+        assert_true(settings_passes(NULL, theirs[i]));
+    for (size_t i = 0; i < sizeof nobodys / sizeof *nobodys; i++)
+        assert_false(settings_passes(NULL, nobodys[i]));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_command_takes_the_table_and_its_defaults),
+        cmocka_unit_test(names_and_flags_are_there_once),
+        cmocka_unit_test(every_row_says_what_it_is_for_in_a_sentence),
+        cmocka_unit_test(librdkafkas_properties_pass_and_typing_errors_do_not),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
