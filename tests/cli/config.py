@@ -37,7 +37,8 @@ check(again.output.split("\n", 1)[1] == plain.output.split("\n", 1)[1],
 odd = weir("config", "check", WEIR_STATIONS="12", WEIR_POLL_MSS="1").gives(
     0, "the settings are valid\n", "WEIR_STATIONS: unknown setting")
 odd.gives(0, None, "WEIR_POLL_MSS: unknown setting \"poll.mss\": did you mean poll.ms? (ignored)")
-weir("config", "check", WEIR_POLL_MS="soon").gives(2, "", "WEIR_POLL_MS: \"soon\" is not a duration")
+weir("config", "check", WEIR_POLL_MS="soon").gives(
+    2, "", "WEIR_POLL_MS: \"soon\" is not a duration")
 check(not any(k.startswith("WEIR_") for k in ENVIRONMENT), "the test's variables are passed on")
 
 weir("config", "check", "-X", "socket.nagle.disable=true").gives(0)

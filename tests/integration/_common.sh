@@ -1,4 +1,5 @@
-# Shared by the integration tests: a place to work in, processes that are ended, waiting with a limit.
+# Shared by the integration tests: a place to work in, processes that are ended, waiting with a
+# limit.
 set -euo pipefail
 
 # To the program, WEIR_... variables are settings: the test's own are none.

@@ -6,7 +6,8 @@ command -v kcat >/dev/null || { printf 'kcat is missing: run scripts/deps test\n
 
 kcat_as() { kcat -b "$broker_address" -q "$@"; }
 ends_with() { # ends_with WORD: the broker can't start, and says why
-    timeout 10 "$weir" broker --listen "$2" --data-dir "$3" >"$work/other.log" 2>"$work/other.err" &&
+    timeout 10 "$weir" broker --listen "$2" --data-dir "$3" \
+        >"$work/other.log" 2>"$work/other.err" &&
         fail "a broker started in spite of $1"
     grep -qi -- "$1" "$work/other.err" || { cat "$work/other.err"; fail "no word of $1"; }
 }
@@ -20,7 +21,8 @@ for codec in none gzip snappy lz4 zstd; do
     cmp -s "$work/lines" "$work/read" || fail "what $codec brought is not what was sent"
 done
 
-kcat_as -P -t exact -X enable.idempotence=true -X acks=all -K : -l <(sed 's/.*/k&:v&/' "$work/lines")
+kcat_as -P -t exact -X enable.idempotence=true -X acks=all -K : \
+    -l <(sed 's/.*/k&:v&/' "$work/lines")
 [ "$(kcat_as -C -t exact -e -o beginning -f '%k=%s\n' | sort -u | wc -l)" -eq 3000 ] ||
     fail 'the idempotent producer'
 kcat_as -C -t exact -e -o beginning -c 1 -f '%o %k=%s %T\n' | grep -Eq '^0 k1=v1 1[0-9]{12}$' ||

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# A broker that is killed and comes again stops nothing for good: the server goes on by itself, every
-# record has a result, and it still ends in order.
+# A broker that is killed and comes again stops nothing for good: the server goes on by itself,
+# every record has a result, and it still ends in order.
 . "$(dirname "$0")/_common.sh"
 
 provide() {

@@ -14,7 +14,9 @@ provide() {
     "$weir" provide --brokers "$broker_address" --once --rate 5000 --model-interval 20ms "$@" \
         >"$work/provide.log" 2>"$work/provide.err" || fail "the provider ended with $?"
 }
-address_of() { sed -n 's|.*\(http://127.0.0.1:[0-9]*\).*|\1|p' "$work/$1.log" "$work/$1.err" | head -n 1; }
+address_of() {
+    sed -n 's|.*\(http://127.0.0.1:[0-9]*\).*|\1|p' "$work/$1.log" "$work/$1.err" | head -n 1
+}
 read_topic() { "$weir" read "$1" --brokers "$broker_address" "${@:2}"; }
 sources() {
     read_topic scores |
@@ -53,7 +55,8 @@ curl -sf "$http/livez" >/dev/null || fail '/livez'
 curl -sf "$http/readyz" >/dev/null || fail '/readyz'
 curl -sf "$http/state/value" | python3 -m json.tool >/dev/null || fail '/state/value is no JSON'
 curl -sf "$http/models" | python3 -m json.tool >/dev/null || fail '/models is no JSON'
-curl -sf "$http/metrics" | grep -Eq '^weir_records_consumed_total(\{[^}]*\})? [1-9]' || fail '/metrics'
+curl -sf "$http/metrics" | grep -Eq '^weir_records_consumed_total(\{[^}]*\})? [1-9]' ||
+    fail '/metrics'
 
 # SIGTERM drains: positions are committed, so that the next server scores nothing anew.
 kill -TERM "$server"

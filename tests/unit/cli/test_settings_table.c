@@ -1,4 +1,4 @@
-/* The settings table is whole: every row can be shown, has one name, one flag, and a valid default. */
+/* The settings table is whole: every row can be shown, has one name, one flag, a valid default. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
