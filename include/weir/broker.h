@@ -64,13 +64,18 @@ enum weir_err weir_broker_stop(struct weir_broker *broker, struct weir_error *er
 /* What clients give as bootstrap.servers: "127.0.0.1:9092". Borrowed until stop. */
 const char *weir_broker_address(const struct weir_broker *broker);
 
+enum { WEIR_BROKER_API_KEYS = 64 };
+
 /* A moment's figures; counters since start. */
 struct weir_broker_stats {
     uint64_t requests, requests_failed, batches_appended, bytes_in, bytes_out;
     uint64_t connections_opened;
     uint32_t connections, topics, partitions, groups, fetches_parked;
+    uint64_t requests_by_api[WEIR_BROKER_API_KEYS]; /* by the protocol's key */
 };
 void weir_broker_stats(const struct weir_broker *broker, struct weir_broker_stats *out);
+/* "Produce", "Fetch" ...; NULL if there is no such request here. Static. */
+const char *weir_broker_api_name(int key);
 
 #ifdef __cplusplus
 }

@@ -164,9 +164,14 @@ enum weir_err broker_open(const struct weir_broker_options *options, const struc
     weir_map_init(&broker->topics, TOPICS_MAX);
     weir_map_init(&broker->groups, GROUPS_MAX);
     weir_map_init(&broker->recovery, PARTITIONS_MAX);
-    err = open_all(broker, error);
+    struct weir_error cause = {.code = WEIR_OK};
+    err = open_all(broker, &cause);
     if (err != WEIR_OK) {
         broker_close(broker, NULL);
+        if (cause.code == WEIR_OK) /* memory ran out where nobody says so */
+            weir_error_set(&cause, err, -1, "starting a broker: %s", weir_err_text(err));
+        if (error)
+            *error = cause;
         return err;
     }
     /* Texts of the options are the caller's: they have been used up. */
@@ -221,4 +226,13 @@ void weir_broker_stats(const struct weir_broker *broker, struct weir_broker_stat
                                    .partitions = atomic_load(&counters->partitions),
                                    .groups = atomic_load(&counters->groups),
                                    .fetches_parked = atomic_load(&counters->fetches_parked)};
+    for (int key = 0; key < WEIR_BROKER_API_KEYS; key++)
+        out->requests_by_api[key] = atomic_load(&counters->by_api[key]);
+}
+
+const char *weir_broker_api_name(int key)
+{
+    const struct wire_api *api =
+        key >= 0 && key < WEIR_BROKER_API_KEYS ? wire_api_find((int16_t)key) : NULL;
+    return api ? api->name : NULL;
 }

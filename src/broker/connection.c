@@ -24,6 +24,9 @@ enum {
     ACCEPT_AGAIN_MS = 100,  /* when there are no descriptors */
 };
 
+_Static_assert((int)WIRE_DESCRIBE_CLUSTER < (int)WEIR_BROKER_API_KEYS,
+               "requests are counted by key");
+
 /* ---- handling -------------------------------------------------------------------------------- */
 
 static enum handled dispatch(struct request *request)
@@ -149,6 +152,9 @@ static enum handled handle_request(struct connection *connection, struct weir_sl
     if (!wire_request_head(&request.in, &request.head))
         return HANDLED_CLOSE;
     connection->head = request.head;
+    if (request.head.api)
+        atomic_fetch_add_explicit(&connection->broker->stats.by_api[request.head.key], 1,
+                                  memory_order_relaxed);
     request.out = broker_answer_begin(connection);
     enum handled handled = request.head.supported ? dispatch(&request) : refuse_version(&request);
     connection->head.client_id = weir_slice(NULL, 0); /* it lies in the buffer, which moves */

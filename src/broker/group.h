@@ -72,6 +72,12 @@ bool broker_pending_add(struct group *group, const char *id, int32_t timeout_ms)
 /* Takes it back. False: it is none of them. */
 bool broker_pending_take(struct group *group, struct weir_slice id);
 void broker_member_touch(struct member *member); /* its session begins anew */
+/* Is it a name that a group may have? */
+bool broker_group_id_valid(struct weir_slice id);
+/* The member that a request speaks for, or NULL and why not. generation -2 = not looked at. */
+struct member *broker_group_speaker(struct group *group, struct weir_slice member_id,
+                                    struct weir_slice instance_id, int32_t generation,
+                                    enum wire_error *error);
 /* Does every member know this protocol? */
 bool broker_group_all_support(const struct group *group, const struct protocol *protocol);
 const struct protocol *broker_member_protocol(const struct member *member, const char *name);

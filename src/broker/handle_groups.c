@@ -1,4 +1,4 @@
-/* broker/handle_groups.c - requests of consumer groups. */
+/* broker/handle_groups.c - FindCoordinator, JoinGroup, SyncGroup, Heartbeat, LeaveGroup. */
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
@@ -12,11 +12,10 @@ enum {
     SESSION_MS_MIN = 6000,    /* group.min.session.timeout.ms */
     SESSION_MS_MAX = 1800000, /* group.max.session.timeout.ms */
     PROTOCOLS_MAX = 64,
-    METADATA_BYTES_MAX = 4096, /* offset.metadata.max.bytes */
     MEMBER_ID_BYTES = 300,
 };
 
-static bool group_id_valid(struct weir_slice id)
+bool broker_group_id_valid(struct weir_slice id)
 {
     return id.bytes > 0 && id.bytes <= GROUP_ID_BYTES_MAX && !memchr(id.data, 0, id.bytes);
 }
@@ -270,7 +269,7 @@ enum handled broker_handle_join_group(struct request *request)
     read_join(request, &asked);
     if (request->in.failed)
         return HANDLED_CLOSE;
-    if (!group_id_valid(asked.group_id))
+    if (!broker_group_id_valid(asked.group_id))
         return refuse_join(request, WIRE_INVALID_GROUP_ID, "");
     if (asked.session_timeout_ms < SESSION_MS_MIN || asked.session_timeout_ms > SESSION_MS_MAX)
         return refuse_join(request, WIRE_INVALID_SESSION_TIMEOUT, "");
@@ -282,10 +281,9 @@ enum handled broker_handle_join_group(struct request *request)
 
 /* ---- SyncGroup, Heartbeat, LeaveGroup -------------------------------------------------------- */
 
-/* The member that a request speaks for, or why not. generation -2 = not looked at. */
-static struct member *speaker(struct group *group, struct weir_slice member_id,
-                              struct weir_slice instance_id, int32_t generation,
-                              enum wire_error *error)
+struct member *broker_group_speaker(struct group *group, struct weir_slice member_id,
+                                    struct weir_slice instance_id, int32_t generation,
+                                    enum wire_error *error)
 {
     struct member *member = group ? broker_group_member(group, member_id) : NULL;
     struct member *instance = group ? broker_group_instance(group, instance_id) : NULL;
@@ -339,7 +337,7 @@ enum handled broker_handle_sync_group(struct request *request)
     struct weir_slice protocol = version >= 5 ? wire_string(in) : weir_slice(NULL, 0);
     enum wire_error error;
     struct group *group = broker_group_find(request->broker, group_id);
-    struct member *member = speaker(group, member_id, instance_id, generation, &error);
+    struct member *member = broker_group_speaker(group, member_id, instance_id, generation, &error);
     bool leads = member && group->state == GROUP_COMPLETING && group->leader == member &&
                  !is_other(protocol, group->protocol);
     take_assignments(in, group, leads);
@@ -378,7 +376,7 @@ enum handled broker_handle_heartbeat(struct request *request)
     wire_tags(in);
     enum wire_error error;
     struct group *group = broker_group_find(request->broker, group_id);
-    struct member *member = speaker(group, member_id, instance_id, generation, &error);
+    struct member *member = broker_group_speaker(group, member_id, instance_id, generation, &error);
     if (member) {
         broker_member_touch(member);
         if (group->state == GROUP_PREPARING)
@@ -404,7 +402,7 @@ static enum wire_error leave(struct group *group, struct weir_slice member_id,
     }
     if (group && broker_pending_take(group, member_id))
         return WIRE_NONE;
-    struct member *member = speaker(group, member_id, instance_id, -2, &error);
+    struct member *member = broker_group_speaker(group, member_id, instance_id, -2, &error);
     if (member)
         broker_member_remove(member);
     return error;
@@ -437,304 +435,5 @@ enum handled broker_handle_leave_group(struct request *request)
     wire_put_tags(out);
     if (group)
         broker_group_member_left(group);
-    return HANDLED_ANSWER;
-}
-
-/* ---- committed offsets ----------------------------------------------------------------------- */
-
-static enum wire_error may_commit(struct group *group, int32_t generation,
-                                  struct weir_slice member_id, struct weir_slice instance_id)
-{
-    enum wire_error error;
-    if (!group)
-        return WIRE_COORDINATOR_NOT_AVAILABLE;
-    if (generation < 0 && !member_id.bytes) /* a consumer that assigns itself */
-        return group->members ? WIRE_UNKNOWN_MEMBER_ID : WIRE_NONE;
-    struct member *member = speaker(group, member_id, instance_id, generation, &error);
-    if (!member)
-        return error;
-    broker_member_touch(member);
-    return group->state == GROUP_COMPLETING ? WIRE_REBALANCE_IN_PROGRESS : WIRE_NONE;
-}
-
-static enum wire_error commit(struct request *request, struct group *group, struct weir_slice topic,
-                              int32_t partition, const struct committed *committed)
-{
-    struct weir_error error = {.code = WEIR_OK};
-    if (!broker_partition_find(request->broker, topic, partition))
-        return WIRE_UNKNOWN_TOPIC_OR_PARTITION;
-    enum weir_err err =
-        broker_journal_commit(request->broker, weir_slice(group->id, strlen(group->id)), topic,
-                              partition, committed, &error);
-    if (err == WEIR_OK)
-        err = broker_group_store(group, topic, partition, committed);
-    if (err != WEIR_OK)
-        weir_log(&request->broker->options.log, WEIR_LOG_ERROR, "broker",
-                 "an offset of group %s was not stored: %s", group->id, error.message);
-    return err == WEIR_OK ? WIRE_NONE : WIRE_UNKNOWN_SERVER_ERROR;
-}
-
-/* One partition of an OffsetCommit request, answered. */
-static void commit_partition(struct request *request, struct group *group, struct weir_slice topic,
-                             enum wire_error error)
-{
-    int16_t version = request->head.version;
-    struct wire_reader *in = &request->in;
-    char text[METADATA_BYTES_MAX + 1];
-    int32_t partition = wire_i32(in);
-    struct committed committed = {.offset = wire_i64(in), .leader_epoch = -1};
-    if (version >= 6)
-        committed.leader_epoch = wire_i32(in);
-    if (version == 1)
-        wire_i64(in); /* a timestamp that nothing reads any more */
-    struct weir_slice metadata = wire_string(in);
-    wire_tags(in);
-    committed.timestamp_ms = weir_clock_wall_ms(request->broker->clock);
-    if (error == WIRE_NONE && metadata.bytes > METADATA_BYTES_MAX)
-        error = WIRE_OFFSET_METADATA_TOO_LARGE;
-    if (error == WIRE_NONE && !in->failed) {
-        snprintf(text, sizeof text, "%.*s", (int)metadata.bytes,
-                 metadata.data ? (const char *)metadata.data : "");
-        committed.metadata = text;
-        error = commit(request, group, topic, partition, &committed);
-    }
-    wire_put_i32(&request->out, partition);
-    wire_put_i16(&request->out, (int16_t)error);
-    wire_put_tags(&request->out);
-}
-
-enum handled broker_handle_offset_commit(struct request *request)
-{
-    int16_t version = request->head.version;
-    struct wire_reader *in = &request->in;
-    struct wire_writer *out = &request->out;
-    struct weir_slice group_id = wire_string(in);
-    int32_t generation = wire_i32(in);
-    struct weir_slice member_id = wire_string(in);
-    struct weir_slice instance_id = version >= 7 ? wire_string(in) : weir_slice(NULL, 0);
-    if (version >= 2 && version <= 4)
-        wire_i64(in); /* retention time: offsets of a living group are kept */
-    if (in->failed)
-        return HANDLED_CLOSE;
-    struct group *group =
-        group_id_valid(group_id) ? broker_group_find_or_make(request->broker, group_id) : NULL;
-    enum wire_error error = group_id_valid(group_id)
-                                ? may_commit(group, generation, member_id, instance_id)
-                                : WIRE_INVALID_GROUP_ID;
-    int32_t topics = wire_array(in, 2);
-    if (version >= 3)
-        wire_put_i32(out, 0);
-    wire_put_array(out, topics > 0 ? topics : 0);
-    for (int32_t i = 0; i < topics && !in->failed; i++) {
-        struct weir_slice topic = wire_string(in);
-        int32_t partitions = wire_array(in, 12);
-        wire_put_string(out, topic);
-        wire_put_array(out, partitions > 0 ? partitions : 0);
-        for (int32_t j = 0; j < partitions && !in->failed; j++)
-            commit_partition(request, group, topic, error);
-        wire_tags(in);
-        wire_put_tags(out);
-    }
-    wire_tags(in);
-    wire_put_tags(out);
-    return HANDLED_ANSWER;
-}
-
-static void put_committed(struct wire_writer *out, int16_t version, int32_t partition,
-                          const struct committed *committed)
-{
-    wire_put_i32(out, partition);
-    wire_put_i64(out, committed ? committed->offset : -1);
-    if (version >= 5)
-        wire_put_i32(out, committed ? committed->leader_epoch : -1);
-    wire_put_text(out, committed ? committed->metadata : "");
-    wire_put_i16(out, WIRE_NONE);
-    wire_put_tags(out);
-}
-
-/* All committed offsets of a group, an array element a partition: topics may repeat, as the
- * protocol allows. */
-struct all_offsets {
-    struct wire_writer *out;
-    int16_t version;
-};
-
-static void put_any(void *opaque, struct weir_slice topic, int32_t partition,
-                    const struct committed *committed)
-{
-    struct all_offsets *all = opaque;
-    wire_put_string(all->out, topic);
-    wire_put_array(all->out, 1);
-    put_committed(all->out, all->version, partition, committed);
-    wire_put_tags(all->out);
-}
-
-enum handled broker_handle_offset_fetch(struct request *request)
-{
-    int16_t version = request->head.version;
-    struct wire_reader *in = &request->in;
-    struct wire_writer *out = &request->out;
-    struct group *group = broker_group_find(request->broker, wire_string(in));
-    int32_t topics = wire_array(in, 2);
-    if (version >= 3)
-        wire_put_i32(out, 0);
-    if (topics < 0) {
-        struct all_offsets all = {out, version};
-        wire_put_array(out, group ? (int32_t)weir_map_count(&group->offsets) : 0);
-        if (group)
-            broker_group_each_committed(group, put_any, &all);
-    } else {
-        wire_put_array(out, topics);
-    }
-    for (int32_t i = 0; i < topics && !in->failed; i++) {
-        struct weir_slice topic = wire_string(in);
-        int32_t partitions = wire_array(in, 4);
-        wire_put_string(out, topic);
-        wire_put_array(out, partitions > 0 ? partitions : 0);
-        for (int32_t j = 0; j < partitions && !in->failed; j++) {
-            int32_t partition = wire_i32(in);
-            put_committed(out, version, partition,
-                          group ? broker_group_committed(group, topic, partition) : NULL);
-        }
-        wire_tags(in);
-        wire_put_tags(out);
-    }
-    if (version >= 7)
-        wire_bool(in); /* require_stable: there are no transactions */
-    wire_tags(in);
-    if (version >= 2)
-        wire_put_i16(out, WIRE_NONE);
-    wire_put_tags(out);
-    return HANDLED_ANSWER;
-}
-
-/* ---- looking at groups ----------------------------------------------------------------------- */
-
-static bool state_wanted(struct wire_reader states, int32_t count, const char *name)
-{
-    for (int32_t i = 0; i < count; i++)
-        if (weir_slice_equal(wire_string(&states), weir_slice(name, strlen(name))))
-            return true;
-    return count <= 0;
-}
-
-enum handled broker_handle_list_groups(struct request *request)
-{
-    int16_t version = request->head.version;
-    struct wire_reader *in = &request->in;
-    struct wire_writer *out = &request->out;
-    int32_t states = version >= 4 ? wire_array(in, 1) : 0, count = 0;
-    struct wire_reader names = *in;
-    for (int32_t i = 0; i < states; i++)
-        wire_string(in);
-    wire_tags(in);
-    if (in->failed)
-        return HANDLED_CLOSE;
-    for (struct weir_map_entry *e = NULL; (e = weir_map_next(&request->broker->groups, e));)
-        count += state_wanted(names, states,
-                              broker_group_state_name(((struct group *)e->value.pointer)->state));
-    if (version >= 1)
-        wire_put_i32(out, 0);
-    wire_put_i16(out, WIRE_NONE);
-    wire_put_array(out, count);
-    for (struct weir_map_entry *e = NULL; (e = weir_map_next(&request->broker->groups, e));) {
-        const struct group *group = e->value.pointer;
-        if (!state_wanted(names, states, broker_group_state_name(group->state)))
-            continue;
-        wire_put_text(out, group->id);
-        wire_put_text(out, group->protocol_type ? group->protocol_type : "");
-        if (version >= 4)
-            wire_put_text(out, broker_group_state_name(group->state));
-        wire_put_tags(out);
-    }
-    wire_put_tags(out);
-    return HANDLED_ANSWER;
-}
-
-static void put_described_member(struct wire_writer *out, int16_t version,
-                                 const struct member *member)
-{
-    const struct group *group = member->group;
-    const struct protocol *protocol = group->protocol && group->state == GROUP_STABLE
-                                          ? broker_member_protocol(member, group->protocol)
-                                          : NULL;
-    wire_put_text(out, member->id);
-    if (version >= 4)
-        wire_put_text(out, member->instance_id);
-    wire_put_text(out, member->client_id);
-    wire_put_text(out, member->client_host);
-    wire_put_bytes(out, protocol ? weir_slice(protocol->metadata, protocol->metadata_bytes)
-                                 : weir_slice("", 0));
-    wire_put_bytes(out, protocol && member->assignment
-                            ? weir_slice(member->assignment, member->assignment_bytes)
-                            : weir_slice("", 0));
-    wire_put_tags(out);
-}
-
-static void put_described(struct wire_writer *out, int16_t version, struct weir_slice id,
-                          const struct group *group)
-{
-    wire_put_i16(out, WIRE_NONE);
-    wire_put_string(out, id);
-    wire_put_text(out, group ? broker_group_state_name(group->state) : "Dead");
-    wire_put_text(out, group && group->protocol_type ? group->protocol_type : "");
-    wire_put_text(out,
-                  group && group->protocol && group->state == GROUP_STABLE ? group->protocol : "");
-    wire_put_array(out, group ? (int32_t)group->member_count : 0);
-    for (const struct member *at = group ? group->members : NULL; at; at = at->next)
-        put_described_member(out, version, at);
-    if (version >= 3)
-        wire_put_i32(out, INT32_MIN); /* authorized operations: not asked for */
-    wire_put_tags(out);
-}
-
-enum handled broker_handle_describe_groups(struct request *request)
-{
-    int16_t version = request->head.version;
-    struct wire_reader *in = &request->in;
-    struct wire_writer *out = &request->out;
-    int32_t count = wire_array(in, 1);
-    if (version >= 1)
-        wire_put_i32(out, 0);
-    wire_put_array(out, count > 0 ? count : 0);
-    for (int32_t i = 0; i < count && !in->failed; i++) {
-        struct weir_slice id = wire_string(in);
-        put_described(out, version, id, broker_group_find(request->broker, id));
-    }
-    if (version >= 3)
-        wire_bool(in);
-    wire_tags(in);
-    wire_put_tags(out);
-    return HANDLED_ANSWER;
-}
-
-static enum wire_error delete_group(struct weir_broker *broker, struct weir_slice id)
-{
-    struct group *group = broker_group_find(broker, id);
-    if (!group)
-        return WIRE_GROUP_ID_NOT_FOUND;
-    if (group->members)
-        return WIRE_NON_EMPTY_GROUP;
-    if (broker_journal_forget_group(broker, id, NULL) != WEIR_OK)
-        return WIRE_UNKNOWN_SERVER_ERROR;
-    broker_group_forget(broker, id);
-    return WIRE_NONE;
-}
-
-enum handled broker_handle_delete_groups(struct request *request)
-{
-    struct wire_reader *in = &request->in;
-    struct wire_writer *out = &request->out;
-    int32_t count = wire_array(in, 1);
-    wire_put_i32(out, 0);
-    wire_put_array(out, count > 0 ? count : 0);
-    for (int32_t i = 0; i < count && !in->failed; i++) {
-        struct weir_slice id = wire_string(in);
-        wire_put_string(out, id);
-        wire_put_i16(out, (int16_t)delete_group(request->broker, id));
-        wire_put_tags(out);
-    }
-    wire_tags(in);
-    wire_put_tags(out);
     return HANDLED_ANSWER;
 }

@@ -268,6 +268,7 @@ struct broker_counters {
     atomic_uint_least64_t requests, requests_failed, batches_appended, bytes_in, bytes_out,
         connections_opened;
     atomic_uint_least32_t connections, topics, partitions, groups, fetches_parked;
+    atomic_uint_least64_t by_api[WEIR_BROKER_API_KEYS];
 };
 
 struct weir_broker {

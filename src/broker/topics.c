@@ -125,6 +125,18 @@ static enum weir_err open_partition(struct weir_broker *broker, struct topic *to
     return err;
 }
 
+static void close_partitions(struct weir_broker *broker, struct topic *topic, int32_t from,
+                             int32_t to)
+{
+    for (int32_t i = from; i < to; i++) {
+        if (topic->partitions[i].log) {
+            weir_plog_close(topic->partitions[i].log, NULL);
+            broker->partition_count--;
+        }
+        topic->partitions[i].log = NULL;
+    }
+}
+
 /* Opens partitions from .. topic->partition_count-1; closes those it opened on failure. */
 static enum weir_err open_partitions(struct weir_broker *broker, struct topic *topic, int32_t from,
                                      struct weir_error *error)
@@ -135,11 +147,7 @@ static enum weir_err open_partitions(struct weir_broker *broker, struct topic *t
         err = open_partition(broker, topic, index, error);
     if (err == WEIR_OK)
         return err;
-    for (int32_t i = from; i < index - 1; i++) {
-        weir_plog_close(topic->partitions[i].log, NULL);
-        topic->partitions[i].log = NULL;
-        broker->partition_count--;
-    }
+    close_partitions(broker, topic, from, index - 1);
     return err;
 }
 
@@ -195,13 +203,9 @@ static void destroy_partitions(struct weir_broker *broker, struct topic *topic, 
                                int32_t to)
 {
     char path[PATH_BYTES_MAX];
+    close_partitions(broker, topic, from, to);
     for (int32_t i = from; i < to; i++) {
         struct weir_error error = {.code = WEIR_OK};
-        if (topic->partitions[i].log) {
-            weir_plog_close(topic->partitions[i].log, NULL);
-            broker->partition_count--;
-        }
-        topic->partitions[i].log = NULL;
         partition_path(broker, topic->name, i, path);
         if (weir_plog_destroy(path, broker->disk, &error) != WEIR_OK)
             weir_log(&broker->options.log, WEIR_LOG_WARN, "broker", "%s", error.message);
@@ -335,7 +339,8 @@ static enum weir_err read_topic(struct weir_broker *broker, char *line, struct w
     if (strcmp(word, "topic") != 0 || !name || !count ||
         !broker_topic_name_valid(weir_slice(name, strlen(name))) ||
         weir_parse_int64(weir_slice(count, strlen(count)), &partitions) != WEIR_OK ||
-        partitions < 1 || partitions > PARTITIONS_MAX)
+        partitions < 1 || partitions > PARTITIONS_MAX ||
+        broker_topic_find(broker, weir_slice(name, strlen(name))))
         return weir_error_set(error, WEIR_CORRUPT, -1, "%s/weir-topics: a line can't be read: %s",
                               broker->data_dir, line);
     struct topic *topic = new_topic(weir_slice(name, strlen(name)), (int32_t)partitions);
@@ -352,8 +357,10 @@ static enum weir_err read_topic(struct weir_broker *broker, char *line, struct w
         err = open_partitions(broker, topic, 0, error);
     if (err == WEIR_OK)
         err = weir_map_put_text(&broker->topics, topic->name, topic);
-    if (err != WEIR_OK && topic)
+    if (err != WEIR_OK && topic) {
+        close_partitions(broker, topic, 0, topic->partition_count);
         free_topic(topic);
+    }
     return err;
 }
 

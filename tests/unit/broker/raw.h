@@ -12,6 +12,7 @@
 struct raw {
     struct place place;
     struct weir_clock_virtual clock;
+    const struct weir_disk *disk; /* [real] */
     struct weir_broker *broker;
 };
 
@@ -53,5 +54,7 @@ void call_end(struct call *call);
 /* Makes a topic, produces `count` records of 100 bytes as one batch. */
 void raw_make_topic(struct raw *raw, int fd, const char *topic, int32_t partitions);
 void raw_produce(struct raw *raw, int fd, const char *topic, int32_t partition, int count);
+/* The same; gives the error of the answer, or -100 if the connection was closed. */
+int raw_try_produce(struct raw *raw, int fd, const char *topic, int32_t partition, int count);
 
 #endif

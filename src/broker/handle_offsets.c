@@ -1,0 +1,178 @@
+/* broker/handle_offsets.c - OffsetCommit, OffsetFetch. */
+#include <stdio.h>
+#include <string.h>
+
+#include "broker/group.h"
+
+enum { METADATA_BYTES_MAX = 4096 }; /* offset.metadata.max.bytes */
+
+/* ---- OffsetCommit ---------------------------------------------------------------------------- */
+
+static enum wire_error may_commit(struct group *group, int32_t generation,
+                                  struct weir_slice member_id, struct weir_slice instance_id)
+{
+    enum wire_error error;
+    if (!group)
+        return WIRE_COORDINATOR_NOT_AVAILABLE;
+    if (generation < 0 && !member_id.bytes) /* a consumer that assigns itself */
+        return group->members ? WIRE_UNKNOWN_MEMBER_ID : WIRE_NONE;
+    struct member *member = broker_group_speaker(group, member_id, instance_id, generation, &error);
+    if (!member)
+        return error;
+    broker_member_touch(member);
+    return group->state == GROUP_COMPLETING ? WIRE_REBALANCE_IN_PROGRESS : WIRE_NONE;
+}
+
+static enum wire_error commit(struct request *request, struct group *group, struct weir_slice topic,
+                              int32_t partition, const struct committed *committed)
+{
+    struct weir_error error = {.code = WEIR_OK};
+    if (!broker_partition_find(request->broker, topic, partition))
+        return WIRE_UNKNOWN_TOPIC_OR_PARTITION;
+    enum weir_err err =
+        broker_journal_commit(request->broker, weir_slice(group->id, strlen(group->id)), topic,
+                              partition, committed, &error);
+    if (err == WEIR_OK)
+        err = broker_group_store(group, topic, partition, committed);
+    if (err != WEIR_OK)
+        weir_log(&request->broker->options.log, WEIR_LOG_ERROR, "broker",
+                 "an offset of group %s was not stored: %s", group->id, error.message);
+    return err == WEIR_OK ? WIRE_NONE : WIRE_UNKNOWN_SERVER_ERROR;
+}
+
+/* One partition of an OffsetCommit request, answered. */
+static void commit_partition(struct request *request, struct group *group, struct weir_slice topic,
+                             enum wire_error error)
+{
+    int16_t version = request->head.version;
+    struct wire_reader *in = &request->in;
+    char text[METADATA_BYTES_MAX + 1];
+    int32_t partition = wire_i32(in);
+    struct committed committed = {.offset = wire_i64(in), .leader_epoch = -1};
+    if (version >= 6)
+        committed.leader_epoch = wire_i32(in);
+    if (version == 1)
+        wire_i64(in); /* a timestamp that nothing reads any more */
+    struct weir_slice metadata = wire_string(in);
+    wire_tags(in);
+    committed.timestamp_ms = weir_clock_wall_ms(request->broker->clock);
+    if (error == WIRE_NONE && metadata.bytes > METADATA_BYTES_MAX)
+        error = WIRE_OFFSET_METADATA_TOO_LARGE;
+    if (error == WIRE_NONE && !in->failed) {
+        snprintf(text, sizeof text, "%.*s", (int)metadata.bytes,
+                 metadata.data ? (const char *)metadata.data : "");
+        committed.metadata = text;
+        error = commit(request, group, topic, partition, &committed);
+    }
+    wire_put_i32(&request->out, partition);
+    wire_put_i16(&request->out, (int16_t)error);
+    wire_put_tags(&request->out);
+}
+
+enum handled broker_handle_offset_commit(struct request *request)
+{
+    int16_t version = request->head.version;
+    struct wire_reader *in = &request->in;
+    struct wire_writer *out = &request->out;
+    struct weir_slice group_id = wire_string(in);
+    int32_t generation = wire_i32(in);
+    struct weir_slice member_id = wire_string(in);
+    struct weir_slice instance_id = version >= 7 ? wire_string(in) : weir_slice(NULL, 0);
+    if (version >= 2 && version <= 4)
+        wire_i64(in); /* retention time: offsets of a living group are kept */
+    if (in->failed)
+        return HANDLED_CLOSE;
+    struct group *group = broker_group_id_valid(group_id)
+                              ? broker_group_find_or_make(request->broker, group_id)
+                              : NULL;
+    enum wire_error error = broker_group_id_valid(group_id)
+                                ? may_commit(group, generation, member_id, instance_id)
+                                : WIRE_INVALID_GROUP_ID;
+    int32_t topics = wire_array(in, 2);
+    if (version >= 3)
+        wire_put_i32(out, 0);
+    wire_put_array(out, topics > 0 ? topics : 0);
+    for (int32_t i = 0; i < topics && !in->failed; i++) {
+        struct weir_slice topic = wire_string(in);
+        int32_t partitions = wire_array(in, 12);
+        wire_put_string(out, topic);
+        wire_put_array(out, partitions > 0 ? partitions : 0);
+        for (int32_t j = 0; j < partitions && !in->failed; j++)
+            commit_partition(request, group, topic, error);
+        wire_tags(in);
+        wire_put_tags(out);
+    }
+    wire_tags(in);
+    wire_put_tags(out);
+    return HANDLED_ANSWER;
+}
+
+/* ---- OffsetFetch ------------------------------------------------------------------------------ */
+
+static void put_committed(struct wire_writer *out, int16_t version, int32_t partition,
+                          const struct committed *committed)
+{
+    wire_put_i32(out, partition);
+    wire_put_i64(out, committed ? committed->offset : -1);
+    if (version >= 5)
+        wire_put_i32(out, committed ? committed->leader_epoch : -1);
+    wire_put_text(out, committed ? committed->metadata : "");
+    wire_put_i16(out, WIRE_NONE);
+    wire_put_tags(out);
+}
+
+/* All committed offsets of a group, an array element a partition: topics may repeat, as the
+ * protocol allows. */
+struct all_offsets {
+    struct wire_writer *out;
+    int16_t version;
+};
+
+static void put_any(void *opaque, struct weir_slice topic, int32_t partition,
+                    const struct committed *committed)
+{
+    struct all_offsets *all = opaque;
+    wire_put_string(all->out, topic);
+    wire_put_array(all->out, 1);
+    put_committed(all->out, all->version, partition, committed);
+    wire_put_tags(all->out);
+}
+
+enum handled broker_handle_offset_fetch(struct request *request)
+{
+    int16_t version = request->head.version;
+    struct wire_reader *in = &request->in;
+    struct wire_writer *out = &request->out;
+    struct group *group = broker_group_find(request->broker, wire_string(in));
+    int32_t topics = wire_array(in, 2);
+    if (version >= 3)
+        wire_put_i32(out, 0);
+    if (topics < 0) {
+        struct all_offsets all = {out, version};
+        wire_put_array(out, group ? (int32_t)weir_map_count(&group->offsets) : 0);
+        if (group)
+            broker_group_each_committed(group, put_any, &all);
+    } else {
+        wire_put_array(out, topics);
+    }
+    for (int32_t i = 0; i < topics && !in->failed; i++) {
+        struct weir_slice topic = wire_string(in);
+        int32_t partitions = wire_array(in, 4);
+        wire_put_string(out, topic);
+        wire_put_array(out, partitions > 0 ? partitions : 0);
+        for (int32_t j = 0; j < partitions && !in->failed; j++) {
+            int32_t partition = wire_i32(in);
+            put_committed(out, version, partition,
+                          group ? broker_group_committed(group, topic, partition) : NULL);
+        }
+        wire_tags(in);
+        wire_put_tags(out);
+    }
+    if (version >= 7)
+        wire_bool(in); /* require_stable: there are no transactions */
+    wire_tags(in);
+    if (version >= 2)
+        wire_put_i16(out, WIRE_NONE);
+    wire_put_tags(out);
+    return HANDLED_ANSWER;
+}
