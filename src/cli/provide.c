@@ -84,6 +84,9 @@ static int provide_to(const struct run *run, const char *bootstrap_servers)
     options.rate = weir_settings_double(run->settings, "rate");
     options.model_interval_ms = weir_settings_int(run->settings, "model.interval");
     options.once = weir_settings_bool(run->settings, "once");
+    if (options.once &&
+        weir_settings_origin(run->settings, "model.interval", NULL) == WEIR_ORIGIN_DEFAULT)
+        options.model_interval_ms = 0; /* nobody is there to watch them change */
     options.on_model = print_model;
     int status = EXIT_FAILED;
     enum weir_err err =

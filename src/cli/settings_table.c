@@ -339,7 +339,8 @@ const struct weir_setting settings_table[] = {
      .flag = "once",
      .type = WEIR_SETTING_BOOL,
      .default_text = "false",
-     .help = "Send the records and the models once instead of over and over.",
+     .help = "Send the records and the models once instead of over and over, the models one behind "
+             "the other unless --model-interval is given.",
      .group = "Provider",
      .commands = COMMAND_PROVIDE},
     {.name = "keep",
