@@ -47,7 +47,8 @@ struct demo {
     bool terminal;
     bool live;          /* the cursor stands behind a live line */
     int samples_wanted; /* until the next swap */
-    int64_t start_ns, first_score_ns;
+    int64_t start_ns;
+    atomic_int_least64_t first_score_ns; /* after the start; 0 = none yet */
     uint64_t last_in;
     int64_t last_line_ns;
 };

@@ -67,10 +67,12 @@ static void every_row_says_what_it_is_for_in_a_sentence(void **state)
 
 static void librdkafkas_properties_pass_and_typing_errors_do_not(void **state)
 {
-    static const char *const theirs[] = {"security.protocol", "sasl.username", "ssl.ca.location",
-                                         "fetch.min.bytes", "compression.codec", "acks"};
-    static const char *const nobodys[] = {"no.modle", "listners", "staet.dir", "bootstrap.server",
-                                          "commit.intervall.ms", "bin", "source.dir", ""};
+    static const char *const theirs[] = {"security.protocol", "sasl.username",
+                                         "ssl.ca.location",   "fetch.min.bytes",
+                                         "compression.codec", "acks"};
+    static const char *const nobodys[] = {
+        "no.modle", "listners",   "staet.dir", "bootstrap.server", "commit.intervall.ms",
+        "bin",      "source.dir", ""};
     (void)state;
     for (size_t i = 0; i < sizeof theirs / sizeof *theirs; i++)
         assert_true(settings_passes(NULL, theirs[i]));
