@@ -13,14 +13,34 @@ enum { LINGER_MS_MAX = 900000, PARTITIONS_EXPECTED_MAX = 100000, TOPICS_MAX = 10
 static const size_t queue_bytes_min = 64 << 10;
 static const size_t queue_bytes_max = (size_t)1 << 40;
 
+/* clang-format off: it never settles on a layout of these lines */
 #define OPS_MEMBERS(X)                                                                             \
     X(free)                                                                                        \
     X(topics_create)                                                                               \
     X(topic_partitions)                                                                            \
-    X(offsets) X(topics_list) X(producer_new) X(produce) X(produce_rows) X(producer_poll)          \
-        X(producer_flush) X(producer_pending) X(producer_close) X(consumer_new) X(poll) X(commit)  \
-            X(rewind) X(lag) X(consumer_wake) X(consumer_close) X(table_open) X(table_poll)        \
-                X(table_partitions) X(table_end) X(table_wake) X(table_close)
+    X(offsets)                                                                                     \
+    X(topics_list)                                                                                 \
+    X(producer_new)                                                                                \
+    X(produce)                                                                                     \
+    X(produce_rows)                                                                                \
+    X(producer_poll)                                                                               \
+    X(producer_flush)                                                                              \
+    X(producer_pending)                                                                            \
+    X(producer_close)                                                                              \
+    X(consumer_new)                                                                                \
+    X(poll)                                                                                        \
+    X(commit)                                                                                      \
+    X(rewind)                                                                                      \
+    X(lag)                                                                                         \
+    X(consumer_wake)                                                                               \
+    X(consumer_close)                                                                              \
+    X(table_open)                                                                                  \
+    X(table_poll)                                                                                  \
+    X(table_partitions)                                                                            \
+    X(table_end)                                                                                   \
+    X(table_wake)                                                                                  \
+    X(table_close)
+/* clang-format on */
 
 enum weir_err weir_kafka_ops_check(const struct weir_kafka_ops *ops, struct weir_error *error)
 {
