@@ -137,11 +137,11 @@ void broker_answer_end(struct connection *connection, const struct wire_writer *
  * anything else breaks the connection, as Kafka does. */
 static enum handled refuse_version(struct request *request)
 {
-    weir_log(&request->broker->options.log, WEIR_LOG_WARN, "broker",
+    bool goes_on = request->head.key == WIRE_API_VERSIONS;
+    weir_log(&request->broker->options.log, goes_on ? WEIR_LOG_DEBUG : WEIR_LOG_WARN, "broker",
              "%s asks for api %d version %d, which is not here", request->connection->peer,
              request->head.key, request->head.version);
-    return request->head.key == WIRE_API_VERSIONS ? broker_handle_api_versions(request)
-                                                  : HANDLED_CLOSE;
+    return goes_on ? broker_handle_api_versions(request) : HANDLED_CLOSE;
 }
 
 static enum handled handle_request(struct connection *connection, struct weir_slice bytes)

@@ -16,7 +16,7 @@ const struct wire_api wire_apis[] = {
     {WIRE_SYNC_GROUP, "SyncGroup", 0, 0, 5, 4},
     {WIRE_DESCRIBE_GROUPS, "DescribeGroups", 0, 0, 5, 5},
     {WIRE_LIST_GROUPS, "ListGroups", 0, 0, 4, 3},
-    {WIRE_API_VERSIONS, "ApiVersions", 0, 0, 3, 3},
+    {WIRE_API_VERSIONS, "ApiVersions", 0, 0, 4, 3},
     {WIRE_CREATE_TOPICS, "CreateTopics", 0, 0, 4, 5},
     {WIRE_DELETE_TOPICS, "DeleteTopics", 0, 0, 4, 4},
     {WIRE_DELETE_RECORDS, "DeleteRecords", 0, 0, 2, 2},

@@ -33,7 +33,7 @@ static void versions_are_advertised(void **state)
 {
     struct raw *raw = *state;
     int fd = raw_connect(raw);
-    for (int16_t version = 0; version <= 3; version++) {
+    for (int16_t version = 0; version <= 4; version++) {
         struct call call;
         call_begin(&call, fd, WIRE_API_VERSIONS, version);
         if (version >= 3) {
