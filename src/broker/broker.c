@@ -1,6 +1,7 @@
 /* broker/broker.c - the life of a broker, see weir/broker.h. */
 #include <weir/broker.h>
 
+#include <signal.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -180,6 +181,17 @@ enum weir_err broker_open(const struct weir_broker_options *options, const struc
     return WEIR_OK;
 }
 
+/* With all signals blocked: they are the program's, not ours. */
+static bool start_thread(struct weir_broker *broker)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    bool started = pthread_create(&broker->thread, NULL, run, broker) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return started;
+}
+
 enum weir_err weir_broker_start(const struct weir_broker_options *options,
                                 struct weir_broker **broker_out, struct weir_error *error)
 {
@@ -187,7 +199,7 @@ enum weir_err weir_broker_start(const struct weir_broker_options *options,
     enum weir_err err = broker_open(options, weir_disk_real(), weir_clock_real(), &broker, error);
     if (err != WEIR_OK)
         return err;
-    if (pthread_create(&broker->thread, NULL, run, broker) != 0) {
+    if (!start_thread(broker)) {
         broker_close(broker, NULL);
         return weir_error_set(error, WEIR_NOMEM, -1, "the broker's thread can't be started");
     }

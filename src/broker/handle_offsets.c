@@ -107,7 +107,7 @@ enum handled broker_handle_offset_commit(struct request *request)
     return HANDLED_ANSWER;
 }
 
-/* ---- OffsetFetch ------------------------------------------------------------------------------ */
+/* ---- OffsetFetch ----------------------------------------------------------------------------- */
 
 static void put_committed(struct wire_writer *out, int16_t version, int32_t partition,
                           const struct committed *committed)

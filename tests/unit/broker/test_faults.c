@@ -197,8 +197,8 @@ static void put_creation(struct call *call, const struct raw *raw)
     wire_put_i32(&call->writer, 1000);
 }
 
-/* One request on a connection of its own while the n-th allocation of the broker fails, for every n;
- * the client's buffers are made before the watch begins. */
+/* One request on a connection of its own while the n-th allocation of the broker fails, for every
+ * n; the client's buffers are made before the watch begins. */
 static void fail_every_allocation(struct raw *raw, enum wire_api_key key, int16_t version,
                                   void (*put)(struct call *call, const struct raw *raw))
 {
