@@ -3,9 +3,9 @@
  *
  * usage: bench_pipeline [RECORDS]        (400,000 when nothing is said)
  *
- * Both run in this process, on the same embedded broker, in the same run: consume from 64 partitions
- * and produce as many records of the same size. The server decodes, scores with the sample forest
- * and encodes in between. The two take turns; medians of the rounds are compared.
+ * Both run in this process, on the same embedded broker, in the same run: consume from 64
+ * partitions and produce as many records of the same size. The server decodes, scores with the
+ * sample forest and encodes in between. The two take turns; medians of the rounds are compared.
  */
 #include <ftw.h>
 #include <librdkafka/rdkafka.h>
