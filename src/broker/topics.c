@@ -370,6 +370,16 @@ struct leftovers {
     struct weir_buffer names; /* of folders, each with its NUL */
 };
 
+/* Ends the walk at the first name that no partition log has. */
+static enum weir_err look_at_file(void *opaque, const char *name, bool is_directory)
+{
+    enum { OFFSET_DIGITS = 20 };
+    (void)opaque;
+    if (is_directory || strspn(name, "0123456789") != OFFSET_DIGITS || name[OFFSET_DIGITS] != '.')
+        return WEIR_EXISTS;
+    return WEIR_OK;
+}
+
 static enum weir_err look_at_name(void *opaque, const char *name, bool is_directory)
 {
     struct leftovers *leftovers = opaque;
@@ -382,6 +392,10 @@ static enum weir_err look_at_name(void *opaque, const char *name, bool is_direct
         return WEIR_OK;
     if (broker_partition_find(leftovers->broker, weir_slice(name, (size_t)(dash - name)),
                               (int32_t)index))
+        return WEIR_OK;
+    char path[PATH_BYTES_MAX]; /* somebody else's folder may have such a name, too */
+    path_of(leftovers->broker, name, path);
+    if (weir_disk_list(leftovers->broker->disk, path, look_at_file, NULL, NULL) != WEIR_OK)
         return WEIR_OK;
     return weir_buffer_append(&leftovers->names, name, strlen(name) + 1);
 }

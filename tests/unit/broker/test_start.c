@@ -141,10 +141,13 @@ static void leftovers_of_an_unfinished_deletion_go(void **state)
     rd_end(producer);
     place_stop(&place);
     write_file(&place, "weir-topics", "weir-topics 1\n");
-    snprintf(path, sizeof path, "%s/not-a-partition", place.dir);
+    snprintf(path, sizeof path, "%s/photos-2024", place.dir);
     assert_int_equal(mkdir(path, 0755), 0);
+    write_file(&place, "photos-2024/00000000000000000000.log", "");
+    write_file(&place, "photos-2024/sea.jpg", "a picture");
     place_start(&place);
-    assert_int_equal(stat(path, &stat_of), 0); /* nothing of ours, not ours to remove */
+    snprintf(path, sizeof path, "%s/photos-2024/sea.jpg", place.dir);
+    assert_int_equal(stat(path, &stat_of), 0); /* not ours, nor to remove */
     snprintf(path, sizeof path, "%s/t-0", place.dir);
     assert_int_equal(stat(path, &stat_of), -1);
     place_release(&place);
