@@ -253,7 +253,8 @@ static struct found put_fetch(struct wire_writer *out, int16_t version, struct w
 /* Takes the fetch off all lists. */
 static void stop_waiting(struct fetch *fetch)
 {
-    for (int32_t i = 0; i < fetch->wait_count; i++) {
+    /* The last first: they stand in front, also where one partition was named many times. */
+    for (int32_t i = fetch->wait_count - 1; i >= 0; i--) {
         struct fetch_wait **at = &fetch->waits[i].partition->waits;
         while (*at && *at != &fetch->waits[i])
             at = &(*at)->next;

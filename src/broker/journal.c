@@ -93,9 +93,15 @@ static enum weir_err rewrite(struct weir_broker *broker, struct weir_error *erro
     else
         weir_error_set(error, err, -1, "%s: too large to be rewritten", journal->path);
     if (err == WEIR_OK) {
+        /* The old descriptor is of a file that has no name any more. If the new one can't be had,
+         * there is none, and the next entry tries again. */
         weir_disk_close(broker->disk, journal->path, journal->fd, NULL);
+        journal->fd = -1;
         journal->bytes = journal->live_bytes = (int64_t)text.bytes;
-        err = weir_disk_open(broker->disk, journal->path, O_RDWR, 0644, &journal->fd, error);
+        int fd = -1;
+        err = weir_disk_open(broker->disk, journal->path, O_RDWR, 0644, &fd, error);
+        if (err == WEIR_OK)
+            journal->fd = fd;
     }
     weir_buffer_release(&text);
     return err;
@@ -107,9 +113,15 @@ static enum weir_err append(struct weir_broker *broker, const struct wire_writer
     struct journal *journal = &broker->journal;
     if (writer->err != WEIR_OK)
         return weir_error_set(error, writer->err, -1, "%s: the entry is too large", journal->path);
-    enum weir_err err =
-        weir_disk_write(broker->disk, journal->path, journal->fd, writer->into->data,
-                        writer->into->bytes, journal->bytes, error);
+    enum weir_err err = WEIR_OK;
+    /* Before the entry, for what is rewritten comes from memory, which has all entries but this. */
+    if (journal->fd < 0 || (journal->bytes > REWRITE_BYTES_MIN &&
+                            journal->bytes > REWRITE_FACTOR * journal->live_bytes))
+        err = rewrite(broker, error);
+    if (err != WEIR_OK)
+        return err;
+    err = weir_disk_write(broker->disk, journal->path, journal->fd, writer->into->data,
+                          writer->into->bytes, journal->bytes, error);
     if (err != WEIR_OK) { /* what was written of it must not stand before the next entry */
         if (weir_disk_truncate(broker->disk, journal->path, journal->fd, journal->bytes, NULL) !=
             WEIR_OK)
@@ -120,9 +132,6 @@ static enum weir_err append(struct weir_broker *broker, const struct wire_writer
     journal->bytes += (int64_t)writer->into->bytes;
     if (broker->options.flush == WEIR_BROKER_FLUSH_EVERY)
         err = weir_disk_sync(broker->disk, journal->path, journal->fd, error);
-    if (err == WEIR_OK && journal->bytes > REWRITE_BYTES_MIN &&
-        journal->bytes > REWRITE_FACTOR * journal->live_bytes)
-        err = rewrite(broker, error);
     return err;
 }
 

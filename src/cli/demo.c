@@ -247,6 +247,7 @@ static enum weir_err drain(struct demo *demo, struct weir_error *error)
 {
     struct provider_totals sent;
     struct server_totals totals;
+    const struct timespec moment = {.tv_nsec = LOOK_EVERY_MS * 1000000};
     int64_t until_ns = weir_clock_now_ns(NULL) + DRAIN_MS_MAX * WEIR_NS_PER_MS;
     enum weir_err err = WEIR_OK;
     provider_stop(demo->provider);
@@ -261,7 +262,7 @@ static enum weir_err drain(struct demo *demo, struct weir_error *error)
         err = server_tick(demo->server, error);
         server_totals(demo->server, &totals);
     } while (err == WEIR_OK && totals.in < sent.delivered && weir_clock_now_ns(NULL) < until_ns &&
-             (signals_wait(LOOK_EVERY_MS), true));
+             nanosleep(&moment, NULL) == 0);
     enum weir_err stopped = server_stop(demo->server);
     if (err == WEIR_OK && stopped != WEIR_OK)
         err = weir_error_set(error, stopped, -1, "the server could not be drained: %s",

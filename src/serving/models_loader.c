@@ -12,7 +12,7 @@
 #include "base/digest.h"
 #include "serving/models_table.h"
 
-enum { RECLAIM_EVERY_MS = 5, WARM_ROUNDS = 4 };
+enum { RECLAIM_EVERY_MS = 5, RETRY_FETCH_MS = 1000, WARM_ROUNDS = 4 };
 
 void models_enqueue(struct models *models, struct version *version, struct models_bad *record,
                     bool past_end)
@@ -195,6 +195,21 @@ static void tell(struct models *models, struct version *version, const struct we
     pthread_mutex_lock(&models->lock);
 }
 
+/* Until there is work, or so many ms are over; -1 = no limit. Lets go of the lock meanwhile. */
+static void wait_for_work(struct models *models, int64_t ms)
+{
+    struct timespec until;
+    if (ms < 0) {
+        pthread_cond_wait(&models->work, &models->lock);
+        return;
+    }
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += (ms % 1000) * 1000000L;
+    until.tv_sec += ms / 1000 + until.tv_nsec / 1000000000L;
+    until.tv_nsec %= 1000000000L;
+    pthread_cond_timedwait(&models->work, &models->lock, &until);
+}
+
 /* Superseded while it waited? Then its content stays in the topic. */
 static bool is_wanted(struct models *models, const struct version *version)
 {
@@ -243,6 +258,9 @@ static void load_next(struct models *models)
     if (err == WEIR_OK) {
         keep(models, version, &loaded);
         tell(models, version, NULL);
+    } else if (!record && (err == WEIR_TIMEOUT || err == WEIR_BROKER) && !models->stopping) {
+        version->state = VERSION_NOT_LOADED; /* the broker is away: settled again below */
+        wait_for_work(models, RETRY_FETCH_MS);
     } else {
         reject(models, version, &record, &error);
     }
@@ -250,22 +268,6 @@ static void load_next(struct models *models)
     models->loading = 0;
     weir_free(record);
     version_unref(models, version);
-}
-
-static void wait(struct models *models, bool soon)
-{
-    struct timespec until;
-    if (!soon) {
-        pthread_cond_wait(&models->work, &models->lock);
-        return;
-    }
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_nsec += RECLAIM_EVERY_MS * 1000000L;
-    if (until.tv_nsec >= 1000000000L) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000L;
-    }
-    pthread_cond_timedwait(&models->work, &models->lock, &until);
 }
 
 void *models_loader_run(void *argument)
@@ -279,7 +281,7 @@ void *models_loader_run(void *argument)
         if (models->queue_first)
             load_next(models);
         else
-            wait(models, left);
+            wait_for_work(models, left ? RECLAIM_EVERY_MS : -1);
     }
     pthread_mutex_unlock(&models->lock);
     return NULL;
