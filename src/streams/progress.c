@@ -70,10 +70,30 @@ static void advance(struct task *task)
     }
 }
 
+/* Nothing came of the newest, and it says nothing that those before it don't: behind a block that
+ * waits for long such ones would pile up. */
+static void drop_empty(struct task *task)
+{
+    struct inflight *newest = task->newest, *before = task->oldest;
+    if (before == newest || newest->left > 0 || newest->offset_first != newest->offset_next)
+        return;
+    while (before->next != newest)
+        before = before->next;
+    if (newest->vouches && !(before->vouches && before->offset_next >= newest->offset_next))
+        return;
+    before->next = NULL;
+    task->newest = before;
+    task->inflight_count--;
+    give_back(newest);
+}
+
 void progress_end(struct task *task)
 {
-    task->in_hand->done = true;
+    struct inflight *ended = task->in_hand;
+    ended->done = true;
     task->in_hand = NULL;
+    if (ended == task->newest)
+        drop_empty(task);
     advance(task);
 }
 

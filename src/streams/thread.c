@@ -124,27 +124,26 @@ static void note_commit(struct task *task, const struct weir_kafka_partition *pa
     task->position_committed = partition->offset;
 }
 
-/* Commits what is done of these tasks (all of the thread with only = NULL). */
-static enum weir_err commit(struct stream_thread *thread, const struct weir_kafka_partition *only,
-                            uint32_t only_count, struct weir_error *error)
+enum { COMMIT_AT_ONCE = 512 };
+
+static bool is_among(const struct task *task, const struct weir_kafka_partition *partitions,
+                     uint32_t count)
 {
-    enum { AT_ONCE = 512 };
-    struct weir_kafka_partition partitions[AT_ONCE];
-    struct task *tasks[AT_ONCE];
-    uint32_t count = 0;
-    for (struct task *task = thread->tasks; task && count < AT_ONCE; task = task->next) {
-        bool wanted = !only;
-        for (uint32_t i = 0; i < only_count && !wanted; i++)
-            wanted =
-                only[i].partition == task->partition && strcmp(only[i].topic, task->topic) == 0;
-        if (!wanted || task->position_done <= task->position_committed)
-            continue;
-        partitions[count] = (struct weir_kafka_partition){
-            .topic = task->topic, .partition = task->partition, .offset = task->position_done};
-        tasks[count++] = task;
-    }
-    if (!count)
-        return WEIR_OK;
+    for (uint32_t i = 0; i < count; i++)
+        if (partitions[i].partition == task->partition &&
+            strcmp(partitions[i].topic, task->topic) == 0)
+            return true;
+    return false;
+}
+
+static enum weir_err commit_some(struct stream_thread *thread, struct task **tasks, uint32_t count,
+                                 struct weir_error *error)
+{
+    struct weir_kafka_partition partitions[COMMIT_AT_ONCE];
+    for (uint32_t i = 0; i < count; i++)
+        partitions[i] = (struct weir_kafka_partition){.topic = tasks[i]->topic,
+                                                      .partition = tasks[i]->partition,
+                                                      .offset = tasks[i]->position_done};
     enum weir_err err =
         weir_kafka_commit(thread->consumer, partitions, count, COMMIT_TIMEOUT_MS, error);
     if (err == WEIR_OK) {
@@ -155,6 +154,24 @@ static enum weir_err commit(struct stream_thread *thread, const struct weir_kafk
         count_up(&thread->streams->counters.commit_failures, 1);
         weir_log(&thread->streams->options.log, WEIR_LOG_WARN, "streams",
                  "offsets were not committed: %s", error->message);
+    }
+    return err;
+}
+
+/* Commits what is done of these tasks (all of the thread with only = NULL). */
+static enum weir_err commit(struct stream_thread *thread, const struct weir_kafka_partition *only,
+                            uint32_t only_count, struct weir_error *error)
+{
+    struct task *tasks[COMMIT_AT_ONCE], *task = thread->tasks;
+    enum weir_err err = WEIR_OK;
+    while (task && err == WEIR_OK) {
+        uint32_t count = 0;
+        for (; task && count < COMMIT_AT_ONCE; task = task->next)
+            if (task->position_done > task->position_committed &&
+                (!only || is_among(task, only, only_count)))
+                tasks[count++] = task;
+        if (count)
+            err = commit_some(thread, tasks, count, error);
     }
     return err;
 }

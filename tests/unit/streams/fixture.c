@@ -101,17 +101,27 @@ struct copier {
     uint32_t kept_count;
 };
 
+static enum weir_err tick(void *self, struct weir_context *context, int64_t time_ms,
+                          struct weir_error *error)
+{
+    (void)self;
+    (void)context;
+    (void)time_ms;
+    (void)error;
+    return WEIR_OK;
+}
+
 static enum weir_err copier_init(void *config, struct weir_context *context, void **self_out,
                                  struct weir_error *error)
 {
     struct copier *copier = calloc(1, sizeof *copier);
-    (void)context;
     (void)error;
     assert_non_null(copier);
     copier->behaviour = config;
     copier->behaviour->opened++;
     *self_out = copier;
-    return WEIR_OK;
+    return copier->behaviour->ticks ? weir_context_schedule(context, WEIR_WALL_CLOCK_TIME, 10, tick)
+                                    : WEIR_OK;
 }
 
 static void copier_close(void *self, struct weir_context *context)

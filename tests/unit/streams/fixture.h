@@ -44,6 +44,7 @@ struct behaviour {
     uint32_t calls, opened, closed;
     bool one_by_one;                  /* process and forward_record */
     bool keeps;                       /* forwards at the next flush only */
+    bool ticks;                       /* has a punctuator that does nothing, every 10 ms */
     uint32_t refuse_row;              /* one_by_one: the row at which `refuse` applies */
     struct weir_clock_virtual *clock; /* NULL, or what each call moves */
     int64_t takes_ms;

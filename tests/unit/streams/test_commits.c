@@ -190,6 +190,47 @@ static void a_refused_block_comes_again_and_is_processed_once(void **state)
     fixture_release(&fixture);
 }
 
+static void all_of_very_many_tasks_are_committed(void **state)
+{
+    enum { TASKS = 1100 };
+    struct fixture fixture;
+    struct behaviour behaviour = {.fail_at = -1};
+    (void)state;
+    fixture_init(&fixture, TASKS, 0, 0);
+    for (int32_t i = 0; i < TASKS; i++)
+        put_many(&fixture, i, 0, 1);
+    fixture.options.commit_interval_ms = 1000000000; /* at the end alone */
+    struct weir_streams *streams = instance_open(&fixture, copy_topology(&behaviour));
+    for (int i = 0; i < TASKS / 100; i++)
+        instance_settle(&fixture, streams);
+    assert_int_equal(fixture_committed(&fixture, 0), -1);
+    instance_close(streams);
+    for (int32_t i = 0; i < TASKS; i++)
+        assert_int_equal(fixture_committed(&fixture, i), 1);
+    fixture_release(&fixture);
+}
+
+static void punctuators_do_not_pile_up_behind_a_parked_block(void **state)
+{
+    struct fixture fixture;
+    (void)state;
+    for (int keeps = 0; keeps < 2; keeps++) {
+        struct behaviour behaviour = {
+            .fail_at = -1, .refuse = 1000, .ticks = true, .keeps = keeps == 1};
+        fixture_init(&fixture, 1, 0, 0);
+        put_many(&fixture, 0, 0, 10);
+        struct weir_streams *streams = instance_open(&fixture, copy_topology(&behaviour));
+        instance_settle(&fixture, streams);
+        assert_in_range(streams->threads[0]->tasks->inflight_count, 1, 2); /* block, flush */
+        behaviour.refuse = 0;
+        instance_settle(&fixture, streams);
+        assert_int_equal(fixture_count(&fixture, "out", 0), 10);
+        assert_int_equal(fixture_committed(&fixture, 0), 10);
+        instance_close(streams);
+        fixture_release(&fixture);
+    }
+}
+
 static void a_wake_brings_a_parked_block_back_at_once(void **state)
 {
     struct fixture fixture;
@@ -315,6 +356,8 @@ int main(void)
         cmocka_unit_test(a_close_commits_what_was_delivered),
         cmocka_unit_test(a_stop_that_could_not_deliver_says_so),
         cmocka_unit_test(a_refused_block_comes_again_and_is_processed_once),
+        cmocka_unit_test(all_of_very_many_tasks_are_committed),
+        cmocka_unit_test(punctuators_do_not_pile_up_behind_a_parked_block),
         cmocka_unit_test(a_wake_brings_a_parked_block_back_at_once),
         cmocka_unit_test(a_parked_block_is_read_again_by_the_next_owner),
         cmocka_unit_test(a_processor_that_fails_once_goes_on),
