@@ -73,6 +73,12 @@ static void put_totals(struct page *page, struct server *server)
     put_counter(page, "weir_model_loads_total", "Models loaded.", NULL, 0, totals.models.loaded);
     put_counter(page, "weir_model_refusals_total", "Models refused.", NULL, 0,
                 totals.models.refused);
+    put_counter(page, "weir_model_letters_left_total",
+                "Refused models whose dead letter was left to the instance with partition 0.", NULL,
+                0, totals.models.letters_left);
+    put_counter(page, "weir_model_letters_dropped_total",
+                "Refused models that found no room to wait for their dead letter.", NULL, 0,
+                totals.models.letters_dropped);
     put_counter(page, "weir_model_swaps_total", "Times that a model came in force.", NULL, 0,
                 totals.models.swaps);
     put_gauge(page, "weir_model_bytes", "Memory of the compiled models.", NULL, 0,

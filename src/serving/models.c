@@ -24,6 +24,8 @@ enum weir_err models_new(const struct models_options *options, struct models **o
         models->options.cache_bytes = (size_t)256 << 20;
     if (!models->options.queue_bytes)
         models->options.queue_bytes = (size_t)256 << 20;
+    if (!models->options.bad_age_ns)
+        models->options.bad_age_ns = 30 * WEIR_NS_PER_SECOND;
     atomic_init(&models->epoch, 1); /* 0 in a reader means outside */
     pthread_mutex_init(&models->lock, NULL);
     pthread_cond_init(&models->work, NULL);
@@ -102,15 +104,14 @@ void models_free(struct models *models)
     weir_free(atomic_load(&models->current));
     for (uint32_t i = 0; i < models->type_count; i++)
         type_free(models, models->types[i]);
-    while (models->bad_count--)
-        weir_free(models->bad[models->bad_first++ % MODELS_BAD_MAX]);
+    models_free_bad(models);
     weir_schema_unref(models->options.schema);
     pthread_cond_destroy(&models->work);
     pthread_mutex_destroy(&models->lock);
     weir_free(models);
 }
 
-/* ---- events and bad records ------------------------------------------------------------------ */
+/* ---- events ---------------------------------------------------------------------------------- */
 
 /* Called with the lock held; lets it go while the callback runs. */
 static void tell(struct models *models, const struct models_event *event)
@@ -120,93 +121,6 @@ static void tell(struct models *models, const struct models_event *event)
     pthread_mutex_unlock(&models->lock);
     models->options.on_event(models->options.opaque, event);
     pthread_mutex_lock(&models->lock);
-}
-
-static size_t row_bytes(const struct weir_rows *rows, uint32_t row)
-{
-    size_t bytes = rows->key[row].bytes + rows->value[row].bytes + strlen(rows->topic) + 1;
-    for (uint32_t i = 0; i < rows->header_count[row]; i++)
-        bytes += rows->headers[row][i].name.bytes + rows->headers[row][i].value.bytes +
-                 sizeof(struct weir_header);
-    return bytes;
-}
-
-/* One piece of memory: the struct, the arrays of one row, headers, bytes. */
-struct bad_piece {
-    struct models_bad bad;
-    struct weir_slice key, value;
-    int64_t timestamp_ms, offset;
-    const struct weir_header *headers;
-    uint32_t header_count;
-};
-
-static struct weir_slice copy_slice(uint8_t **at, struct weir_slice from)
-{
-    if (!from.data)
-        return from;
-    struct weir_slice copy = weir_slice(*at, from.bytes);
-    memcpy(*at, from.data, from.bytes);
-    *at += from.bytes;
-    return copy;
-}
-
-static struct models_bad *copy_bad(const struct weir_rows *rows, uint32_t row)
-{
-    struct bad_piece *piece = weir_alloc(sizeof *piece + row_bytes(rows, row));
-    if (!piece)
-        return NULL;
-    struct weir_header *headers = (struct weir_header *)(piece + 1);
-    uint8_t *at = (uint8_t *)(headers + rows->header_count[row]);
-    for (uint32_t i = 0; i < rows->header_count[row]; i++) {
-        headers[i].name = copy_slice(&at, rows->headers[row][i].name);
-        headers[i].value = copy_slice(&at, rows->headers[row][i].value);
-    }
-    piece->key = copy_slice(&at, rows->key[row]);
-    piece->value = copy_slice(&at, rows->value[row]);
-    piece->timestamp_ms = rows->timestamp_ms[row];
-    piece->offset = rows->offset[row];
-    piece->headers = headers;
-    piece->header_count = rows->header_count[row];
-    size_t topic_bytes = strlen(rows->topic) + 1;
-    memcpy(at, rows->topic, topic_bytes);
-    piece->bad.rows = (struct weir_rows){.topic = (const char *)at,
-                                         .partition = rows->partition,
-                                         .key = &piece->key,
-                                         .value = &piece->value,
-                                         .timestamp_ms = &piece->timestamp_ms,
-                                         .offset = &piece->offset,
-                                         .headers = &piece->headers,
-                                         .header_count = &piece->header_count};
-    return &piece->bad;
-}
-
-void models_keep_bad(struct models *models, struct models_bad *bad, const struct weir_error *error)
-{
-    bad->why = error->code;
-    bad->at_ns = weir_clock_now_ns(models->options.clock);
-    memcpy(bad->message, error->message, sizeof bad->message);
-    if (models->bad_count == MODELS_BAD_MAX) {
-        weir_free(models->bad[models->bad_first++ % MODELS_BAD_MAX]);
-        models->bad_count--;
-    }
-    models->bad[(models->bad_first + models->bad_count++) % MODELS_BAD_MAX] = bad;
-}
-
-struct models_bad *models_take_bad(struct models *models, int64_t age_ns)
-{
-    int64_t oldest_ns = weir_clock_now_ns(models->options.clock) - age_ns;
-    struct models_bad *bad = NULL;
-    pthread_mutex_lock(&models->lock);
-    while (models->bad_count && !bad) {
-        bad = models->bad[models->bad_first++ % MODELS_BAD_MAX];
-        models->bad_count--;
-        if (bad->at_ns < oldest_ns) {
-            weir_free(bad);
-            bad = NULL;
-        }
-    }
-    pthread_mutex_unlock(&models->lock);
-    return bad;
 }
 
 /* ---- data types, versions, entries ----------------------------------------------------------- */
@@ -354,28 +268,6 @@ static void sweep_versions(struct models *models, struct data_type *type)
     }
 }
 
-/* A newer record takes the place of those with its key, or of those that say the same. */
-static void replace_entries(struct models *models, struct data_type *type, const struct entry *new)
-{
-    struct entry **at = &type->entries;
-    while (*at) {
-        struct entry *old = *at;
-        bool same = new->key.data ? weir_slice_equal(old->key, new->key)
-                                  : !old->key.data && old->version && old->version == new->version;
-        if (same && old != new)
-            remove_entry(models, type, at);
-        else
-            at = &old->next;
-    }
-    while (type->entry_count > MODELS_VERSIONS_MAX) {
-        at = &type->entries;
-        while ((*at)->next)
-            at = &(*at)->next;
-        remove_entry(models, type, at);
-    }
-    sweep_versions(models, type);
-}
-
 static struct entry *new_entry(const struct weir_rows *rows, uint32_t row)
 {
     struct weir_slice key = rows->key[row];
@@ -407,14 +299,64 @@ static struct version *entry_version(const struct data_type *type, const struct 
     return NULL;
 }
 
-struct version *models_candidate(const struct data_type *type)
+/* Whether nothing is wanted of an older record any more, `version` being what the newer one stands
+ * for. Of two with one key the older goes when the newer is known to be good: until then, and for
+ * good if it is refused, the older serves. */
+static bool supersedes(const struct data_type *type, const struct entry *newer,
+                       const struct version *version, const struct entry *older)
+{
+    if (!newer->key.data)
+        return !older->key.data && older->version && older->version == newer->version;
+    if (!weir_slice_equal(older->key, newer->key))
+        return false;
+    if (older->version && older->version == version)
+        return newer->version != NULL; /* an ACTIVATE needs the record that it names */
+    const struct version *before = entry_version(type, older);
+    return (before && before->state == VERSION_REFUSED) ||
+           (version && version->state == VERSION_LOADED);
+}
+
+/* The caller sweeps the versions. */
+static void drop_superseded(struct models *models, struct data_type *type, struct entry *newer)
+{
+    const struct version *version = entry_version(type, newer);
+    struct entry **at = &newer->next;
+    while (*at) {
+        if (supersedes(type, newer, version, *at))
+            remove_entry(models, type, at);
+        else
+            at = &(*at)->next;
+    }
+}
+
+static void add_entry(struct models *models, struct data_type *type, struct entry *entry)
+{
+    insert_entry(type, entry);
+    drop_superseded(models, type, entry);
+    while (type->entry_count > MODELS_VERSIONS_MAX) {
+        struct entry **oldest = &type->entries;
+        while ((*oldest)->next)
+            oldest = &(*oldest)->next;
+        remove_entry(models, type, oldest);
+    }
+    sweep_versions(models, type);
+}
+
+/* The newest record that stands for a version which may be used; NULL if there is none. */
+static struct entry *candidate_entry(const struct data_type *type)
 {
     for (struct entry *entry = type->entries; entry; entry = entry->next) {
-        struct version *version = entry_version(type, entry);
+        const struct version *version = entry_version(type, entry);
         if (version && version->state != VERSION_REFUSED)
-            return version;
+            return entry;
     }
     return NULL;
+}
+
+struct version *models_candidate(const struct data_type *type)
+{
+    const struct entry *entry = candidate_entry(type);
+    return entry ? entry_version(type, entry) : NULL;
 }
 
 static void put_in_force(struct models *models, struct data_type *type, struct version *version)
@@ -448,7 +390,12 @@ static void put_in_force(struct models *models, struct data_type *type, struct v
 
 void models_settle(struct models *models, struct data_type *type)
 {
-    struct version *wanted = models_candidate(type);
+    struct entry *entry = candidate_entry(type);
+    struct version *wanted = entry ? entry_version(type, entry) : NULL;
+    if (wanted && wanted->state == VERSION_LOADED) {
+        drop_superseded(models, type, entry);
+        sweep_versions(models, type);
+    }
     if (wanted == type->in_force)
         return;
     if (!wanted && type->entries)
@@ -517,8 +464,7 @@ static enum weir_err add_activate(struct models *models, const struct weir_descr
         entry_free(models, entry);
         return type ? weir_error_set(error, WEIR_NOMEM, -1, "no memory for a model") : error->code;
     }
-    insert_entry(type, entry);
-    replace_entries(models, type, entry);
+    add_entry(models, type, entry);
     models_settle(models, type);
     return WEIR_OK;
 }
@@ -546,8 +492,7 @@ static enum weir_err add_version(struct models *models, const struct weir_descri
     }
     entry->version = version;
     version->references += 2; /* the entry's, and ours until the end */
-    insert_entry(type, entry);
-    replace_entries(models, type, entry);
+    add_entry(models, type, entry);
     if (is_new) {
         struct models_event event = {.kind = MODELS_RECEIVED,
                                      .data_type = type->name,
@@ -559,7 +504,7 @@ static enum weir_err add_version(struct models *models, const struct weir_descri
     }
     /* Only what is wanted now is loaded; the content of the rest stays in the topic. */
     if (version->state == VERSION_NOT_LOADED && models_candidate(type) == version)
-        models_enqueue(models, version, copy_bad(rows, row), past_end);
+        models_enqueue(models, version, models_copy_bad(rows, row), past_end);
     enum weir_err err = WEIR_OK;
     if (!is_new && version->state == VERSION_REFUSED)
         err = weir_error_set(error, version->why, -1, "%s", version->reason);
@@ -616,7 +561,7 @@ static enum weir_err take_row(struct models *models, const struct weir_rows *row
 static void refuse(struct models *models, const struct weir_rows *rows, uint32_t row, bool past_end,
                    const struct weir_error *error)
 {
-    struct models_bad *bad = past_end ? copy_bad(rows, row) : NULL;
+    struct models_bad *bad = past_end ? models_copy_bad(rows, row) : NULL;
     models->counts.refused++;
     if (bad)
         models_keep_bad(models, bad, error);

@@ -33,12 +33,12 @@
 #include "serving/statistics.h"
 
 enum {
-    MODELS_TYPES_MAX = 1024,     /* data types */
-    MODELS_VERSIONS_MAX = 1024,  /* records kept of a data type; the oldest go first */
-    MODELS_READERS_MAX = 1024,   /* scoring tasks of an instance */
-    MODELS_SCORERS_MAX = 64,     /* threads that score */
-    MODELS_NAME_BYTES_MAX = 255, /* of a data type, name or version */
-    MODELS_BAD_MAX = 64,         /* bad records waiting for their dead letter */
+    MODELS_TYPES_MAX = 1024,         /* data types */
+    MODELS_VERSIONS_MAX = 1024,      /* records kept of a data type; the oldest go first */
+    MODELS_READERS_MAX = 1024,       /* scoring tasks of an instance */
+    MODELS_SCORERS_MAX = 64,         /* threads that score */
+    MODELS_NAME_BYTES_MAX = 255,     /* of a data type, name or version */
+    MODELS_BAD_BYTES_MAX = 16 << 20, /* bad records waiting for their dead letter */
 };
 
 struct models;
@@ -89,6 +89,7 @@ struct models_options {
     uint32_t scorers;           /* threads that score: so many scorers are made for each model */
     size_t cache_bytes;         /* compiled models that are not in force [256 MiB] */
     size_t queue_bytes;         /* content waiting for the loader [256 MiB] */
+    int64_t bad_age_ns;         /* see models_take_bad [30 s] */
     const struct weir_clock *clock;
     /* Reads the record at a position of the models topic again: gives a copy of its value, to be
      * freed with weir_free. Called on the loader thread. */
@@ -134,12 +135,16 @@ void served_give_scorer(const struct served *served, struct weir_scorer *scorer)
 struct models_bad {
     struct weir_rows rows; /* one row */
     enum weir_err why;
-    int64_t at_ns; /* when it was refused */
+    int64_t at_ns; /* when it was refused, or returned */
     char message[WEIR_ERROR_TEXT_MAX];
+    size_t bytes; /* of the piece */
+    struct models_bad *next;
 };
-/* Takes the oldest that is not older than `age_ns` (older ones are dropped: the owner of the
- * dead letters was elsewhere); free it with weir_free. NULL: there is none. */
-struct models_bad *models_take_bad(struct models *models, int64_t age_ns);
+/* Takes the oldest; free it with weir_free, or return it. Those older than bad_age_ns are left to
+ * whoever owned the dead letters meanwhile. NULL: there is none. */
+struct models_bad *models_take_bad(struct models *models);
+/* Gives back what was just taken: its dead letter could not be sent. */
+void models_return_bad(struct models *models, struct models_bad *bad);
 
 /* ---- looking at it --------------------------------------------------------------------------- */
 
@@ -164,6 +169,8 @@ void models_each(struct models *models, void (*each)(void *opaque, const struct 
 
 struct models_counts {
     uint64_t received, loaded, refused, swaps, evicted, fetched;
+    uint64_t letters_left;    /* bad records that grew older than bad_age_ns */
+    uint64_t letters_dropped; /* ... and those that found no room */
     size_t loaded_bytes;
     uint32_t versions, data_types;
 };

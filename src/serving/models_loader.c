@@ -93,10 +93,10 @@ static enum weir_err fetch(struct models *models, const struct version *version,
 {
     size_t bytes = 0;
     if (!models->options.fetch)
-        return weir_error_set(error, WEIR_NOT_FOUND, version->served.offset,
+        return weir_error_set(error, WEIR_NOT_FOUND, version->read_offset,
                               "the model's content is not in memory and can't be read again");
-    enum weir_err err = models->options.fetch(models->options.opaque, version->served.partition,
-                                              version->served.offset, value_out, &bytes, error);
+    enum weir_err err = models->options.fetch(models->options.opaque, version->read_partition,
+                                              version->read_offset, value_out, &bytes, error);
     *value = weir_slice(*value_out, bytes);
     return err;
 }
@@ -115,9 +115,9 @@ static enum weir_err fetch_and_load(struct models *models, const struct version 
     if (err == WEIR_OK) {
         weir_sha256(descriptor.data.data, descriptor.data.bytes, digest);
         if (memcmp(digest, version->served.digest, sizeof digest) != 0)
-            err = weir_error_set(error, WEIR_NOT_FOUND, version->served.offset,
+            err = weir_error_set(error, WEIR_NOT_FOUND, version->read_offset,
                                  "the record at offset %lld of the models topic is another one now",
-                                 (long long)version->served.offset);
+                                 (long long)version->read_offset);
     }
     if (err == WEIR_OK)
         err = load(models, version, descriptor.data, loaded, error);
@@ -210,13 +210,21 @@ static void wait_for_work(struct models *models, int64_t ms)
     pthread_cond_timedwait(&models->work, &models->lock, &until);
 }
 
-/* Superseded while it waited? Then its content stays in the topic. */
-static bool is_wanted(struct models *models, const struct version *version)
+/* Superseded while it waited? Then its content stays in the topic. Else notes where that is: in the
+ * newest of its records, for the topic may be compacted. */
+static bool is_wanted(struct models *models, struct version *version)
 {
     struct weir_slice name =
         weir_slice(version->served.data_type, strlen(version->served.data_type));
     struct data_type *type = models_find_type(models, name);
-    return !models->stopping && type && models_candidate(type) == version;
+    if (models->stopping || !type || models_candidate(type) != version)
+        return false;
+    const struct entry *entry = type->entries;
+    while (entry->version != version)
+        entry = entry->next;
+    version->read_partition = entry->partition;
+    version->read_offset = entry->offset;
+    return true;
 }
 
 /* Takes the record if it is to get a dead letter. */

@@ -1,5 +1,5 @@
 /*
- * serving/models_table.h - the inside of serving/models.h, shared by its three files.
+ * serving/models_table.h - the inside of serving/models.h, shared by its files.
  *
  * A `version` is one content under one name; an `entry` is a record of the topic that points to
  * one:
@@ -47,6 +47,8 @@ struct version {
     size_t loaded_bytes;
     struct models_bad *record; /* QUEUED: a copy of its record; NULL = to be fetched by position */
     size_t record_bytes;
+    int32_t read_partition; /* QUEUED, without record: where to read it */
+    int64_t read_offset;
     bool past_end; /* the record came after the start: refused, it gets a dead letter */
     struct version *queue_next; /* QUEUED */
     char text[];                /* data type, name, description, version */
@@ -99,8 +101,8 @@ struct models {
     uint64_t swap_count;
     struct models_counts counts;
 
-    struct models_bad *bad[MODELS_BAD_MAX]; /* a ring */
-    uint32_t bad_first, bad_count;
+    struct models_bad *bad_first, *bad_last; /* oldest first */
+    size_t bad_bytes;
 
     _Atomic(struct model_set *) current;
     atomic_uint_least64_t epoch;
@@ -114,12 +116,18 @@ void version_unref(struct models *models, struct version *version);
 /* The newest version of a type that may be used; NULL if there is none. */
 struct version *models_candidate(const struct data_type *type);
 struct data_type *models_find_type(struct models *models, struct weir_slice name);
-/* Keeps a refused record for its dead letter; takes it. */
-void models_keep_bad(struct models *models, struct models_bad *bad, const struct weir_error *error);
 /* Looks which version should be in force for the type and gets it there: queues its loading, or
  * makes it current. Tells events; the lock is let go while it does. */
 void models_settle(struct models *models, struct data_type *type);
 void models_settle_all(struct models *models);
+
+/* ---- models_bad.c: records that wait for their dead letter ------------------------------------- */
+
+/* A copy of a row, in one piece of memory. NULL: no memory. */
+struct models_bad *models_copy_bad(const struct weir_rows *rows, uint32_t row);
+/* Keeps a refused record for its dead letter; takes it. */
+void models_keep_bad(struct models *models, struct models_bad *bad, const struct weir_error *error);
+void models_free_bad(struct models *models);
 
 /* ---- models_readers.c: sets and epochs ------------------------------------------------------- */
 

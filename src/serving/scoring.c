@@ -8,7 +8,6 @@
 #include "base/assert.h"
 
 enum { BAD_MODELS_EVERY_MS = 200 };
-#define BAD_MODEL_AGE_NS (INT64_C(30) * WEIR_NS_PER_SECOND)
 
 struct scoring_task {
     struct scoring *scoring;
@@ -72,14 +71,18 @@ static enum weir_err send_bad_models(void *self, struct weir_context *context, i
                                      struct weir_error *error)
 {
     struct scoring_task *task = self;
+    struct models *models = task->scoring->models;
     struct models_bad *bad;
     enum weir_err err = WEIR_OK;
     (void)time_ms;
-    while (err == WEIR_OK && (bad = models_take_bad(task->scoring->models, BAD_MODEL_AGE_NS))) {
+    while (err == WEIR_OK && (bad = models_take_bad(models))) {
         err =
             weir_context_dead_letter_record(context, &bad->rows, 0, bad->why, bad->message, error);
-        atomic_fetch_add_explicit(&task->scoring->totals.dead_models, err == WEIR_OK,
-                                  memory_order_relaxed);
+        if (err != WEIR_OK) {
+            models_return_bad(models, bad);
+            break;
+        }
+        atomic_fetch_add_explicit(&task->scoring->totals.dead_models, 1, memory_order_relaxed);
         weir_free(bad);
     }
     return err;

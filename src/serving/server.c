@@ -126,7 +126,8 @@ static enum weir_err update_models(void *store, const struct weir_block *block, 
     struct server *server = store;
     struct weir_rows rows = block->rows_meta;
     uint32_t skip = 0, taken = 0;
-    if (block->rows && rows.offset[0] == server->update_offset)
+    if (block->rows && rows.partition == server->update_partition &&
+        rows.offset[0] == server->update_offset)
         skip = server->update_taken;
     rows.key += skip;
     rows.value += skip;
@@ -135,6 +136,7 @@ static enum weir_err update_models(void *store, const struct weir_block *block, 
     rows.headers += skip;
     rows.header_count += skip;
     enum weir_err err = models_update(server->models, &rows, block->rows - skip, past_end, &taken);
+    server->update_partition = rows.partition;
     server->update_offset = err == WEIR_AGAIN ? block->rows_meta.offset[0] : -1;
     server->update_taken = skip + taken;
     if (err != WEIR_OK && err != WEIR_AGAIN)

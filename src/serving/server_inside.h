@@ -30,6 +30,7 @@ struct server {
     int64_t started_wall_ms;
     int64_t waiting_since_ns; /* for the topics; 0 = not said yet */
     /* the block of the models topic in hand, when the loader's queue was full */
+    int32_t update_partition;
     int64_t update_offset;
     uint32_t update_taken;
 };

@@ -120,7 +120,7 @@ static void assert_refused(struct place *place, const struct weir_descriptor *mo
     if (!strstr(place->refused_message, word))
         fail_msg("\"%s\" does not say \"%s\"", place->refused_message, word);
     assert_float_equal(place_score(place, "wine"), 5, 0);
-    struct models_bad *bad = models_take_bad(place->models, INT64_C(60000000000));
+    struct models_bad *bad = models_take_bad(place->models);
     assert_non_null(bad);
     assert_int_equal(bad->why, why);
     assert_string_equal(bad->message, place->refused_message);
@@ -132,7 +132,7 @@ static void assert_refused(struct place *place, const struct weir_descriptor *mo
     assert_memory_equal(bad->rows.value[0].data, place->topic[place->records - 1].bytes,
                         bad->rows.value[0].bytes);
     weir_free(bad);
-    assert_null(models_take_bad(place->models, INT64_C(60000000000)));
+    assert_null(models_take_bad(place->models));
 }
 
 static struct place *open_with_a_good_model(void)
@@ -244,23 +244,63 @@ static void a_bad_model_from_before_the_start_gets_no_dead_letter(void **state)
     place->past_end = false;
     assert_int_equal(place_send(place, NULL, &model), WEIR_OK);
     place_wait(place, MODELS_REFUSED, 1);
-    assert_null(models_take_bad(place->models, INT64_C(60000000000)));
+    assert_null(models_take_bad(place->models));
     place_close(place);
 }
 
-static void bad_records_have_a_ceiling_and_an_age(void **state)
+static void bad_records_wait_for_their_letters_in_order(void **state)
 {
     struct place *place = open_started();
     (void)state;
-    for (uint32_t i = 0; i < MODELS_BAD_MAX + 5; i++)
+    for (int64_t i = 0; i < 200; i++)
         place_send_bytes(place, NULL, "\xff", 1);
-    place_wait(place, MODELS_REFUSED, MODELS_BAD_MAX + 5);
-    struct models_bad *bad = models_take_bad(place->models, INT64_C(60000000000));
-    assert_non_null(bad);
-    assert_int_equal(bad->rows.offset[0], 5); /* the oldest went */
+    place_wait(place, MODELS_REFUSED, 200);
+    struct models_bad *bad = models_take_bad(place->models);
+    assert_int_equal(bad->rows.offset[0], 0);
+    models_return_bad(place->models, bad); /* it could not be sent */
+    for (int64_t i = 0; i < 200; i++) {
+        bad = models_take_bad(place->models);
+        assert_non_null(bad);
+        assert_int_equal(bad->rows.offset[0], i);
+        weir_free(bad);
+    }
+    assert_null(models_take_bad(place->models));
+    assert_int_equal(counts_of(place).letters_dropped, 0);
+    place_close(place);
+}
+
+static void bad_records_have_a_ceiling(void **state)
+{
+    enum { BYTES = 1 << 20, COUNT = MODELS_BAD_BYTES_MAX / BYTES + 5 };
+    struct place *place = open_started();
+    void *bytes = weir_alloc(BYTES);
+    (void)state;
+    memset(bytes, 0xff, BYTES);
+    for (uint32_t i = 0; i < COUNT; i++)
+        place_send_bytes(place, NULL, bytes, BYTES);
+    weir_free(bytes);
+    place_wait(place, MODELS_REFUSED, COUNT);
+    uint64_t dropped = counts_of(place).letters_dropped;
+    assert_in_range(dropped, 5, 7); /* the oldest; each takes a little more than its bytes */
+    struct models_bad *bad = models_take_bad(place->models);
+    assert_int_equal(bad->rows.offset[0], dropped);
     weir_free(bad);
-    assert_null(models_take_bad(place->models, -1)); /* all of them are older */
-    assert_null(models_take_bad(place->models, INT64_C(60000000000)));
+    place_close(place);
+}
+
+static void bad_records_have_an_age(void **state)
+{
+    struct models_options options;
+    struct place *place = &place_memory;
+    (void)state;
+    place_options(&options);
+    options.bad_age_ns = -1; /* all of them are older */
+    place_open(place, &options);
+    for (int i = 0; i < 10; i++)
+        place_send_bytes(place, NULL, "\xff", 1);
+    assert_int_equal(counts_of(place).letters_left, 9); /* nobody has to ask for them */
+    assert_null(models_take_bad(place->models));
+    assert_int_equal(counts_of(place).letters_left, 10);
     place_close(place);
 }
 
@@ -466,6 +506,98 @@ static void a_version_that_is_gone_from_the_topic_is_refused(void **state)
     place_close(place);
 }
 
+/* The bad record's key is that of the model in force; an older model of another key is there. */
+static void a_bad_model_does_not_take_the_place_of_the_good_one_with_its_key(void **state)
+{
+    struct place *place = open_started();
+    struct weir_descriptor model = descriptor("garbage");
+    (void)state;
+    place_send_value(place, "older", "wine", "v1", 1);
+    place_wait(place, MODELS_IN_FORCE, 1);
+    place_send_value(place, "fixed", "wine", "v2", 2);
+    place_wait(place, MODELS_IN_FORCE, 2);
+    for (uint32_t i = 1; i <= 3; i++) {
+        char content[16];
+        snprintf(content, sizeof content, "garbage %u", i);
+        model = descriptor(content);
+        assert_int_equal(place_send(place, "fixed", &model), WEIR_OK);
+        place_wait(place, MODELS_REFUSED, i);
+        place_send_value(place, NULL, "other", "v", i); /* a fence */
+        place_wait(place, MODELS_IN_FORCE, 2 + i);
+        assert_float_equal(place_score(place, "wine"), 2, 0);
+    }
+    place_send_tombstone(place, "older");
+    assert_float_equal(place_score(place, "wine"), 2, 0);
+    place_send_value(place, "fixed", "wine", "v3", 3); /* takes the place of all of them */
+    place_wait(place, MODELS_IN_FORCE, 6);
+    assert_float_equal(place_score(place, "wine"), 3, 0);
+    place_send_tombstone(place, "fixed");
+    place_wait(place, MODELS_WITHDRAWN, 1);
+    place_close(place);
+}
+
+static void a_tombstone_takes_the_bad_model_and_the_good_one_of_its_key(void **state)
+{
+    struct place *place = open_started();
+    struct weir_descriptor model = descriptor("garbage");
+    (void)state;
+    place_send_value(place, "older", "wine", "v1", 1);
+    place_wait(place, MODELS_IN_FORCE, 1);
+    place_send_value(place, "fixed", "wine", "v2", 2);
+    place_wait(place, MODELS_IN_FORCE, 2);
+    assert_int_equal(place_send(place, "fixed", &model), WEIR_OK);
+    place_wait(place, MODELS_REFUSED, 1);
+    place_send_tombstone(place, "fixed");
+    place_wait(place, MODELS_IN_FORCE, 3);
+    assert_float_equal(place_score(place, "wine"), 1, 0);
+    place_close(place);
+}
+
+static void an_activate_keeps_the_record_of_its_own_key_that_it_names(void **state)
+{
+    struct place *place = open_started();
+    (void)state;
+    place_send_value(place, "older", "wine", "v1", 1);
+    place_wait(place, MODELS_IN_FORCE, 1);
+    place_send_value(place, "wine", "wine", "v2", 2);
+    place_wait(place, MODELS_IN_FORCE, 2);
+    struct weir_descriptor model = {.name = weir_slice("m", 1),
+                                    .data_type = weir_slice("wine", 4),
+                                    .version = weir_slice("v2", 2),
+                                    .action = WEIR_DESCRIPTOR_ACTIVATE};
+    assert_int_equal(place_send(place, "wine", &model), WEIR_OK);
+    place_send_value(place, NULL, "other", "v", 0); /* a fence */
+    place_wait(place, MODELS_IN_FORCE, 3);
+    assert_float_equal(place_score(place, "wine"), 2, 0);
+    place_close(place);
+}
+
+static void a_version_is_read_again_where_it_was_sent_last(void **state)
+{
+    struct models_options options;
+    struct place *place = &place_memory;
+    (void)state;
+    place_options(&options);
+    options.cache_bytes = 1;
+    place_open(place, &options);
+    assert_int_equal(models_start(place->models), WEIR_OK);
+    place_send_value(place, "a", "wine", "v1", 1);
+    place_wait(place, MODELS_IN_FORCE, 1);
+    place_send_value(place, "a", "wine", "v1", 1);
+    place_send_value(place, "b", "wine", "v2", 2);
+    place_wait(place, MODELS_IN_FORCE, 2);
+    place_send_value(place, NULL, "other", "v1", 0); /* a fence: the loader tidies up before it */
+    place_wait(place, MODELS_IN_FORCE, 3);
+    pthread_mutex_lock(&place->lock);
+    place->topic[0].size = 0; /* compacted away */
+    pthread_mutex_unlock(&place->lock);
+    place_send_tombstone(place, "b");
+    place_wait(place, MODELS_IN_FORCE, 4);
+    assert_float_equal(place_score(place, "wine"), 1, 0);
+    assert_int_equal(place->fetches, 1);
+    place_close(place);
+}
+
 /* ---- what people see ------------------------------------------------------------------------- */
 
 static void see_state(void *opaque, const struct models_view *view)
@@ -514,7 +646,9 @@ int main(void)
         cmocka_unit_test(what_a_descriptor_may_not_say_is_refused_in_words),
         cmocka_unit_test(bytes_that_are_no_descriptor_are_refused),
         cmocka_unit_test(a_bad_model_from_before_the_start_gets_no_dead_letter),
-        cmocka_unit_test(bad_records_have_a_ceiling_and_an_age),
+        cmocka_unit_test(bad_records_wait_for_their_letters_in_order),
+        cmocka_unit_test(bad_records_have_a_ceiling),
+        cmocka_unit_test(bad_records_have_an_age),
         cmocka_unit_test(a_tombstone_brings_back_the_one_before),
         cmocka_unit_test(a_record_with_the_same_key_takes_the_place_of_the_older),
         cmocka_unit_test(activate_puts_an_earlier_version_in_force),
@@ -525,6 +659,10 @@ int main(void)
         cmocka_unit_test(a_full_queue_says_again_and_goes_on_later),
         cmocka_unit_test(what_the_cache_has_no_room_for_is_read_again),
         cmocka_unit_test(a_version_that_is_gone_from_the_topic_is_refused),
+        cmocka_unit_test(a_bad_model_does_not_take_the_place_of_the_good_one_with_its_key),
+        cmocka_unit_test(a_tombstone_takes_the_bad_model_and_the_good_one_of_its_key),
+        cmocka_unit_test(an_activate_keeps_the_record_of_its_own_key_that_it_names),
+        cmocka_unit_test(a_version_is_read_again_where_it_was_sent_last),
         cmocka_unit_test(every_version_is_shown_with_its_state),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
