@@ -98,6 +98,18 @@ struct wire_writer broker_answer_begin(struct connection *connection)
     return writer;
 }
 
+static size_t buffer_bytes(const struct connection *connection)
+{
+    return connection->in.capacity + connection->out.capacity;
+}
+
+/* Brings the broker's sum up to date. */
+static void account(struct connection *connection)
+{
+    connection->broker->memory_used += buffer_bytes(connection) - connection->counted;
+    connection->counted = buffer_bytes(connection);
+}
+
 static void make_dirty(struct connection *connection)
 {
     if (connection->dirty)
@@ -129,6 +141,7 @@ void broker_answer_end(struct connection *connection, const struct wire_writer *
         return;
     }
     finish_answer(connection, writer);
+    account(connection); /* now: one batch may wake many fetches, and the next asks what is left */
     connection->state = CONNECTION_READING;
     make_dirty(connection);
 }
@@ -229,18 +242,6 @@ static void handle_requests(struct connection *connection)
 }
 
 /* ---- bytes ----------------------------------------------------------------------------------- */
-
-static size_t buffer_bytes(const struct connection *connection)
-{
-    return connection->in.capacity + connection->out.capacity;
-}
-
-/* Brings the broker's sum up to date. */
-static void account(struct connection *connection)
-{
-    connection->broker->memory_used += buffer_bytes(connection) - connection->counted;
-    connection->counted = buffer_bytes(connection);
-}
 
 /* Sends what it takes; forgets what is sent. */
 static void send_answers(struct connection *connection)

@@ -297,6 +297,8 @@ enum weir_err broker_topic_delete(struct weir_broker *broker, struct topic *topi
         return err;
     }
     destroy_partitions(broker, topic, 0, topic->partition_count);
+    count_topics(broker);
+    broker_topics_checkpoint(broker); /* lest a topic of the same name begins where it ended */
     broker_groups_forget_topic(broker, name);
     struct weir_error trouble = {.code = WEIR_OK};
     if (broker_journal_forget_topic(broker, name, &trouble) != WEIR_OK)
@@ -305,7 +307,6 @@ enum weir_err broker_topic_delete(struct weir_broker *broker, struct topic *topi
                  trouble.message);
     weir_log(&broker->options.log, WEIR_LOG_INFO, "broker", "topic %s deleted", topic->name);
     free_topic(topic);
-    count_topics(broker);
     return WEIR_OK;
 }
 
@@ -599,9 +600,11 @@ enum weir_err broker_topics_open(struct weir_broker *broker, struct weir_error *
     read_checkpoint(broker);
     int64_t start_ms = weir_clock_now_ms(broker->clock);
     err = read_catalogue(broker, error);
-    weir_map_clear(&broker->recovery);
     count_topics(broker);
     broker->directory_ready = err == WEIR_OK;
+    if (err == WEIR_OK && weir_map_count(&broker->recovery) > (uint32_t)broker->partition_count)
+        broker_topics_checkpoint(broker); /* a deletion had not come to its end */
+    weir_map_clear(&broker->recovery);
     if (err == WEIR_OK && weir_map_count(&broker->topics))
         weir_log(&broker->options.log, WEIR_LOG_INFO, "broker",
                  "%u topics with %d partitions opened in %lld ms; the last stop was %s",

@@ -53,6 +53,61 @@ static void a_full_disk_is_told_and_nothing_acknowledged_is_lost(void **state)
     raw_release(&raw);
 }
 
+static void delete_records(struct raw *raw, int fd, const char *topic, int64_t offset)
+{
+    struct call call;
+    call_begin(&call, fd, WIRE_DELETE_RECORDS, 0);
+    wire_put_array(&call.writer, 1);
+    wire_put_text(&call.writer, topic);
+    wire_put_array(&call.writer, 1);
+    wire_put_i32(&call.writer, 0);
+    wire_put_i64(&call.writer, offset);
+    wire_put_i32(&call.writer, 1000);
+    call_now(raw, &call);
+    call_end(&call);
+}
+
+static void delete_topic(struct raw *raw, int fd, const char *topic)
+{
+    struct call call;
+    call_begin(&call, fd, WIRE_DELETE_TOPICS, 0);
+    wire_put_array(&call.writer, 1);
+    wire_put_text(&call.writer, topic);
+    wire_put_i32(&call.writer, 1000);
+    call_now(raw, &call);
+    call_end(&call);
+}
+
+/* Where the first topic began is forgotten with it, also when the broker dies soon after. */
+static void a_topic_made_again_begins_at_its_beginning_after_a_crash(void **state)
+{
+    struct weir_disk_faulty faulty;
+    struct raw raw;
+    (void)state;
+    raw_init(&raw);
+    weir_disk_faulty_init(&faulty, NULL);
+    raw.disk = &faulty.disk;
+    raw_start(&raw);
+    int fd = raw_connect(&raw);
+    raw_make_topic(&raw, fd, "t", 1);
+    raw_produce(&raw, fd, "t", 0, 10);
+    delete_records(&raw, fd, "t", 10);
+    delete_topic(&raw, fd, "t");
+    raw_make_topic(&raw, fd, "t", 1);
+    raw_produce(&raw, fd, "t", 0, 3);
+    faulty.mask = WEIR_DISK_ANY & ~(unsigned)WEIR_DISK_LIST;
+    faulty.broken_for_good = true; /* the crash: nothing is written any more */
+    faulty.fail_at = faulty.calls + 1;
+    raw_close(&raw, fd);
+    assert_int_not_equal(broker_close(raw.broker, NULL), WEIR_OK);
+    raw.disk = weir_disk_real();
+    raw_start(&raw);
+    const struct partition *partition = broker_partition_find(raw.broker, weir_slice("t", 1), 0);
+    assert_int_equal(weir_plog_offset_first(partition->log), 0);
+    assert_int_equal(weir_plog_offset_next(partition->log), 3);
+    raw_release(&raw);
+}
+
 static void a_failed_sync_is_told_when_every_batch_is_synced(void **state)
 {
     struct weir_disk_faulty faulty;
@@ -260,6 +315,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_full_disk_is_told_and_nothing_acknowledged_is_lost),
+        cmocka_unit_test(a_topic_made_again_begins_at_its_beginning_after_a_crash),
         cmocka_unit_test(a_failed_sync_is_told_when_every_batch_is_synced),
         cmocka_unit_test(every_call_of_the_disk_may_fail),
         cmocka_unit_test(every_allocation_may_fail),

@@ -375,6 +375,38 @@ static void a_client_that_does_not_read_is_not_read_either(void **state)
     assert_int_equal(raw->broker->memory_used, 0);
 }
 
+/* One batch wakes very many: together they get no more than there is memory for. */
+static void fetches_that_wake_together_stay_within_the_memory(void **state)
+{
+    enum { READERS = 40, MEMORY = 4 << 20 };
+    struct raw raw;
+    int fds[READERS], error;
+    struct call calls[READERS];
+    size_t given = 0;
+    (void)state;
+    raw_init(&raw);
+    raw.place.options.memory_bytes = MEMORY;
+    raw_start(&raw);
+    int writer = raw_connect(&raw);
+    raw_make_topic(&raw, writer, "t", 1);
+    for (int i = 0; i < READERS; i++) {
+        fds[i] = raw_connect(&raw);
+        begin_fetch(&calls[i], fds[i], "t", 0, 1 << 30, 1);
+        call_send(&raw, &calls[i]);
+    }
+    raw_produce(&raw, writer, "t", 0, 5000); /* half a megabyte */
+    for (int i = 0; i < READERS; i++) {
+        assert_true(call_answered(&raw, &calls[i]));
+        given += read_fetch(&calls[i], &error);
+        raw_close(&raw, fds[i]);
+    }
+    print_message("given: %zu kB\n", given >> 10);
+    assert_true(given > 400000);
+    assert_true(given <= MEMORY);
+    raw_close(&raw, writer);
+    raw_release(&raw);
+}
+
 /* Several clients each send half of a large request when there is memory for none of them. */
 static void large_requests_get_through_one_after_the_other(void **state)
 {
@@ -533,6 +565,7 @@ int main(void)
         TEST(a_topic_that_goes_or_grows_lets_its_fetches_go),
         TEST(a_client_that_goes_takes_its_fetch_along),
         TEST(a_client_that_does_not_read_is_not_read_either),
+        cmocka_unit_test(fetches_that_wake_together_stay_within_the_memory),
         cmocka_unit_test(large_requests_get_through_one_after_the_other),
         TEST(idle_connections_cost_little),
         cmocka_unit_test(too_many_connections_are_refused),
