@@ -315,9 +315,11 @@ static bool summarise(struct demo *demo, uint64_t in_scores, uint64_t in_dead)
                (unsigned long long)in_dead);
     else
         printf("THE NUMBERS DO NOT ADD UP: %llu sent, %llu delivered, %llu results and %llu dead "
-               "letters on the broker\n",
+               "letters on the broker; %llu times a task began again at its last commit, which "
+               "repeats records\n",
                (unsigned long long)sent.records, (unsigned long long)sent.delivered,
-               (unsigned long long)in_scores, (unsigned long long)in_dead);
+               (unsigned long long)in_scores, (unsigned long long)in_dead,
+               (unsigned long long)totals.streams.rewinds);
     return sums;
 }
 

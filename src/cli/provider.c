@@ -358,10 +358,11 @@ static enum weir_err send_content(struct provider *provider, const char *path,
         err = weir_error_set(error, WEIR_TIMEOUT, -1, "%s: not taken by the broker within %d s",
                              path, FLUSH_TIMEOUT_MS / 1000);
     if (err == WEIR_OK) {
-        key[5 + name.bytes < sizeof key ? 5 + name.bytes : sizeof key - 1] = '\0';
+        char shown[256];
+        snprintf(shown, sizeof shown, "%.*s", (int)name.bytes, (const char *)name.data);
         atomic_fetch_add(&provider->models, 1);
         if (provider->options.on_model)
-            provider->options.on_model(provider->options.opaque, key + 5, version, content.bytes);
+            provider->options.on_model(provider->options.opaque, shown, version, content.bytes);
     }
     return err;
 }

@@ -242,10 +242,17 @@ static enum weir_err print_record(struct reading *reading, const struct weir_row
     }
     if (err == WEIR_OK)
         err = weir_buffer_append_byte(&reading->line, '\n');
+    if (err == WEIR_LIMIT) {
+        weir_buffer_clear(&reading->line);
+        err =
+            weir_buffer_appendf(&reading->line,
+                                "{\"partition\":%d,\"offset\":%lld,\"error\":\"over %d MiB of "
+                                "text\",\"keyBytes\":%zu,\"valueBytes\":%zu}\n",
+                                (int)rows->partition, (long long)rows->offset[row],
+                                LINE_BYTES_MAX >> 20, rows->key[row].bytes, rows->value[row].bytes);
+    }
     if (err != WEIR_OK)
-        return weir_error_set(error, err, rows->offset[row],
-                              "the record at offset %lld is too large",
-                              (long long)rows->offset[row]);
+        return weir_error_set(error, err, rows->offset[row], "no memory for a record");
     if (fwrite(reading->line.data, 1, reading->line.bytes, stdout) != reading->line.bytes)
         return weir_error_set(error, WEIR_IO, -1, "the output can't be written: %s",
                               strerror(errno));

@@ -281,7 +281,7 @@ const struct weir_setting settings_table[] = {
      .default_text = "none",
      .help =
          "When records are forced to the disk: left to the system, every second, or before "
-         "each answer. kill -9 loses nothing in any of them; power loss only with the first two.",
+         "each answer. kill -9 loses nothing with any of them, power loss nothing with the last.",
      .group = "Broker",
      .commands = COMMAND_BROKER},
     {.name = "broker.http.listen",

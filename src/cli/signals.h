@@ -15,7 +15,8 @@
 void signals_block(void);
 /* Waits up to timeout_ms (-1 = for ever). True when SIGINT or SIGTERM has come, now or before. */
 bool signals_wait(int timeout_ms);
-/* From now on the next signal ends the process with status 130 or 143: for the time of draining.
+/* From half a second on the next signal ends the process with status 130 or 143: for the time of
+ * draining. Those before it are taken for the first one's: some senders signal twice at once.
  * Starts a thread that reads the descriptor; signals_wait must not be called any more. */
 void signals_force_on_next(void);
 

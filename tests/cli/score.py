@@ -9,7 +9,7 @@ rows = write("rows.csv", "alcohol,other\n10,1\n,2\n11,3,4\n12\nabc,1\n9,9\n")
 
 done = weir("score", "--model", model, "--input", rows)
 done.gives(0, "quality\n20.5\n\n\n\n\n18.5\n", "4 of 6 rows could not be scored")
-for line, words in [(3, ""), (4, "another number of cells"), (5, "another number of cells"),
+for line, words in [(3, "no result for this input; missing: alcohol"), (4, "another number of cells"), (5, "another number of cells"),
                     (6, '"alcohol" can\'t be "abc"')]:
     check("line %d: " % line in done.errors and words in done.errors, "no reason for %d" % line)
 check("line 2:" not in done.errors and "line 7:" not in done.errors, "a good row has a reason")

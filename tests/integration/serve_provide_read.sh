@@ -58,8 +58,11 @@ curl -sf "$http/models" | python3 -m json.tool >/dev/null || fail '/models is no
 curl -sf "$http/metrics" | grep -Eq '^weir_records_consumed_total(\{[^}]*\})? [1-9]' ||
     fail '/metrics'
 
-# SIGTERM drains: positions are committed, so that the next server scores nothing anew.
+# SIGTERM drains: positions are committed, so that the next server scores nothing anew. Two at once,
+# as some supervisors send them, are one wish.
 kill -TERM "$server"
+curl -s "$http/livez" >/dev/null || true
+kill -TERM "$server" 2>/dev/null || true
 wait "$server" || fail "SIGTERM ends the server with $?"
 before=$(sources | wc -l)
 provide "${data[@]}"

@@ -1,7 +1,11 @@
 #include "model/core/scorer.h"
 
+#include <stdio.h>
+
 #include "base/alloc.h"
 #include "base/assert.h"
+
+enum { MISSING_NAMED_MAX = 5 };
 
 /* ---- making ---------------------------------------------------------------------------------- */
 
@@ -706,6 +710,29 @@ const struct weir_block *weir_scorer_output(const struct weir_scorer *s)
     return s->output;
 }
 
+/* "; missing: a, b, c ..." of the row's inputs; "" if none is. */
+static const char *list_missing(const struct weir_scorer *s, const struct weir_block *block,
+                                uint32_t row, char *text, size_t capacity)
+{
+    size_t used = 0;
+    uint32_t count = 0;
+    text[0] = '\0';
+    for (uint32_t i = 0; i < s->model->input_count; i++) {
+        double value;
+        if (model_bind_value(s, block, i, row, &value) != WEIR_OK || !isnan(value)) {
+            continue;
+        }
+        const char *lead = count == 0 ? "; missing: " : ", ";
+        const char *name = s->model->info.inputs[i].name;
+        if (++count > MISSING_NAMED_MAX || strlen(lead) + strlen(name) + 5 > capacity - used) {
+            memcpy(text + used, " ...", 5);
+            break;
+        }
+        used += (size_t)snprintf(text + used, capacity - used, "%s%s", lead, name);
+    }
+    return text;
+}
+
 enum weir_err weir_scorer_explain(const struct weir_scorer *s, const struct weir_block *block,
                                   uint32_t row, struct weir_error *error)
 {
@@ -737,7 +764,9 @@ enum weir_err weir_scorer_explain(const struct weir_scorer *s, const struct weir
                               readable ? raw : (double)NAN);
     }
     enum weir_err status = (enum weir_err)s->output->status[row];
-    return weir_error_set(error, status, -1, "%s", weir_err_text(status));
+    char missing[256];
+    return weir_error_set(error, status, -1, "%s%s", weir_err_text(status),
+                          list_missing(s, block, row, missing, sizeof missing));
 }
 
 void weir_scorer_details(const struct weir_scorer *s, uint32_t row, struct weir_score_details *out)
