@@ -121,7 +121,7 @@ struct data_type *models_find_type(struct models *models, struct weir_slice name
 void models_settle(struct models *models, struct data_type *type);
 void models_settle_all(struct models *models);
 
-/* ---- models_bad.c: records that wait for their dead letter ------------------------------------- */
+/* ---- models_bad.c: records that wait for their dead letter ----------------------------------- */
 
 /* A copy of a row, in one piece of memory. NULL: no memory. */
 struct models_bad *models_copy_bad(const struct weir_rows *rows, uint32_t row);
