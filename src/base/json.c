@@ -205,3 +205,39 @@ void weir_json_raw(struct weir_json *json, struct weir_slice value)
     before_value(json);
     put(json, value.data, value.bytes);
 }
+
+void weir_json_put_slice(struct weir_json *json, const char *name, struct weir_slice text)
+{
+    weir_json_key(json, name);
+    weir_json_slice(json, text);
+}
+
+void weir_json_put_text(struct weir_json *json, const char *name, const char *text)
+{
+    weir_json_key(json, name);
+    weir_json_text(json, text);
+}
+
+void weir_json_put_int(struct weir_json *json, const char *name, int64_t value)
+{
+    weir_json_key(json, name);
+    weir_json_int(json, value);
+}
+
+void weir_json_put_uint(struct weir_json *json, const char *name, uint64_t value)
+{
+    weir_json_key(json, name);
+    weir_json_uint(json, value);
+}
+
+void weir_json_put_double(struct weir_json *json, const char *name, double value)
+{
+    weir_json_key(json, name);
+    weir_json_double(json, value);
+}
+
+void weir_json_put_bool(struct weir_json *json, const char *name, bool value)
+{
+    weir_json_key(json, name);
+    weir_json_bool(json, value);
+}

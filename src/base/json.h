@@ -15,8 +15,7 @@
  *
  *      weir_json_begin(&w, &buffer);
  *      weir_json_object_begin(&w);
- *      weir_json_key(&w, "usage");
- *      weir_json_int(&w, 7);
+ *      weir_json_put_int(&w, "usage", 7);
  *      weir_json_object_end(&w);
  *      err = weir_json_end(&w);
  */
@@ -66,6 +65,14 @@ void weir_json_bool(struct weir_json *json, bool value);
 void weir_json_null(struct weir_json *json);
 /* One value that is JSON already; copied unchecked. */
 void weir_json_raw(struct weir_json *json, struct weir_slice value);
+
+/* Key and value of an object's member in one. */
+void weir_json_put_slice(struct weir_json *json, const char *name, struct weir_slice text);
+void weir_json_put_text(struct weir_json *json, const char *name, const char *text);
+void weir_json_put_int(struct weir_json *json, const char *name, int64_t value);
+void weir_json_put_uint(struct weir_json *json, const char *name, uint64_t value);
+void weir_json_put_double(struct weir_json *json, const char *name, double value);
+void weir_json_put_bool(struct weir_json *json, const char *name, bool value);
 
 /* Caps of the reader. */
 struct weir_json_limits {

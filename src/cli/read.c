@@ -35,8 +35,7 @@ static void put_text_if(struct weir_json *json, const char *name, struct weir_sl
 {
     if (!text.bytes)
         return;
-    weir_json_key(json, name);
-    weir_json_slice(json, text);
+    weir_json_put_slice(json, name, text);
 }
 
 static void put_digest_if(struct weir_json *json, const char *name, struct weir_slice digest)
@@ -45,8 +44,7 @@ static void put_digest_if(struct weir_json *json, const char *name, struct weir_
     if (digest.bytes != WEIR_SHA256_BYTES)
         return;
     weir_hex_encode(digest.data, digest.bytes, hex);
-    weir_json_key(json, name);
-    weir_json_text(json, hex);
+    weir_json_put_text(json, name, hex);
 }
 
 static bool put_result(struct weir_json *json, struct weir_slice value)
@@ -57,33 +55,24 @@ static bool put_result(struct weir_json *json, struct weir_slice value)
     weir_json_key(json, "result");
     weir_json_object_begin(json);
     if (result.kind == WEIR_RESULT_NUMBER) {
-        weir_json_key(json, "number");
-        weir_json_double(json, result.number);
+        weir_json_put_double(json, "number", result.number);
     } else if (result.kind == WEIR_RESULT_LABEL) {
-        weir_json_key(json, "label");
-        weir_json_slice(json, result.label);
+        weir_json_put_slice(json, "label", result.label);
     } else {
-        weir_json_key(json, "error");
-        weir_json_text(json, weir_err_name(result.error));
+        weir_json_put_text(json, "error", weir_err_name(result.error));
         put_text_if(json, "message", result.error_message);
     }
     put_text_if(json, "dataType", result.data_type);
     put_text_if(json, "model", result.model);
     put_text_if(json, "version", result.version);
     put_digest_if(json, "digest", result.digest);
-    if (result.model_offset >= 0) {
-        weir_json_key(json, "modelOffset");
-        weir_json_int(json, result.model_offset);
-    }
+    if (result.model_offset >= 0)
+        weir_json_put_int(json, "modelOffset", result.model_offset);
     put_text_if(json, "sourceTopic", result.source_topic);
-    weir_json_key(json, "sourcePartition");
-    weir_json_int(json, result.source_partition);
-    weir_json_key(json, "sourceOffset");
-    weir_json_int(json, result.source_offset);
-    weir_json_key(json, "queueNs");
-    weir_json_int(json, result.queue_ns);
-    weir_json_key(json, "scoreNs");
-    weir_json_int(json, result.score_ns);
+    weir_json_put_int(json, "sourcePartition", result.source_partition);
+    weir_json_put_int(json, "sourceOffset", result.source_offset);
+    weir_json_put_int(json, "queueNs", result.queue_ns);
+    weir_json_put_int(json, "scoreNs", result.score_ns);
     weir_json_object_end(json);
     return true;
 }
@@ -111,12 +100,9 @@ static bool put_descriptor(struct weir_json *json, struct weir_slice value)
     put_text_if(json, "location", descriptor.location);
     put_text_if(json, "version", descriptor.version);
     put_digest_if(json, "sha256", descriptor.sha256);
-    weir_json_key(json, "dataBytes");
-    weir_json_uint(json, descriptor.data.bytes);
-    if (descriptor.action == WEIR_DESCRIPTOR_ACTIVATE) {
-        weir_json_key(json, "action");
-        weir_json_text(json, "ACTIVATE");
-    }
+    weir_json_put_uint(json, "dataBytes", descriptor.data.bytes);
+    if (descriptor.action == WEIR_DESCRIPTOR_ACTIVATE)
+        weir_json_put_text(json, "action", "ACTIVATE");
     weir_json_object_end(json);
     return true;
 }
@@ -147,12 +133,6 @@ static bool put_wine(struct reading *reading, struct weir_json *json, struct wei
     return true;
 }
 
-static void put_key(struct weir_json *json, const struct weir_rows *rows, uint32_t row)
-{
-    weir_json_key(json, "key");
-    weir_json_slice(json, rows->key[row]);
-}
-
 static void put_headers(struct weir_json *json, const struct weir_rows *rows, uint32_t row)
 {
     if (!rows->header_count[row])
@@ -172,8 +152,7 @@ static void put_headers(struct weir_json *json, const struct weir_rows *rows, ui
 static bool put_content(struct reading *reading, struct weir_json *json, struct weir_slice value)
 {
     if (!value.data) {
-        weir_json_key(json, "tombstone");
-        weir_json_bool(json, true);
+        weir_json_put_bool(json, "tombstone", true);
         return true;
     }
     return put_result(json, value) || put_wine(reading, json, value) || put_descriptor(json, value);
@@ -195,18 +174,14 @@ static bool put_json(struct reading *reading, const struct weir_rows *rows, uint
     struct weir_json json;
     weir_json_begin(&json, &reading->line);
     weir_json_object_begin(&json);
-    weir_json_key(&json, "partition");
-    weir_json_int(&json, rows->partition);
-    weir_json_key(&json, "offset");
-    weir_json_int(&json, rows->offset[row]);
-    weir_json_key(&json, "timestamp");
-    weir_json_int(&json, rows->timestamp_ms[row]);
-    put_key(&json, rows, row);
+    weir_json_put_int(&json, "partition", rows->partition);
+    weir_json_put_int(&json, "offset", rows->offset[row]);
+    weir_json_put_int(&json, "timestamp", rows->timestamp_ms[row]);
+    weir_json_put_slice(&json, "key", rows->key[row]);
     put_headers(&json, rows, row);
     bool known = put_content(reading, &json, rows->value[row]);
     if (!known && is_dead_letter(rows, row)) {
-        weir_json_key(&json, "valueBytes");
-        weir_json_uint(&json, rows->value[row].bytes);
+        weir_json_put_uint(&json, "valueBytes", rows->value[row].bytes);
         known = true;
     }
     weir_json_object_end(&json);

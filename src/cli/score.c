@@ -264,14 +264,11 @@ static void put_details(struct scoring_run *scoring, struct weir_json *json, uin
     weir_json_key(json, "$");
     weir_json_object_begin(json);
     if (why) {
-        weir_json_key(json, "error");
-        weir_json_text(json, why->message);
+        weir_json_put_text(json, "error", why->message);
     } else {
         weir_scorer_details(scoring->scorer, row, &details);
-        if (details.entity_id.data) {
-            weir_json_key(json, "entityId");
-            weir_json_slice(json, details.entity_id);
-        }
+        if (details.entity_id.data)
+            weir_json_put_slice(json, "entityId", details.entity_id);
         if (details.class_count) {
             put_classes(json, info, "probabilities", details.probabilities);
             put_classes(json, info, "confidences", details.confidences);

@@ -75,30 +75,18 @@ static void put_state(struct weir_json *json, const struct models_view *view)
 {
     const struct statistics_copy *statistics = &view->statistics;
     weir_json_object_begin(json);
-    weir_json_key(json, "name");
-    weir_json_text(json, view->name);
-    weir_json_key(json, "description");
-    weir_json_text(json, view->description);
-    weir_json_key(json, "since");
-    weir_json_int(json, view->since_ms);
-    weir_json_key(json, "usage");
-    weir_json_uint(json, statistics->usage);
-    weir_json_key(json, "duration");
-    weir_json_double(json, (double)statistics->duration_ns / 1e6);
-    weir_json_key(json, "min");
-    weir_json_double(json, (double)statistics->min_ns / 1e6);
-    weir_json_key(json, "max");
-    weir_json_double(json, (double)statistics->max_ns / 1e6);
-    weir_json_key(json, "dataType");
-    weir_json_text(json, view->data_type);
-    weir_json_key(json, "version");
-    weir_json_text(json, view->version);
-    weir_json_key(json, "modelType");
-    weir_json_text(json, view->format == WEIR_FORMAT_PMML ? "PMML" : "TENSORFLOW");
-    weir_json_key(json, "activated");
-    weir_json_int(json, view->activated_ms);
-    weir_json_key(json, "errors");
-    weir_json_uint(json, statistics->errors);
+    weir_json_put_text(json, "name", view->name);
+    weir_json_put_text(json, "description", view->description);
+    weir_json_put_int(json, "since", view->since_ms);
+    weir_json_put_uint(json, "usage", statistics->usage);
+    weir_json_put_double(json, "duration", (double)statistics->duration_ns / 1e6);
+    weir_json_put_double(json, "min", (double)statistics->min_ns / 1e6);
+    weir_json_put_double(json, "max", (double)statistics->max_ns / 1e6);
+    weir_json_put_text(json, "dataType", view->data_type);
+    weir_json_put_text(json, "version", view->version);
+    weir_json_put_text(json, "modelType", view->format == WEIR_FORMAT_PMML ? "PMML" : "TENSORFLOW");
+    weir_json_put_int(json, "activated", view->activated_ms);
+    weir_json_put_uint(json, "errors", statistics->errors);
     weir_json_object_end(json);
 }
 
@@ -158,42 +146,24 @@ static void put_model(void *opaque, const struct models_view *view)
     char digest[65];
     weir_hex_encode(view->digest, 32, digest);
     weir_json_object_begin(json);
-    weir_json_key(json, "dataType");
-    weir_json_text(json, view->data_type);
-    weir_json_key(json, "name");
-    weir_json_text(json, view->name);
-    weir_json_key(json, "version");
-    weir_json_text(json, view->version);
-    weir_json_key(json, "description");
-    weir_json_text(json, view->description);
-    weir_json_key(json, "state");
-    weir_json_text(json, view->state);
-    if (*view->reason) {
-        weir_json_key(json, "reason");
-        weir_json_text(json, view->reason);
-    }
-    weir_json_key(json, "modelType");
-    weir_json_text(json, view->format == WEIR_FORMAT_PMML ? "PMML" : "TENSORFLOW");
-    if (*view->algorithm) {
-        weir_json_key(json, "algorithm");
-        weir_json_text(json, view->algorithm);
-    }
-    weir_json_key(json, "sha256");
-    weir_json_text(json, digest);
-    weir_json_key(json, "partition");
-    weir_json_int(json, view->partition);
-    weir_json_key(json, "offset");
-    weir_json_int(json, view->offset);
-    weir_json_key(json, "since");
-    weir_json_int(json, view->since_ms);
-    weir_json_key(json, "activated");
-    weir_json_int(json, view->activated_ms);
-    weir_json_key(json, "loadMs");
-    weir_json_double(json, (double)view->load_ns / 1e6);
-    weir_json_key(json, "usage");
-    weir_json_uint(json, view->statistics.usage);
-    weir_json_key(json, "errors");
-    weir_json_uint(json, view->statistics.errors);
+    weir_json_put_text(json, "dataType", view->data_type);
+    weir_json_put_text(json, "name", view->name);
+    weir_json_put_text(json, "version", view->version);
+    weir_json_put_text(json, "description", view->description);
+    weir_json_put_text(json, "state", view->state);
+    if (*view->reason)
+        weir_json_put_text(json, "reason", view->reason);
+    weir_json_put_text(json, "modelType", view->format == WEIR_FORMAT_PMML ? "PMML" : "TENSORFLOW");
+    if (*view->algorithm)
+        weir_json_put_text(json, "algorithm", view->algorithm);
+    weir_json_put_text(json, "sha256", digest);
+    weir_json_put_int(json, "partition", view->partition);
+    weir_json_put_int(json, "offset", view->offset);
+    weir_json_put_int(json, "since", view->since_ms);
+    weir_json_put_int(json, "activated", view->activated_ms);
+    weir_json_put_double(json, "loadMs", (double)view->load_ns / 1e6);
+    weir_json_put_uint(json, "usage", view->statistics.usage);
+    weir_json_put_uint(json, "errors", view->statistics.errors);
     weir_json_object_end(json);
 }
 

@@ -55,7 +55,7 @@ curl -sf "$http/livez" >/dev/null || fail '/livez'
 curl -sf "$http/readyz" >/dev/null || fail '/readyz'
 curl -sf "$http/state/value" | python3 -m json.tool >/dev/null || fail '/state/value is no JSON'
 curl -sf "$http/models" | python3 -m json.tool >/dev/null || fail '/models is no JSON'
-curl -sf "$http/metrics" | grep -Eq '^weir_records_consumed_total(\{[^}]*\})? [1-9]' ||
+curl -sf "$http/metrics" | grep -E '^weir_records_consumed_total(\{[^}]*\})? [1-9]' >/dev/null ||
     fail '/metrics'
 
 # SIGTERM drains: positions are committed, so that the next server scores nothing anew. Two at once,
