@@ -1,0 +1,53 @@
+# What is done to servers under load, on whichever broker the test has started. Every offset is
+# counted in the end: at least one result or dead letter a record.
+
+# Instances come, are killed and go, each with a rebalance.
+kills_and_rebalances() {
+    local records=20000
+    provide --rate 2500 --count $records --model-interval 500ms
+    wait_for 20 grep -q '^model' "$work/provide.log"
+    serve one
+    serve two
+    wait_for 30 has_task one
+    wait_for 30 has_task two
+    destroy one
+    serve three
+    wait_for 30 has_task three
+    leave two
+    wait "$provider" || fail "the provider ended with $?"
+    grep -q "; $records records delivered" "$work/provide.log" || fail 'not all were delivered'
+    count_offsets 60 $records
+    leave three
+}
+
+# Queues far too small for the load on both sides, a broker that stops answering, an instance that
+# stalls past its session and comes back to partitions that are another's, and one that dies with
+# its queues full.
+back_pressure() {
+    local records=60000
+    local small=(--input-buffer 1MiB --output-buffer 1MiB --batch-rows 32
+        -X queue.buffering.max.messages=300 -X queued.max.messages.kbytes=256
+        -X fetch.message.max.bytes=65536)
+    provide --rate 4000 --count $records --model-interval 500ms
+    wait_for 20 grep -q '^model' "$work/provide.log"
+    serve one "${small[@]}"
+    serve two "${small[@]}" --threads 2
+    wait_for 30 has_task one
+    wait_for 30 has_task two
+    kill -STOP "$broker_pid"
+    pause 3
+    kill -CONT "$broker_pid"
+    kill -STOP "$one"
+    pause 8
+    kill -STOP "$broker_pid"
+    kill -CONT "$one"
+    pause 2
+    destroy two
+    kill -CONT "$broker_pid"
+    serve three "${small[@]}"
+    wait "$provider" || fail "the provider ended with $?"
+    grep -q "; $records records delivered" "$work/provide.log" || fail 'not all were delivered'
+    count_offsets 60 $records
+    leave three
+    leave one
+}
