@@ -24,7 +24,7 @@ test: ## release build and every test of it, under ten minutes; installs what it
 	@if [ -x scripts/fetch-kafka ]; then scripts/fetch-kafka || echo "no Apache Kafka: its tests will skip"; fi
 	@scripts/run-tests build $(ARGS)
 
-soak: ## the long tier: kills, repeated integration, ten minutes per fuzzer
+soak: ## the long tier, hours: kills and stalls, 10,000 swaps, repeated integration, ten minutes per fuzzer
 	@scripts/soak
 
 bench: ## every benchmark, with its ratio to the target

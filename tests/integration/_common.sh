@@ -14,6 +14,7 @@ finish() {
     local status=$?
     for pid in "${pids[@]}"; do
         kill -9 "$pid" 2>/dev/null || true
+        wait "$pid" 2>/dev/null || true
     done
     if [ $status -ne 0 ] && [ $status -ne 77 ]; then
         tail -n 15 "$work"/*.log "$work"/*.err 2>/dev/null || true
