@@ -221,6 +221,10 @@ static void data_types_in_one_block_keep_the_order_of_rows(void **state)
         else /* an empty type is wine */
             assert_true(stage_number(stage, 0, i) == (strcmp(type, "beer") == 0 ? 2000 : 1000) + i);
     }
+    struct weir_kafka_batch batch;
+    struct weir_result result = stage_result(stage, 0, 2, &batch);
+    assert_text(result.data_type, "wine");
+    weir_kafka_batch_release(&batch);
     assert_totals(instance, RECORDS - ROUNDS, ROUNDS, 0);
     assert_int_equal(atomic_load(&instance->scoring.totals.no_model), ROUNDS);
 }

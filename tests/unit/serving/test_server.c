@@ -275,7 +275,7 @@ static void its_totals_add_up(void **state)
 static void an_old_model_is_read_again_from_its_topic(void **state)
 {
     struct weir_descriptor activate = {
-        .name = text("m"), .version = text("v1"), .action = WEIR_DESCRIPTOR_ACTIVATE};
+        .name = text("m"), .version = text("v2"), .action = WEIR_DESCRIPTOR_ACTIVATE};
     struct server_options options = options_of_a_test();
     struct server_totals totals;
     (void)state;
@@ -286,14 +286,16 @@ static void an_old_model_is_read_again_from_its_topic(void **state)
     wait_until(server, has_swapped, 1);
     put_model("v2", 2);
     wait_until(server, has_swapped, 2);
-    put_records(PARTITIONS);
-    wait_until(server, has_delivered, PARTITIONS);
-    assert_true(last_number(0) == 2);
-    put_descriptor(&activate);
+    put_model("v3", 3);
     wait_until(server, has_swapped, 3);
     put_records(PARTITIONS);
+    wait_until(server, has_delivered, PARTITIONS);
+    assert_true(last_number(0) == 3);
+    put_descriptor(&activate);
+    wait_until(server, has_swapped, 4);
+    put_records(PARTITIONS);
     wait_until(server, has_delivered, 2 * PARTITIONS);
-    assert_true(last_number(0) == 1);
+    assert_true(last_number(0) == 2);
     server_totals(server, &totals);
     assert_int_equal(totals.models.fetched, 1);
     assert_int_equal(totals.models.refused, 0);
