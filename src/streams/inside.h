@@ -94,7 +94,7 @@ struct letter {
     struct stream_thread *thread;
     struct weir_kafka_record record; /* points into `bytes` */
     bool sent;
-    uint8_t bytes[];
+    _Alignas(struct weir_header) uint8_t bytes[];
 };
 
 struct gathered; /* records that a per-record processor forwards (context.c) */

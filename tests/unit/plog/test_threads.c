@@ -44,7 +44,7 @@ static void *follow(void *opaque)
             continue;
         }
         assert_int_equal(err, WEIR_OK);
-        for (size_t at = 0, bytes; at < buffer.bytes; at += bytes, offset++) {
+        for (size_t at = 0, bytes = 0; at < buffer.bytes; at += bytes, offset++) {
             int64_t base;
             assert_true(batch_is_whole(buffer.data + at, buffer.bytes - at, &base, &bytes));
             assert_int_equal(base, offset);
