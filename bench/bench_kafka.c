@@ -270,7 +270,7 @@ int main(int argc, char **argv)
     need(weir_kafka_new(&options, &bench.kafka, &error) == WEIR_OK, "kafka", &error);
     make_topic(&bench, "from");
     fill(&bench, "from");
-    struct result bare[REPEATS_MAX], ours[REPEATS_MAX];
+    struct result bare[REPEATS_MAX] = {0}, ours[REPEATS_MAX] = {0};
     for (uint32_t i = 0; i < bench.repeats; i++) {
         bare[i] = measure(&bench, true, i);
         ours[i] = measure(&bench, false, i);

@@ -89,6 +89,9 @@ struct weir_error {
 /* Fills *error (may be NULL) and returns code: `return weir_error_set(error, ...)`. */
 enum weir_err weir_error_set(struct weir_error *error, enum weir_err code, int64_t position,
                              const char *format, ...) WEIR_PRINTF(4, 5);
+#ifdef __clang_analyzer__ /* it sees one file at a time: this is how it knows what comes back */
+#define weir_error_set(error, code, ...) ((void)weir_error_set(error, code, __VA_ARGS__), (code))
+#endif
 enum weir_err weir_error_setv(struct weir_error *error, enum weir_err code, int64_t position,
                               const char *format, va_list args) WEIR_PRINTF(4, 0);
 /* Puts "context: " in front of the message of *error (NULL is allowed). Keeps the code. */

@@ -155,7 +155,7 @@ static int real_list(void *opaque, const char *directory, weir_disk_name_fn *eac
     for (;;) {
         struct dirent *entry;
         errno = 0;
-        entry = readdir(open_directory);
+        entry = readdir(open_directory); /* NOLINT(concurrency-mt-unsafe): our own stream */
         if (entry == NULL) {
             result = -errno;
             break;

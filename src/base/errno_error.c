@@ -45,6 +45,7 @@ enum weir_err weir_errno_set(struct weir_error *error, int error_number, const c
     char text[128];
 
     /* The GNU form: may answer with a constant instead of the buffer. */
-    return weir_error_set(error, weir_errno_code(error_number), -1, "%s: %s: %s", where, what,
+    return weir_error_set(error, weir_errno_code(error_number), -1, "%s: %s%s%s", where,
+                          what ? what : "", what ? ": " : "",
                           strerror_r(error_number, text, sizeof text));
 }

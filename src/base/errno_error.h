@@ -14,7 +14,8 @@
 
 /* The code for a (positive) errno. */
 enum weir_err weir_errno_code(int error_number);
-/* Fills *error with "where: what: reason", e.g. "data/x.log: write: No space left on device". */
+/* Fills *error with "where: what: reason", e.g. "data/x.log: write: No space left on device"; what
+ * NULL is left out. */
 enum weir_err weir_errno_set(struct weir_error *error, int error_number, const char *where,
                              const char *what);
 

@@ -30,9 +30,9 @@ const char *weir_version(void)
 
 bool weir_slice_equal(struct weir_slice a, struct weir_slice b)
 {
-    if ((a.data == NULL) != (b.data == NULL) || a.bytes != b.bytes)
-        return false;
-    return a.bytes == 0 || memcmp(a.data, b.data, a.bytes) == 0;
+    if (a.data == NULL || b.data == NULL)
+        return a.data == b.data;
+    return a.bytes == b.bytes && memcmp(a.data, b.data, a.bytes) == 0;
 }
 
 /* Copies text into message: control characters as \n, \t or \x1b, cut where a UTF-8 character ends,
@@ -96,6 +96,7 @@ enum weir_err weir_error_setv(struct weir_error *error, enum weir_err code, int6
     return code;
 }
 
+#undef weir_error_set
 enum weir_err weir_error_set(struct weir_error *error, enum weir_err code, int64_t position,
                              const char *format, ...)
 {

@@ -68,7 +68,7 @@ static void format_time(int64_t wall_ms, char text[64])
     time_t seconds = (time_t)(wall_ms / 1000);
     struct tm utc;
 
-    gmtime_r(&seconds, &utc);
+    (void)gmtime_r(&seconds, &utc);
     snprintf(text, 64, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", utc.tm_year + 1900, utc.tm_mon + 1,
              utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec, (int)(wall_ms % 1000));
 }
@@ -115,7 +115,7 @@ static void write_line(struct weir_logger *logger, enum weir_log_level level, co
                                : format_human(&logger->line, time, level, area, message);
     if (err != WEIR_OK)
         return;
-    fwrite(logger->line.data, 1, logger->line.bytes, logger->options.out);
+    (void)fwrite(logger->line.data, 1, logger->line.bytes, logger->options.out);
     fflush(logger->options.out);
 }
 

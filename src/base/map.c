@@ -194,6 +194,7 @@ enum weir_err weir_map_add(struct weir_map *map, struct weir_slice key,
         copy = weir_strndup(key.data, key.bytes);
         if (copy == NULL)
             return WEIR_NOMEM;
+        weir_assert(map->entries != NULL);
         entry = &map->entries[map->entry_count];
         *entry =
             (struct weir_map_entry){.key = copy, .key_bytes = key.bytes, .hash = hash_of(map, key)};

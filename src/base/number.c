@@ -373,7 +373,7 @@ size_t weir_format_double(char text[WEIR_NUMBER_TEXT_MAX], double value)
 
 size_t weir_format_double_java(char text[WEIR_NUMBER_TEXT_MAX], double value)
 {
-    struct digits d;
+    struct digits d = {0};
     char *to = text;
 
     if (isnan(value))

@@ -39,6 +39,7 @@ static void copy_items(struct weir_ring *ring, uint32_t position, const void *in
 
     if (straight > count)
         straight = count;
+    weir_assert(in != NULL || out != NULL);
     if (in != NULL) {
         memcpy(ring->items + first * size, in, straight * size);
         memcpy(ring->items, (const uint8_t *)in + straight * size, (count - straight) * size);

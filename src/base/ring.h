@@ -16,7 +16,7 @@
 
 #include <weir/base.h>
 
-struct weir_ring {
+struct weir_ring { /* NOLINT(clang-analyzer-optin.performance.Padding): cache lines apart */
     uint8_t *items;
     uint32_t mask; /* capacity - 1 */
     uint32_t item_bytes;

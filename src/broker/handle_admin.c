@@ -472,7 +472,7 @@ enum handled broker_handle_alter_configs(struct request *request)
 {
     struct wire_reader *in = &request->in, tail;
     struct wire_writer *out = &request->out;
-    struct config_pair configs[CONFIGS_MAX];
+    struct config_pair configs[CONFIGS_MAX] = {0};
     bool incremental = request->head.key == WIRE_INCREMENTAL_ALTER_CONFIGS, supported;
     int32_t count = wire_array(in, 3);
     tail = *in;

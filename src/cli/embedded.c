@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/errno_error.h"
 
 struct embedded {
     struct weir_broker *broker;
@@ -21,17 +22,16 @@ struct embedded {
 
 static enum weir_err make_temporary(char **out, struct weir_error *error)
 {
-    const char *base = getenv("TMPDIR");
+    const char *base = secure_getenv("TMPDIR");
     size_t bytes = strlen(base && *base ? base : "/tmp") + sizeof "/weir-demo-XXXXXX";
     char *path = weir_alloc(bytes);
     if (!path)
         return weir_error_set(error, WEIR_NOMEM, -1, "no memory for a path");
     snprintf(path, bytes, "%s/weir-demo-XXXXXX", base && *base ? base : "/tmp");
     if (!mkdtemp(path)) {
-        weir_error_set(error, WEIR_IO, -1, "no temporary folder can be made: %s: %s", path,
-                       strerror(errno));
+        enum weir_err err = weir_errno_set(error, errno, path, "making a temporary folder");
         weir_free(path);
-        return WEIR_IO;
+        return err;
     }
     *out = path;
     return WEIR_OK;
@@ -40,7 +40,7 @@ static enum weir_err make_temporary(char **out, struct weir_error *error)
 /* $XDG_DATA_HOME/weir/broker, or ~/.local/share/weir/broker. */
 static enum weir_err users_directory(char **out, struct weir_error *error)
 {
-    const char *data = getenv("XDG_DATA_HOME"), *home = getenv("HOME");
+    const char *data = secure_getenv("XDG_DATA_HOME"), *home = secure_getenv("HOME");
     bool xdg = data && *data == '/';
     if (!xdg && (!home || !*home))
         return weir_error_set(error, WEIR_INVALID, -1,
@@ -64,9 +64,10 @@ static int remove_one(const char *path, const struct stat *status, int kind, str
 static void release(struct embedded *embedded)
 {
     if (embedded->temporary && embedded->directory &&
+        /* NOLINTNEXTLINE(concurrency-mt-unsafe): the working directory stays where it is */
         nftw(embedded->directory, remove_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT) != 0)
-        weir_log(&embedded->log, WEIR_LOG_WARN, "broker", "%s can't be removed: %s",
-                 embedded->directory, strerror(errno));
+        weir_log(&embedded->log, WEIR_LOG_WARN, "broker", "%s can't be removed: %m",
+                 embedded->directory);
     weir_free(embedded->directory);
     weir_free(embedded);
 }

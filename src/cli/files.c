@@ -11,12 +11,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
-
-static enum weir_err failed(const char *path, struct weir_error *error)
-{
-    enum weir_err code = errno == ENOENT ? WEIR_NOT_FOUND : errno == EACCES ? WEIR_DENIED : WEIR_IO;
-    return weir_error_set(error, code, -1, "%s: %s", path, strerror(errno));
-}
+#include "base/errno_error.h"
 
 static enum weir_err read_all(int fd, const char *path, char *data, size_t bytes,
                               struct weir_error *error)
@@ -26,7 +21,7 @@ static enum weir_err read_all(int fd, const char *path, char *data, size_t bytes
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)
-            return failed(path, error);
+            return weir_errno_set(error, errno, path, NULL);
         if (got == 0)
             return weir_error_set(error, WEIR_IO, -1, "%s: shorter than a moment ago", path);
         at += (size_t)got;
@@ -40,11 +35,11 @@ enum weir_err files_read(const char *path, size_t bytes_max, void **data_out, si
     struct stat status;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return failed(path, error);
+        return weir_errno_set(error, errno, path, NULL);
     enum weir_err err = WEIR_OK;
     char *data = NULL;
     if (fstat(fd, &status) != 0)
-        err = failed(path, error);
+        err = weir_errno_set(error, errno, path, NULL);
     else if (S_ISDIR(status.st_mode))
         err = weir_error_set(error, WEIR_INVALID, -1, "%s: is a directory, not a file", path);
     else if (!S_ISREG(status.st_mode))
@@ -103,7 +98,8 @@ static enum weir_err add_directory(struct files_list *list, const char *path,
     enum weir_err err = WEIR_OK;
     DIR *directory = opendir(path);
     if (!directory)
-        return failed(path, error);
+        return weir_errno_set(error, errno, path, NULL);
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): our own stream */
     for (struct dirent *entry; err == WEIR_OK && (entry = readdir(directory));)
         if (is_model(entry->d_name))
             err = add(list, path, entry->d_name, error);
@@ -120,7 +116,7 @@ enum weir_err files_add_models(struct files_list *list, const char *path, struct
 {
     struct stat status;
     if (stat(path, &status) != 0)
-        return failed(path, error);
+        return weir_errno_set(error, errno, path, NULL);
     if (S_ISDIR(status.st_mode))
         return add_directory(list, path, error);
     if (!is_model(path))

@@ -147,7 +147,6 @@ static int unknown_command(const char *name)
  * no setting is told and passed over. A wrong value of a setting is an error as anywhere. */
 static enum weir_err load_environment(struct weir_settings *settings, struct weir_error *error)
 {
-    extern char **environ;
     enum weir_err err = WEIR_OK;
     for (char **at = environ; *at && err == WEIR_OK; at++) {
         const char *const one[] = {*at, NULL};

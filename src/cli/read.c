@@ -12,6 +12,7 @@
 
 #include "base/alloc.h"
 #include "base/digest.h"
+#include "base/errno_error.h"
 #include "base/json.h"
 #include "base/number.h"
 #include "cli/clients.h"
@@ -229,8 +230,7 @@ static enum weir_err print_record(struct reading *reading, const struct weir_row
     if (err != WEIR_OK)
         return weir_error_set(error, err, rows->offset[row], "no memory for a record");
     if (fwrite(reading->line.data, 1, reading->line.bytes, stdout) != reading->line.bytes)
-        return weir_error_set(error, WEIR_IO, -1, "the output can't be written: %s",
-                              strerror(errno));
+        return weir_errno_set(error, errno, "standard output", NULL);
     reading->printed++;
     return WEIR_OK;
 }

@@ -14,6 +14,7 @@
 #include <weir/model.h>
 
 #include "base/alloc.h"
+#include "base/errno_error.h"
 #include "base/json.h"
 #include "base/number.h"
 #include "cli/commands.h"
@@ -52,11 +53,12 @@ static enum weir_err load_model(struct scoring_run *scoring, const char *path,
 static uint32_t split_names(char *text, const char **names)
 {
     uint32_t count = 0;
-    for (char *at = text; at && count < NAMES_MAX;) {
+    for (char *at = text; count < NAMES_MAX;) {
         names[count++] = at;
         at = strchr(at, ';');
-        if (at)
-            *at++ = '\0';
+        if (!at)
+            break;
+        *at++ = '\0';
     }
     return count;
 }
@@ -320,8 +322,7 @@ static enum weir_err write_out(struct scoring_run *scoring, struct weir_error *e
 {
     struct weir_slice text = weir_buffer_slice(&scoring->out);
     if (fwrite(text.data, 1, text.bytes, stdout) != text.bytes)
-        return weir_error_set(error, WEIR_IO, -1, "the output can't be written: %s",
-                              strerror(errno));
+        return weir_errno_set(error, errno, "standard output", NULL);
     weir_buffer_clear(&scoring->out);
     return WEIR_OK;
 }

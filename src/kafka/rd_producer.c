@@ -142,6 +142,7 @@ static enum weir_err headers_make(const struct weir_kafka_record *record,
 {
     rd_kafka_headers_t *headers = rd_kafka_headers_new(record->header_count);
     for (uint32_t i = 0; i < record->header_count; i++) {
+        weir_assert(record->headers != NULL);
         const struct weir_header *header = &record->headers[i];
         rd_kafka_resp_err_t err =
             rd_kafka_header_add(headers, header->name.data, (ssize_t)header->name.bytes,
@@ -214,7 +215,7 @@ enum weir_err rd_produce(struct weir_kafka_producer *base, const struct weir_kaf
                          struct weir_error *error)
 {
     struct rd_producer *producer = producer_of(base);
-    rd_kafka_topic_t *topic;
+    rd_kafka_topic_t *topic = NULL;
     enum weir_err err = topic_get(producer, record->topic, &topic, error);
     return err == WEIR_OK ? produce_one(producer, topic, record, error) : err;
 }
@@ -226,7 +227,7 @@ enum weir_err rd_produce_rows(struct weir_kafka_producer *base, const char *topi
 {
     static const struct weir_slice none;
     struct rd_producer *producer = producer_of(base);
-    rd_kafka_topic_t *topic;
+    rd_kafka_topic_t *topic = NULL;
     enum weir_err err = topic_get(producer, topic_name, &topic, error);
     uint32_t row = first;
     for (; err == WEIR_OK && row < end; row++) {

@@ -12,13 +12,14 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/errno_error.h"
 #include "kafka/rd.h"
 
 enum weir_err rd_signal_init(struct rd_signal *signal, struct weir_error *error)
 {
     signal->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (signal->fd < 0)
-        return weir_error_set(error, WEIR_IO, -1, "eventfd: %s", strerror(errno));
+        return weir_errno_set(error, errno, "librdkafka", "eventfd");
     atomic_init(&signal->raised, false);
     atomic_init(&signal->waiting, false);
     return WEIR_OK;

@@ -223,7 +223,7 @@ static enum weir_err write_batches(struct weir_plog *log, const struct incoming 
     int64_t offset = weir_plog_offset_next(log), timestamp_max, timestamp_max_offset;
     struct plog_segment *active = weir_plog_active(log);
     struct weir_error cause;
-    struct plog_head first;
+    struct plog_head first = {0};
     enum weir_err err;
 
     stamp(log, in, offset, leader_epoch, now_ms, &first, &timestamp_max, &timestamp_max_offset);

@@ -344,7 +344,7 @@ static struct plog_segment *take_unflushed(struct weir_plog *log, int64_t offset
     int64_t flushed = atomic_load(&log->offset_flushed);
 
     pthread_mutex_lock(&log->mutex);
-    for (uint32_t i = 0; i < log->segment_count && found == NULL; i++) {
+    for (uint32_t i = 0; i < log->segment_count; i++) {
         struct plog_segment *segment = log->segments[i];
         bool sealed = i + 1 < log->segment_count;
         if ((segment->offset_next <= flushed || flushed >= offset) &&
@@ -354,6 +354,7 @@ static struct plog_segment *take_unflushed(struct weir_plog *log, int64_t offset
         *offset_out = segment->offset_next;
         *sealed_out = sealed;
         weir_plog_segment_ref(found);
+        break;
     }
     pthread_mutex_unlock(&log->mutex);
     return found;

@@ -95,7 +95,7 @@ static enum weir_err count_whole(const struct plog_view *view, struct plog_range
         if (!plog_head_read(data + whole, &head))
             return weir_error_set(error, WEIR_CORRUPT, range->position + (int64_t)whole,
                                   "%s: position %lld: not a record batch", view->segment->path,
-                                  (long long)(range->position + (int64_t)whole));
+                                  (long long)range->position + (long long)whole);
         if ((size_t)head.bytes > bytes - whole || head.offset_last >= range->offset_end)
             break;
         whole += (size_t)head.bytes;

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/errno_error.h"
 #include "base/assert.h"
 #include "record/dictionary.h"
 
@@ -49,8 +50,7 @@ static enum weir_err fill(struct weir_csv_reader *reader, struct weir_error *err
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)
-            return weir_error_set(error, WEIR_IO, reader->line, "%s: reading failed: %s",
-                                  reader->path, strerror(errno));
+            return weir_errno_set(error, errno, reader->path, "reading");
         reader->at_end = got == 0;
         reader->end += (size_t)got;
         reader->bytes_read += (uint64_t)got;
@@ -200,12 +200,8 @@ static enum weir_err open_file(struct weir_csv_reader *reader, const char *path,
     }
     reader->fd = open(path, O_RDONLY | O_CLOEXEC);
     reader->owns_fd = reader->fd >= 0;
-    if (reader->fd < 0 || fstat(reader->fd, &status) != 0) {
-        enum weir_err code = errno == ENOENT   ? WEIR_NOT_FOUND
-                             : errno == EACCES ? WEIR_DENIED
-                                               : WEIR_IO;
-        return weir_error_set(error, code, -1, "%s: cannot be opened: %s", path, strerror(errno));
-    }
+    if (reader->fd < 0 || fstat(reader->fd, &status) != 0)
+        return weir_errno_set(error, errno, path, NULL);
     if (S_ISDIR(status.st_mode))
         return weir_error_set(error, WEIR_INVALID, -1, "%s: is a directory, not a file", path);
     if (S_ISREG(status.st_mode))

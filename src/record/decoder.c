@@ -338,7 +338,7 @@ static enum weir_err explain_field(struct weir_decoder *decoder, struct pb_curso
 {
     uint32_t field = 0;
     enum pb_wire wire;
-    struct weir_slice string;
+    struct weir_slice string = weir_slice(NULL, 0);
     enum weir_err err = pb_read_tag(cursor, &field, &wire);
     if (err != WEIR_OK)
         return weir_error_set(error, err, position, "byte %lld: %s", (long long)position,

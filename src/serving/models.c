@@ -335,6 +335,7 @@ static void add_entry(struct models *models, struct data_type *type, struct entr
     drop_superseded(models, type, entry);
     while (type->entry_count > MODELS_VERSIONS_MAX) {
         struct entry **oldest = &type->entries;
+        weir_assert(*oldest);
         while ((*oldest)->next)
             oldest = &(*oldest)->next;
         remove_entry(models, type, oldest);

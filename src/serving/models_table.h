@@ -138,7 +138,7 @@ bool models_reclaim(struct models *models);
 
 /* ---- models_loader.c: the loader thread ------------------------------------------------------ */
 
-void *models_loader_run(void *models);
+void *models_loader_run(void *argument);
 void version_unload(struct models *models, struct version *version);
 /* Puts a version in the loader's queue; takes its record (may be NULL). */
 void models_enqueue(struct models *models, struct version *version, struct models_bad *record,

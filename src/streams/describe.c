@@ -42,6 +42,7 @@ static void put_names(struct writing *writing, const struct weir_topology *topol
             if (strcmp(name, last) > 0 && (!next || strcmp(name, next) < 0))
                 next = name;
         }
+        weir_assert(next); /* names are all different */
         put(writing, "%s%s", i ? ", " : " ", next);
         last = next;
     }

@@ -168,7 +168,7 @@ enum weir_err task_flush(struct task *task, struct weir_error *error);
 enum weir_err task_forward(struct task *task, uint32_t node, const struct weir_block *block,
                            struct weir_error *error);
 /* The same to one node. */
-enum weir_err task_forward_to(struct task *task, uint32_t node, const struct weir_block *block,
+enum weir_err task_forward_to(struct task *task, uint32_t index, const struct weir_block *block,
                               struct weir_error *error);
 /* Hands on what `forward_record` has gathered in all contexts. */
 enum weir_err contexts_hand_on(struct task *task, struct weir_error *error);
@@ -246,7 +246,7 @@ enum weir_err thread_step(struct stream_thread *thread, int32_t timeout_ms,
                           struct weir_error *error);
 /* Finishes what was read, commits, leaves the group. */
 void thread_close(struct stream_thread *thread);
-void *thread_run(void *thread);
+void *thread_run(void *opaque);
 /* Room for so many bytes more? Serves reports while it waits. */
 enum weir_err thread_produce_rows(struct stream_thread *thread, const char *topic,
                                   int32_t partition, const struct weir_rows *rows, uint32_t first,
@@ -268,7 +268,7 @@ enum weir_err globals_step(struct weir_streams *streams, int32_t timeout_ms, boo
                            struct weir_error *error);
 enum weir_err globals_open(struct weir_streams *streams, struct weir_error *error);
 void globals_close(struct weir_streams *streams);
-void *globals_run(void *streams);
+void *globals_run(void *opaque);
 
 /* ---- the instance (streams.c) ---------------------------------------------------------------- */
 

@@ -610,6 +610,16 @@ def score_general_regression(model, element, scope):
 
 # ---- NeuralNetwork -------------------------------------------------------------------------------
 
+def of_angle(function):
+    """Of a large angle the digits that count are those that the sum's last rounding took: what
+    such a network gives depends on the order of the sum, and is not compared."""
+    def value(z):
+        if abs(z) > 100:
+            raise ArithmeticError("an angle of %g" % z)
+        return function(z)
+    return value
+
+
 ACTIVATION = {
     "identity": lambda z: z,
     "logistic": INVERSE["logit"],
@@ -619,8 +629,8 @@ ACTIVATION = {
     "reciprocal": lambda z: 1 / z,
     "square": lambda z: z * z,
     "Gauss": lambda z: math.exp(-z * z),
-    "sine": math.sin,
-    "cosine": math.cos,
+    "sine": of_angle(math.sin),
+    "cosine": of_angle(math.cos),
     "Elliott": lambda z: z / (1 + abs(z)),
     "arctan": lambda z: 2 * math.atan(z) / math.pi,
 }

@@ -28,6 +28,7 @@ records=$(wc -l <"$source_dir/samples/wine/data.csv")
 data=(--data "$source_dir/samples/wine/data.csv")
 models=(--models "$source_dir/samples/wine/models")
 
+server='' second='' # processes, set by serve
 start_broker
 provide "${data[@]}" "${models[@]}"
 serve server --commit-interval 200ms

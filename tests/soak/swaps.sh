@@ -8,6 +8,7 @@ swaps=${SOAK_SWAPS:-10000}
 start_broker
 provide --rate 1000 --error-rate 0 --model-interval 24h
 wait_for 20 grep -q '^model' "$work/provide.log"
+server='' # its process, set by serve
 serve server
 wait_for 30 has_task server
 http=$(cat "$work/server.log" "$work/server.err" |

@@ -19,6 +19,7 @@ static struct fake_producer *producer_of(const struct weir_kafka_producer *base)
 
 static struct fake_send *send_at(const struct fake_producer *producer, uint32_t index)
 {
+    weir_assert(producer->send_capacity > 0);
     return &producer->sends[(producer->send_first + index) % producer->send_capacity];
 }
 

@@ -56,7 +56,7 @@ static enum weir_err table_refresh(struct fake_table *table)
     struct fake_topic *topic = fake_topic_find(table->fake, table->topic);
     int32_t count = topic != NULL ? topic->partition_count : 0;
     bool at_open = !table->known;
-    if (count > table->partition_count) {
+    if (topic != NULL && count > table->partition_count) {
         int64_t *positions = weir_realloc_array(table->positions, (size_t)count, sizeof(int64_t));
         if (positions != NULL)
             table->positions = positions;

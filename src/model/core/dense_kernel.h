@@ -125,9 +125,10 @@ TARGET static void D(layer_row)(const struct dense_layer *layer, const REAL *x, 
     const REAL *bias = layer->D(bias);
     for (uint32_t o = 0; o < layer->stride; o += D(SIDE) * D(WIDTH)) {
         const REAL *weights = layer->D(weights) + o;
+        const D(vreal) zero = {0};
         D(vreal) sums[D(SIDE)];
         for (uint32_t b = 0; b < D(SIDE); b++) {
-            sums[b] = layer->bias_last ? (D(vreal)){0} : D(load)(bias + o + b * D(WIDTH));
+            sums[b] = layer->bias_last ? zero : D(load)(bias + o + b * D(WIDTH));
         }
         for (uint32_t i = 0; i < layer->inputs; i++, weights += layer->stride) {
             D(vreal) from = D(splat)(x[i]);

@@ -331,6 +331,7 @@ static bool collect_thresholds(struct compiler *c, uint32_t input, struct forest
             count = k == count ? count + 1 : count;
         }
     }
+    /* cppcheck-suppress uninitvar ; `count` of them were set */
     qsort(found, count, sizeof *found, ascending);
     double *kept = take(c, count, sizeof *kept);
     if (kept == NULL) {

@@ -92,7 +92,7 @@ struct model_element *pmml_read_mining(struct pmml_reader *r, const struct pmml_
     if (segmentation == NULL) {
         pmml_fail(r, e, WEIR_INVALID, "needs a Segmentation");
     }
-    if (!pmml_ok(r, e)) {
+    if (segmentation == NULL || !pmml_ok(r, e)) {
         return NULL;
     }
     pmml_read_base(r, e, &model_segmentation_ops, &s->element);

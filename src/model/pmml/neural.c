@@ -186,7 +186,7 @@ static void read_parts(struct pmml_reader *r, const struct pmml_element *e, stru
     if (inputs == NULL || outputs == NULL || pmml_child(e, "NeuralLayer") == NULL) {
         pmml_fail(r, e, WEIR_INVALID, "needs NeuralInputs, NeuralLayer and NeuralOutputs");
     }
-    if (!pmml_ok(r, e)) {
+    if (inputs == NULL || outputs == NULL || !pmml_ok(r, e)) {
         return;
     }
     read_inputs(r, inputs, n, ids);

@@ -136,7 +136,7 @@ struct model_element *pmml_read_tree(struct pmml_reader *r, const struct pmml_el
     if (root == NULL) {
         pmml_fail(r, e, WEIR_INVALID, "needs a Node");
     }
-    if (!pmml_ok(r, e)) {
+    if (root == NULL || !pmml_ok(r, e)) {
         return NULL;
     }
     pmml_read_base(r, e, &model_tree_ops, &tree->element);

@@ -2,6 +2,8 @@
 
 #include <stdio.h>
 
+#include "base/assert.h"
+
 /* What the open layer has already; it only grows. */
 enum stage { STAGE_MATRIX, STAGE_BIAS, STAGE_ACTIVATION, STAGE_SOFTMAX, STAGE_NO_LAYER };
 
@@ -402,6 +404,7 @@ static void read_placeholder(struct compiler *c)
     const struct graph_node *node = c->placeholder;
     struct tensor_shape shape;
     struct tensor_fault fault = {"", NULL};
+    weir_assert(node != NULL); /* a whole chain begins with one */
     check_type(c->graph, node);
     if (node->shape.data == NULL || !ok(c)) {
         return;

@@ -1,5 +1,5 @@
-/* Bad models become dead letters: of one instance only, the owner of partition 0, and only those that
- * came after its start; what serves goes on serving. */
+/* Bad models become dead letters: of one instance only, the owner of partition 0, and only those
+ * that came after its start; what serves goes on serving. */
 #include <stdio.h>
 #include <string.h>
 
