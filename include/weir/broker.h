@@ -8,10 +8,14 @@
  * Threads: one thread a broker does everything; these functions may be called from any thread, but
  *          stop only once.
  * Memory:  buffers of connections stay below memory_bytes, but for 128 KiB a connection and one
- *          request of request_bytes_max; beside them some KiB a partition, member and offset.
+ *          request of request_bytes_max; beside them some KiB a partition, member and offset. An idle
+ *          connection takes about 1 KiB, with TLS about 20 more.
  * Errors:  start: IN_USE (port, or directory of a running broker), DENIED (directory, or a bind
  *          outside the loopback without `insecure`), OTHER_VERSION (directory written by a newer
  *          version), IO, INVALID, NOMEM. Each message says what to do.
+ * Security: PLAINTEXT lets everybody in who reaches the port, so it binds the loopback only. From
+ *          elsewhere it takes TLS and authentication: SASL_SSL with users, or SSL with client_auth
+ *          REQUIRED. There are no permissions below that: who is in may do everything.
  */
 #ifndef WEIR_BROKER_H
 #define WEIR_BROKER_H
@@ -31,12 +35,31 @@ enum weir_broker_flush {
     WEIR_BROKER_FLUSH_EVERY,    /* before a produce request is answered */
 };
 
+/* TLS of the listeners that begin with SSL or SASL_SSL; files in PEM form, read at start. */
+struct weir_broker_tls {
+    const char *certificate_path; /* ssl.keystore.location: certificate, those above it, key */
+    const char *key_path;         /* where the key is not in the same file */
+    const char *key_password;     /* ssl.key.password, of an encrypted key */
+    const char *trust_path;       /* ssl.truststore.location: who certifies clients */
+    enum weir_broker_client_auth {
+        WEIR_BROKER_CLIENT_AUTH_NONE,
+        WEIR_BROKER_CLIENT_AUTH_REQUESTED,
+        WEIR_BROKER_CLIENT_AUTH_REQUIRED
+    } client_auth; /* ssl.client.auth [none] */
+};
+
 /* Kafka's names in brackets where it has one. */
 struct weir_broker_options {
-    const char *listen;        /* listeners: "host:port", port 0 = any [127.0.0.1:9092] */
-    const char *advertised;    /* advertised.listeners [the address a client came in by] */
-    const char *data_dir;      /* log.dirs; required, created if it is missing */
-    bool insecure;             /* allows to listen outside the loopback */
+    /* listeners: "host:port" or "PROTOCOL://host:port" with PLAINTEXT, SSL, SASL_PLAINTEXT or
+     * SASL_SSL, several with commas between, no protocol twice; port 0 = any [127.0.0.1:9092] */
+    const char *listen;
+    const char *advertised; /* advertised.listeners, likewise [the address a client came in by] */
+    const char *data_dir;   /* log.dirs; required, created if it is missing */
+    struct weir_broker_tls tls;
+    const char *users_path;      /* who may come in by SASL: made by `weir users` */
+    const char *sasl_mechanisms; /* sasl.enabled.mechanisms [PLAIN,SCRAM-SHA-256,SCRAM-SHA-512] */
+    bool insecure; /* listens outside the loopback without TLS and authentication, and takes PLAIN
+                      without TLS */
     bool auto_create_topics;   /* auto.create.topics.enable [true] */
     int32_t partitions;        /* num.partitions [1] */
     int64_t retention_ms;      /* log.retention.ms [7 days]; -1 = for ever */
@@ -46,6 +69,7 @@ struct weir_broker_options {
     enum weir_broker_flush flush;
     int32_t group_initial_rebalance_delay_ms; /* group.initial.rebalance.delay.ms [0] */
     uint32_t connections_max;                 /* max.connections [10000] */
+    int64_t connections_max_idle_ms;          /* connections.max.idle.ms [10 minutes] */
     size_t request_bytes_max;                 /* socket.request.max.bytes [100 MiB] */
     size_t memory_bytes; /* requests and answers of all connections [512 MiB] */
     struct weir_log log;
@@ -63,6 +87,9 @@ enum weir_err weir_broker_stop(struct weir_broker *broker, struct weir_error *er
 
 /* What clients give as bootstrap.servers: "127.0.0.1:9092". Borrowed until stop. */
 const char *weir_broker_address(const struct weir_broker *broker);
+/* The same of the listener with this protocol ("SASL_SSL"); NULL: there is none. The one above is
+ * the first that was given. */
+const char *weir_broker_address_of(const struct weir_broker *broker, const char *protocol);
 
 enum { WEIR_BROKER_API_KEYS = 64 };
 
@@ -70,6 +97,8 @@ enum { WEIR_BROKER_API_KEYS = 64 };
 struct weir_broker_stats {
     uint64_t requests, requests_failed, batches_appended, bytes_in, bytes_out;
     uint64_t connections_opened;
+    uint64_t connections_expired; /* closed because they were idle, or took too long to come in */
+    uint64_t tls_handshake_failures, authentications, authentication_failures;
     uint32_t connections, topics, partitions, groups, fetches_parked;
     uint64_t requests_by_api[WEIR_BROKER_API_KEYS]; /* by the protocol's key */
 };

@@ -356,6 +356,18 @@ enum weir_err weir_net_writev(int fd, const struct iovec *parts, int count, size
     return transferred(sendmsg(fd, &message, MSG_NOSIGNAL), "write", count_out, error);
 }
 
+void weir_net_keepalive(int fd)
+{
+    const int on = 1, idle_s = 120, interval_s = 30, count = 6;
+    const unsigned unsent_ms = 300000;
+
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof idle_s);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof interval_s);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count);
+    setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unsent_ms, sizeof unsent_ms);
+}
+
 void weir_net_close(int fd)
 {
     if (fd >= 0)

@@ -70,6 +70,9 @@ WEIR_MUST_USE enum weir_err weir_net_write(int fd, const void *data, size_t byte
                                            size_t *count_out, struct weir_error *error);
 WEIR_MUST_USE enum weir_err weir_net_writev(int fd, const struct iovec *parts, int count,
                                             size_t *count_out, struct weir_error *error);
+/* Lets the system find out within some five minutes, of a connection that is quiet or has bytes on
+ * the way, that nobody is at its other end any more; reads then give CLOSED. */
+void weir_net_keepalive(int fd);
 /* fd -1 is allowed. */
 void weir_net_close(int fd);
 

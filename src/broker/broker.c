@@ -23,7 +23,9 @@ void weir_broker_options_default(struct weir_broker_options *options)
                                             .retention_bytes = -1,
                                             .segment_bytes = 1 << 30,
                                             .message_bytes_max = 1048588,
+                                            .sasl_mechanisms = "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512",
                                             .connections_max = 10000,
+                                            .connections_max_idle_ms = 600000,
                                             .request_bytes_max = 100 << 20,
                                             .memory_bytes = 512 << 20};
 }
@@ -35,6 +37,7 @@ static void on_maintenance(struct weir_loop_timer *timer)
     struct weir_broker *broker = timer->opaque;
     broker_topics_maintain(broker);
     broker_connections_trim(broker);
+    broker_users_maintain(broker);
     if (++broker->maintenance_round % GROUPS_EVERY == 0)
         broker_groups_maintain(broker);
 }
@@ -51,50 +54,17 @@ static void *run(void *opaque)
 
 /* ---- starting -------------------------------------------------------------------------------- */
 
-static enum weir_err parse_addresses(struct weir_broker *broker, struct weir_error *error)
-{
-    const struct weir_broker_options *options = &broker->options;
-    enum weir_err err = weir_net_parse(options->listen, 9092, &broker->listen, error);
-    if (err == WEIR_OK && options->advertised)
-        err = weir_net_parse(options->advertised, 9092, &broker->advertised, error);
-    if (err != WEIR_OK)
-        return err;
-    if (!options->insecure && !weir_net_is_loopback(&broker->listen))
-        return weir_error_set(error, WEIR_DENIED, -1,
-                              "%s is not a loopback address, and there is neither TLS nor "
-                              "authentication; give --insecure if everybody who reaches it may use "
-                              "it",
-                              options->listen);
-    return WEIR_OK;
-}
-
-/* All addresses: nothing that a client could be told to connect to. */
-static bool is_wildcard(const struct weir_endpoint *endpoint)
-{
-    return strcmp(endpoint->host, "0.0.0.0") == 0 || strcmp(endpoint->host, "::") == 0;
-}
-
-static enum weir_err listen_and_name(struct weir_broker *broker, struct weir_error *error)
-{
-    enum weir_err err = broker_connections_listen(broker, error);
-    if (err != WEIR_OK)
-        return err;
-    if (broker->options.advertised && !broker->advertised.port)
-        broker->advertised.port = broker->listen.port;
-    if (!broker->options.advertised && !is_wildcard(&broker->listen))
-        broker->advertised = broker->listen;
-    weir_net_format(*broker->advertised.host ? &broker->advertised : &broker->listen,
-                    broker->address);
-    return WEIR_OK;
-}
-
 static enum weir_err open_all(struct weir_broker *broker, struct weir_error *error)
 {
     struct weir_loop_options loop;
     weir_loop_options_default(&loop);
     loop.clock = broker->clock;
     loop.timers_max = TIMERS_MAX;
-    enum weir_err err = parse_addresses(broker, error);
+    enum weir_err err = broker_listeners_parse(broker, error);
+    if (err == WEIR_OK)
+        err = broker_sasl_open(broker, error);
+    if (err == WEIR_OK)
+        err = broker_connections_open(broker);
     if (err == WEIR_OK)
         err = weir_loop_new(&loop, &broker->loop, error);
     if (err == WEIR_OK)
@@ -102,7 +72,7 @@ static enum weir_err open_all(struct weir_broker *broker, struct weir_error *err
     if (err == WEIR_OK)
         err = broker_journal_open(broker, error);
     if (err == WEIR_OK)
-        err = listen_and_name(broker, error);
+        err = broker_listeners_open(broker, error);
     if (err != WEIR_OK)
         return err;
     weir_loop_timer_init(broker->loop, &broker->maintenance, on_maintenance);
@@ -116,13 +86,16 @@ enum weir_err broker_close(struct weir_broker *broker, struct weir_error *error)
 {
     if (broker->loop) {
         uint32_t count;
+        broker_listeners_close(broker);
         broker_connections_close(broker);
         weir_loop_timer_stop(&broker->maintenance);
         broker_groups_close(broker);
         while (weir_loop_run_once(broker->loop, 0, &count, NULL) == WEIR_OK && count > 0) {
         }
     }
-    weir_net_close(broker->listen_fd);
+    broker_sasl_close(broker);
+    tls_context_free(broker->tls);
+    weir_free(broker->scratch);
     enum weir_err err = broker->journal.path ? broker_journal_close(broker, error) : WEIR_OK;
     enum weir_err closed = broker_topics_close(broker, err == WEIR_OK ? error : NULL);
     weir_loop_free(broker->loop);
@@ -139,6 +112,8 @@ static enum weir_err check_options(const struct weir_broker_options *options,
     if (strlen(options->data_dir) > 2048)
         return weir_error_set(error, WEIR_LIMIT, -1,
                               "the data directory's path is over 2048 bytes");
+    if (!options->listen || !options->sasl_mechanisms)
+        return weir_error_set(error, WEIR_INVALID, -1, "listeners and mechanisms must be set");
     if (options->partitions < 1)
         return weir_error_set(error, WEIR_INVALID, -1, "num.partitions must be at least 1");
     return WEIR_OK;
@@ -161,7 +136,7 @@ enum weir_err broker_open(const struct weir_broker_options *options, const struc
     broker->data_dir = data_dir;
     broker->disk = disk;
     broker->clock = clock;
-    broker->lock_fd = broker->listen_fd = broker->journal.fd = -1;
+    broker->lock_fd = broker->journal.fd = -1;
     weir_map_init(&broker->topics, TOPICS_MAX);
     weir_map_init(&broker->groups, GROUPS_MAX);
     weir_map_init(&broker->recovery, PARTITIONS_MAX);
@@ -177,6 +152,8 @@ enum weir_err broker_open(const struct weir_broker_options *options, const struc
     }
     /* Texts of the options are the caller's: they have been used up. */
     broker->options.listen = broker->options.advertised = broker->options.data_dir = NULL;
+    broker->options.users_path = broker->options.sasl_mechanisms = NULL;
+    broker->options.tls = (struct weir_broker_tls){0};
     *out = broker;
     return WEIR_OK;
 }
@@ -220,24 +197,36 @@ enum weir_err weir_broker_stop(struct weir_broker *broker, struct weir_error *er
 
 const char *weir_broker_address(const struct weir_broker *broker)
 {
-    return broker->address;
+    return broker->listeners[0].address;
+}
+
+const char *weir_broker_address_of(const struct weir_broker *broker, const char *protocol)
+{
+    for (uint32_t i = 0; i < broker->listener_count; i++)
+        if (strcmp(broker_security_name(broker->listeners[i].security), protocol) == 0)
+            return broker->listeners[i].address;
+    return NULL;
 }
 
 void weir_broker_stats(const struct weir_broker *broker, struct weir_broker_stats *out)
 {
     const struct broker_counters *counters = &broker->stats;
-    *out =
-        (struct weir_broker_stats){.requests = atomic_load(&counters->requests),
-                                   .requests_failed = atomic_load(&counters->requests_failed),
-                                   .batches_appended = atomic_load(&counters->batches_appended),
-                                   .bytes_in = atomic_load(&counters->bytes_in),
-                                   .bytes_out = atomic_load(&counters->bytes_out),
-                                   .connections_opened = atomic_load(&counters->connections_opened),
-                                   .connections = atomic_load(&counters->connections),
-                                   .topics = atomic_load(&counters->topics),
-                                   .partitions = atomic_load(&counters->partitions),
-                                   .groups = atomic_load(&counters->groups),
-                                   .fetches_parked = atomic_load(&counters->fetches_parked)};
+    *out = (struct weir_broker_stats){
+        .requests = atomic_load(&counters->requests),
+        .requests_failed = atomic_load(&counters->requests_failed),
+        .batches_appended = atomic_load(&counters->batches_appended),
+        .bytes_in = atomic_load(&counters->bytes_in),
+        .bytes_out = atomic_load(&counters->bytes_out),
+        .connections_opened = atomic_load(&counters->connections_opened),
+        .connections_expired = atomic_load(&counters->connections_expired),
+        .tls_handshake_failures = atomic_load(&counters->tls_handshake_failures),
+        .authentications = atomic_load(&counters->authentications),
+        .authentication_failures = atomic_load(&counters->authentication_failures),
+        .connections = atomic_load(&counters->connections),
+        .topics = atomic_load(&counters->topics),
+        .partitions = atomic_load(&counters->partitions),
+        .groups = atomic_load(&counters->groups),
+        .fetches_parked = atomic_load(&counters->fetches_parked)};
     for (int key = 0; key < WEIR_BROKER_API_KEYS; key++)
         out->requests_by_api[key] = atomic_load(&counters->by_api[key]);
 }

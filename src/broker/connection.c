@@ -1,6 +1,8 @@
 /*
  * broker/connection.c - bytes in, requests handled one after the other, answers out.
  *
+ * What comes is read into memory that all connections share and copied from there, unless the
+ * connection's own buffer has room: so one that is idle, or sends a byte now and then, holds little.
  * A buffer grows only with the bytes that have really come, whatever size a request claims. While
  * an answer is not taken by the client nothing more is read, and while a request is parked no more
  * than a little, so that the end of the connection is noticed: that is the back-pressure.
@@ -14,15 +16,18 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/clock.h"
 #include "broker/inside.h"
 
 enum {
     READ_BYTES = 64 << 10,
     SIZE_BYTES = 4,
     ANSWER_BYTES_MAX = 128 << 20,
-    KEEP_BYTES = 256 << 10, /* a buffer up to this size is kept while the connection is busy */
-    ACCEPT_AGAIN_MS = 100,  /* when there are no descriptors */
+    KEEP_BYTES = 256 << 10,      /* a buffer up to this size is kept while the connection is busy */
+    AUTHENTICATE_MS_MAX = 30000, /* from connect to known: TLS and SASL together */
 };
+
+_Static_assert((int)READ_BYTES >= (int)TLS_RECORD_BYTES_MAX, "a read takes a record of TLS");
 
 _Static_assert((int)WIRE_DESCRIBE_CLUSTER < (int)WEIR_BROKER_API_KEYS,
                "requests are counted by key");
@@ -58,6 +63,10 @@ static enum handled dispatch(struct request *request)
         return broker_handle_describe_groups(request);
     case WIRE_LIST_GROUPS:
         return broker_handle_list_groups(request);
+    case WIRE_SASL_HANDSHAKE:
+        return broker_handle_sasl_handshake(request);
+    case WIRE_SASL_AUTHENTICATE:
+        return broker_handle_sasl_authenticate(request);
     case WIRE_API_VERSIONS:
         return broker_handle_api_versions(request);
     case WIRE_CREATE_TOPICS:
@@ -162,8 +171,19 @@ static enum handled handle_request(struct connection *connection, struct weir_sl
     struct request request = {.broker = connection->broker, .connection = connection};
     request.in = wire_reader(bytes, false);
     atomic_fetch_add_explicit(&connection->broker->stats.requests, 1, memory_order_relaxed);
+    if (broker_sasl_is_raw(connection))
+        return broker_sasl_take_raw(connection, bytes);
     if (!wire_request_head(&request.in, &request.head))
         return HANDLED_CLOSE;
+    if (connection->sasl && !broker_sasl_admits(connection, &request.head)) {
+        weir_log(&connection->broker->options.log, WEIR_LOG_WARN, "broker",
+                 "%s sends a %s request to %s before it has authenticated: closed (is "
+                 "security.protocol=%s set?)",
+                 connection->peer, request.head.api ? request.head.api->name : "unknown",
+                 connection->listener->address,
+                 broker_security_name(connection->listener->security));
+        return HANDLED_CLOSE;
+    }
     connection->head = request.head;
     if (request.head.api)
         atomic_fetch_add_explicit(&connection->broker->stats.by_api[request.head.key], 1,
@@ -201,7 +221,9 @@ static bool take_request(struct connection *connection, struct weir_slice *out)
     if (left < SIZE_BYTES)
         return false;
     uint32_t size = request_size(connection);
-    if (size > connection->broker->options.request_bytes_max || size < 8) {
+    size_t size_max = connection->sasl ? (size_t)SASL_REQUEST_BYTES_MAX
+                                       : connection->broker->options.request_bytes_max;
+    if (size > size_max || (size < 8 && !broker_sasl_is_raw(connection))) {
         weir_log(&connection->broker->options.log, WEIR_LOG_WARN, "broker",
                  "%s announces a request of %u bytes: closed (is it a Kafka client?)",
                  connection->peer, size);
@@ -224,10 +246,15 @@ static bool has_request(const struct connection *connection)
 static void handle_requests(struct connection *connection)
 {
     struct weir_slice bytes;
-    while (connection->state == CONNECTION_READING &&
+    while (connection->state == CONNECTION_READING && !connection->last &&
            connection->out.bytes - connection->out_sent < READ_BYTES &&
            take_request(connection, &bytes)) {
-        switch (handle_request(connection, bytes)) {
+        bool secret = connection->sasl != NULL; /* perhaps a password */
+        size_t end = connection->in_used;
+        enum handled handled = handle_request(connection, bytes);
+        if (secret)
+            explicit_bzero(connection->in.data + end - bytes.bytes, bytes.bytes);
+        switch (handled) {
         case HANDLED_ANSWER:
         case HANDLED_SILENT:
         case HANDLED_PARKED:
@@ -243,15 +270,28 @@ static void handle_requests(struct connection *connection)
 
 /* ---- bytes ----------------------------------------------------------------------------------- */
 
+static enum weir_err write_some(struct connection *connection, const void *data, size_t bytes,
+                                size_t *count_out)
+{
+    return connection->tls ? tls_write(connection->tls, data, bytes, count_out)
+                           : weir_net_write(connection->fd, data, bytes, count_out, NULL);
+}
+
+static enum weir_err read_some(struct connection *connection, void *into, size_t bytes,
+                               size_t *count_out)
+{
+    return connection->tls ? tls_read(connection->tls, into, bytes, count_out)
+                           : weir_net_read(connection->fd, into, bytes, count_out, NULL);
+}
+
 /* Sends what it takes; forgets what is sent. */
 static void send_answers(struct connection *connection)
 {
     while (connection->state != CONNECTION_CLOSING &&
            connection->out_sent < connection->out.bytes) {
         size_t count = 0;
-        enum weir_err err =
-            weir_net_write(connection->fd, connection->out.data + connection->out_sent,
-                           connection->out.bytes - connection->out_sent, &count, NULL);
+        enum weir_err err = write_some(connection, connection->out.data + connection->out_sent,
+                                       connection->out.bytes - connection->out_sent, &count);
         if (err == WEIR_AGAIN)
             return;
         if (err != WEIR_OK) {
@@ -259,9 +299,14 @@ static void send_answers(struct connection *connection)
             return;
         }
         connection->out_sent += count;
+        connection->active_ns = weir_loop_now_ns(connection->broker->loop);
         atomic_fetch_add_explicit(&connection->broker->stats.bytes_out, count,
                                   memory_order_relaxed);
     }
+    if (connection->last)
+        broker_connection_close(connection);
+    if (connection->state == CONNECTION_CLOSING)
+        return;
     connection->out_sent = 0;
     if (connection->out.capacity > KEEP_BYTES)
         weir_buffer_release(&connection->out);
@@ -311,8 +356,9 @@ static void update_interest(struct connection *connection)
     if (connection->state == CONNECTION_CLOSING)
         return;
     bool room = has_room(connection);
-    if (!unsent && room)
-        interest |= WEIR_LOOP_READ;
+    if (!unsent && room) /* TLS may have to write before it can read on */
+        interest |=
+            connection->tls && tls_wants_write(connection->tls) ? WEIR_LOOP_WRITE : WEIR_LOOP_READ;
     stall(connection, connection->state == CONNECTION_READING && !room);
     weir_loop_fd_interest(&connection->handle, interest);
 }
@@ -360,9 +406,40 @@ void broker_connections_settle(struct weir_broker *broker)
     wake_stalled(broker);
 }
 
+/* Nothing came from it or went to it for too long, or it is still unknown. Whoever waits for us is
+ * left alone: TCP notices if nobody is there any more. */
+static bool is_overdue(const struct connection *connection, int64_t now_ns)
+{
+    const struct weir_broker *broker = connection->broker;
+    bool unknown = connection->state == CONNECTION_HANDSHAKE || connection->sasl;
+    if (unknown && now_ns - connection->opened_ns >= AUTHENTICATE_MS_MAX * WEIR_NS_PER_MS)
+        return true;
+    return connection->state != CONNECTION_PARKED &&
+           (now_ns - connection->active_ns) / WEIR_NS_PER_MS >=
+               broker->options.connections_max_idle_ms;
+}
+
+static void expire(struct connection *connection)
+{
+    struct weir_broker *broker = connection->broker;
+    atomic_fetch_add_explicit(&broker->stats.connections_expired, 1, memory_order_relaxed);
+    weir_log(&broker->options.log, WEIR_LOG_DEBUG, "broker", "%s is closed: %s", connection->peer,
+             connection->state == CONNECTION_HANDSHAKE ? "its TLS handshake takes too long"
+             : connection->sasl                        ? "it takes too long to authenticate"
+                                                       : "it was idle for connections.max.idle.ms");
+    broker_connection_close(connection);
+}
+
 void broker_connections_trim(struct weir_broker *broker)
 {
-    for (struct connection *at = broker->connections; at; at = at->next) {
+    int64_t now_ns = weir_loop_now_ns(broker->loop);
+    struct connection *next;
+    for (struct connection *at = broker->connections; at; at = next) {
+        next = at->next;
+        if (is_overdue(at, now_ns)) {
+            expire(at);
+            continue;
+        }
         if (!at->busy && !at->in.bytes)
             weir_buffer_release(&at->in);
         if (!at->busy && !at->out.bytes)
@@ -384,32 +461,79 @@ static size_t read_size(const struct connection *connection)
     return step > READ_BYTES ? step : READ_BYTES;
 }
 
+/* Reads straight into the connection's buffer where that is there, or worth while. */
+static enum weir_err read_into(struct connection *connection, size_t *count_out)
+{
+    struct weir_buffer *in = &connection->in;
+    size_t wanted = read_size(connection);
+    if (wanted > READ_BYTES || in->capacity - in->bytes >= READ_BYTES) {
+        enum weir_err err = weir_buffer_reserve(in, wanted);
+        if (err == WEIR_OK)
+            err = read_some(connection, weir_buffer_end(in), in->capacity - in->bytes, count_out);
+        if (err == WEIR_OK)
+            weir_buffer_commit(in, *count_out);
+        return err;
+    }
+    uint8_t *scratch = connection->broker->scratch;
+    enum weir_err err = read_some(connection, scratch, READ_BYTES, count_out);
+    if (err == WEIR_OK)
+        err = weir_buffer_append(in, scratch, *count_out);
+    if (connection->sasl)
+        explicit_bzero(scratch, *count_out);
+    return err;
+}
+
 static void read_bytes(struct connection *connection)
 {
     size_t count = 0;
-    if (weir_buffer_reserve(&connection->in, read_size(connection)) != WEIR_OK) {
-        broker_connection_close(connection);
-        return;
-    }
-    enum weir_err err = weir_net_read(connection->fd, weir_buffer_end(&connection->in),
-                                      connection->in.capacity - connection->in.bytes, &count, NULL);
+    enum weir_err err = read_into(connection, &count);
     if (err == WEIR_AGAIN)
         return;
     if (err != WEIR_OK) {
         broker_connection_close(connection);
         return;
     }
-    weir_buffer_commit(&connection->in, count);
+    connection->active_ns = weir_loop_now_ns(connection->broker->loop);
     atomic_fetch_add_explicit(&connection->broker->stats.bytes_in, count, memory_order_relaxed);
+}
+
+static void shake_hands(struct connection *connection)
+{
+    struct weir_broker *broker = connection->broker;
+    struct weir_error error = {.code = WEIR_OK};
+    enum weir_err err = tls_handshake(connection->tls, &error);
+    if (err == WEIR_AGAIN) {
+        weir_loop_fd_interest(&connection->handle,
+                              tls_wants_write(connection->tls) ? WEIR_LOOP_WRITE : WEIR_LOOP_READ);
+        return;
+    }
+    if (err != WEIR_OK) {
+        atomic_fetch_add_explicit(&broker->stats.tls_handshake_failures, 1, memory_order_relaxed);
+        weir_log(&broker->options.log, WEIR_LOG_WARN, "broker",
+                 "%s at %s fails the TLS handshake: %s", connection->peer,
+                 connection->listener->address, error.message);
+        broker_connection_close(connection);
+        return;
+    }
+    connection->state = CONNECTION_READING;
+    read_bytes(connection); /* what came with the last message of the handshake */
 }
 
 static void on_ready(struct weir_loop_fd *handle, unsigned events)
 {
     struct connection *connection = handle->opaque;
-    if (events & WEIR_LOOP_WRITE)
-        send_answers(connection);
-    if (connection->state != CONNECTION_CLOSING && events & WEIR_LOOP_READ)
-        read_bytes(connection);
+    if (connection->state == CONNECTION_HANDSHAKE) {
+        shake_hands(connection);
+        if (connection->state == CONNECTION_HANDSHAKE)
+            return;
+    } else {
+        bool reads =
+            events & WEIR_LOOP_READ || (connection->tls && tls_wants_write(connection->tls));
+        if (events & WEIR_LOOP_WRITE)
+            send_answers(connection);
+        if (connection->state != CONNECTION_CLOSING && reads)
+            read_bytes(connection);
+    }
     if (connection->state != CONNECTION_CLOSING)
         make_dirty(connection);
     broker_connections_settle(connection->broker);
@@ -420,6 +544,7 @@ static void on_ready(struct weir_loop_fd *handle, unsigned events)
 static void on_closed(struct weir_loop_fd *handle)
 {
     struct connection *connection = handle->opaque;
+    tls_free(connection->tls);
     weir_net_close(connection->fd);
     weir_buffer_release(&connection->in);
     weir_buffer_release(&connection->out);
@@ -446,6 +571,7 @@ void broker_connection_close(struct connection *connection)
         broker_fetch_cancel(connection);
     if (connection->member)
         broker_group_connection_gone(connection);
+    broker_sasl_free(connection);
     connection->state = CONNECTION_CLOSING;
     if (connection->dirty)
         clean(connection);
@@ -463,8 +589,18 @@ void broker_connection_close(struct connection *connection)
     weir_loop_fd_close(&connection->handle, on_closed);
 }
 
-static void adopt(struct weir_broker *broker, int fd, const struct weir_address *peer)
+static void discard(struct connection *connection)
 {
+    broker_sasl_free(connection);
+    tls_free(connection->tls);
+    weir_net_close(connection->fd);
+    weir_free(connection);
+}
+
+void broker_connection_adopt(const struct listener *listener, int fd,
+                             const struct weir_address *peer)
+{
+    struct weir_broker *broker = listener->broker;
     struct weir_endpoint endpoint;
     struct connection *connection = weir_calloc(1, sizeof *connection);
     if (!connection) {
@@ -472,16 +608,23 @@ static void adopt(struct weir_broker *broker, int fd, const struct weir_address 
         return;
     }
     connection->broker = broker;
+    connection->listener = listener;
     connection->fd = fd;
     connection->handle.opaque = connection;
+    connection->state =
+        security_has_tls(listener->security) ? CONNECTION_HANDSHAKE : CONNECTION_READING;
+    connection->opened_ns = connection->active_ns = weir_loop_now_ns(broker->loop);
     weir_net_endpoint_of(peer, &endpoint);
     weir_net_format(&endpoint, connection->peer);
+    weir_net_keepalive(fd);
     weir_buffer_init(&connection->in, broker->options.request_bytes_max + 2 * READ_BYTES);
     weir_buffer_init(&connection->out, ANSWER_BYTES_MAX);
-    if (weir_loop_fd_open(broker->loop, &connection->handle, fd, WEIR_LOOP_READ, on_ready, NULL) !=
-        WEIR_OK) {
-        weir_net_close(fd);
-        weir_free(connection);
+    if ((connection->state == CONNECTION_HANDSHAKE &&
+         tls_new(broker->tls, fd, &connection->tls) != WEIR_OK) ||
+        (security_has_sasl(listener->security) && broker_sasl_new(connection) != WEIR_OK) ||
+        weir_loop_fd_open(broker->loop, &connection->handle, fd, WEIR_LOOP_READ, on_ready, NULL) !=
+            WEIR_OK) {
+        discard(connection);
         return;
     }
     connection->next = broker->connections;
@@ -492,60 +635,14 @@ static void adopt(struct weir_broker *broker, int fd, const struct weir_address 
     atomic_fetch_add(&broker->stats.connections_opened, 1);
 }
 
-static void on_accept_again(struct weir_loop_timer *timer)
-{
-    struct weir_broker *broker = timer->opaque;
-    weir_loop_fd_interest(&broker->listener, WEIR_LOOP_READ);
-}
-
-static void on_accept(struct weir_loop_fd *handle, unsigned events)
-{
-    struct weir_broker *broker = handle->opaque;
-    struct weir_address peer;
-    struct weir_error error;
-    enum weir_err err;
-    int fd;
-    (void)events;
-    while ((err = weir_net_accept(broker->listen_fd, &fd, &peer, &error)) == WEIR_OK) {
-        if (atomic_load(&broker->stats.connections) < broker->options.connections_max) {
-            adopt(broker, fd, &peer);
-        } else {
-            weir_net_close(fd);
-            weir_log(&broker->options.log, WEIR_LOG_WARN, "broker",
-                     "a connection was refused: there are %u already (max.connections)",
-                     broker->options.connections_max);
-        }
-    }
-    if (err == WEIR_AGAIN)
-        return;
-    /* No descriptors: the connection stays in the backlog, and would call us again at once. */
-    weir_log(&broker->options.log, WEIR_LOG_WARN, "broker", "%s", error.message);
-    if (weir_loop_timer_start(&broker->accept_again, ACCEPT_AGAIN_MS, 0) == WEIR_OK)
-        weir_loop_fd_interest(handle, 0);
-}
-
-enum weir_err broker_connections_listen(struct weir_broker *broker, struct weir_error *error)
-{
-    enum weir_err err =
-        weir_net_listen(&broker->listen, 512, &broker->listen_fd, &broker->listen.port, error);
-    if (err != WEIR_OK)
-        return err;
-    broker->listener.opaque = broker;
-    weir_loop_timer_init(broker->loop, &broker->accept_again, on_accept_again);
-    broker->accept_again.opaque = broker;
-    err = weir_loop_fd_open(broker->loop, &broker->listener, broker->listen_fd, WEIR_LOOP_READ,
-                            on_accept, error);
-    broker->listener_open = err == WEIR_OK;
-    return err;
-}
-
 void broker_connections_close(struct weir_broker *broker)
 {
-    if (broker->listener_open) {
-        weir_loop_fd_close(&broker->listener, NULL);
-        weir_loop_timer_stop(&broker->accept_again);
-    }
-    broker->listener_open = false;
     while (broker->connections)
         broker_connection_close(broker->connections);
+}
+
+enum weir_err broker_connections_open(struct weir_broker *broker)
+{
+    broker->scratch = weir_alloc(READ_BYTES);
+    return broker->scratch ? WEIR_OK : WEIR_NOMEM;
 }

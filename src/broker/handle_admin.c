@@ -10,7 +10,7 @@ enum { CONFIGS_MAX = 256, CREATED_MAX = 10000 };
 void broker_put_address(struct request *request)
 {
     struct wire_writer *out = &request->out;
-    struct weir_endpoint reached = request->broker->advertised;
+    struct weir_endpoint reached = request->connection->listener->advertised;
     struct weir_address address = {.bytes = sizeof address.storage};
     if (!*reached.host && getsockname(request->connection->fd, (struct sockaddr *)&address.storage,
                                       &address.bytes) == 0)

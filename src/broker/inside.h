@@ -7,7 +7,10 @@
  *        journal   committed offsets and producer ids on disk
  *        connections: one request at a time each, as Kafka does; answers in order
  *
+ *        listeners an address each, with its own security
+ *
  * A connection is, by what it waits for:
+ *      HANDSHAKE TLS, which comes before everything else
  *      READING   more bytes, or the client to take its answers, or memory
  *      PARKED    something of the broker: records (a fetch), other members (join, sync)
  *      CLOSING   nothing; it is freed at the end of the loop's round
@@ -25,6 +28,8 @@
 #include "base/disk.h"
 #include "base/map.h"
 #include "base/net.h"
+#include "broker/tls.h"
+#include "broker/users.h"
 #include "loop/loop.h"
 #include "plog/plog.h"
 #include "wire/api.h"
@@ -40,18 +45,68 @@ enum {
     MEMBERS_MAX = 10000, /* of a group */
 };
 
+/* ---- listeners (listeners.c) ----------------------------------------------------------------- */
+
+/* Kafka's security protocols; a listener has one, no two the same. */
+enum security {
+    SECURITY_PLAINTEXT,
+    SECURITY_SSL,
+    SECURITY_SASL_PLAINTEXT,
+    SECURITY_SASL_SSL,
+    SECURITIES
+};
+
+static inline bool security_has_tls(enum security security)
+{
+    return security == SECURITY_SSL || security == SECURITY_SASL_SSL;
+}
+
+static inline bool security_has_sasl(enum security security)
+{
+    return security == SECURITY_SASL_PLAINTEXT || security == SECURITY_SASL_SSL;
+}
+
+struct listener {
+    struct weir_broker *broker;
+    enum security security;
+    struct weir_endpoint endpoint;   /* the port is the real one once it listens */
+    struct weir_endpoint advertised; /* no host = where a client came in */
+    char address[WEIR_NET_TEXT_MAX];
+    int fd;
+    struct weir_loop_fd handle;
+    bool open;
+    struct weir_loop_timer again; /* accepts again when there are descriptors */
+};
+
+/* Reads the options and refuses what would let everybody in. */
+enum weir_err broker_listeners_parse(struct weir_broker *broker, struct weir_error *error);
+enum weir_err broker_listeners_open(struct weir_broker *broker, struct weir_error *error);
+void broker_listeners_close(struct weir_broker *broker);
+/* "SASL_SSL". Static. */
+const char *broker_security_name(enum security security);
+
 /* ---- connections (connection.c) -------------------------------------------------------------- */
 
-enum connection_state { CONNECTION_READING, CONNECTION_PARKED, CONNECTION_CLOSING };
+enum connection_state {
+    CONNECTION_HANDSHAKE,
+    CONNECTION_READING,
+    CONNECTION_PARKED,
+    CONNECTION_CLOSING
+};
 
 struct fetch; /* handle_fetch.c */
+struct sasl;  /* sasl.c */
 struct member;
 
 struct connection {
     struct weir_broker *broker;
+    const struct listener *listener;
     struct weir_loop_fd handle;
     int fd;
+    struct tls *tls;   /* NULL: none */
+    struct sasl *sasl; /* until its user is known; NULL: nobody asks, or it is */
     enum connection_state state;
+    int64_t opened_ns, active_ns; /* active: when bytes last came or went */
     struct weir_buffer in, out;
     size_t in_used;                /* bytes of `in` that were handled */
     size_t out_sent;               /* bytes of `out` that were sent */
@@ -63,6 +118,7 @@ struct connection {
     bool dirty;                    /* on the list of those to be looked after */
     bool busy;                     /* since the last trim */
     bool stalled;                  /* not read for want of memory */
+    bool last;                     /* closed when its answers are sent */
     struct connection *next_dirty;
     struct connection *previous, *next;
     char peer[WEIR_NET_TEXT_MAX];
@@ -85,7 +141,10 @@ struct request {
     struct wire_writer out; /* behind the answer's head */
 };
 
-enum weir_err broker_connections_listen(struct weir_broker *broker, struct weir_error *error);
+enum weir_err broker_connections_open(struct weir_broker *broker);
+/* Takes the socket of a new connection. */
+void broker_connection_adopt(const struct listener *listener, int fd,
+                             const struct weir_address *peer);
 void broker_connections_close(struct weir_broker *broker);
 /* The request in hand waits: what stands of its answer is taken back. From here on it may be
  * answered, even before its handler returns HANDLED_PARKED. */
@@ -96,8 +155,29 @@ void broker_answer_end(struct connection *connection, const struct wire_writer *
 /* Sends what is due and handles what has come on connections that were answered meanwhile. */
 void broker_connections_settle(struct weir_broker *broker);
 void broker_connection_close(struct connection *connection);
-/* Frees the buffers of connections that were idle since the last call. */
+/* Frees the buffers of connections that were idle since the last call; closes those that are idle
+ * or not authenticated for too long. */
 void broker_connections_trim(struct weir_broker *broker);
+
+/* ---- authentication (sasl.c) ----------------------------------------------------------------- */
+
+enum { SASL_REQUEST_BYTES_MAX = 64 << 10 }; /* a request of somebody unknown */
+
+/* Reads sasl.enabled.mechanisms and the users. */
+enum weir_err broker_sasl_open(struct weir_broker *broker, struct weir_error *error);
+void broker_sasl_close(struct weir_broker *broker);
+/* Reads the file of users again if it has changed. */
+void broker_users_maintain(struct weir_broker *broker);
+/* A connection to a listener that asks who it is. */
+enum weir_err broker_sasl_new(struct connection *connection);
+void broker_sasl_free(struct connection *connection);
+/* May somebody unknown send this? */
+bool broker_sasl_admits(const struct connection *connection, const struct wire_request_head *head);
+/* Are the next bytes a token without a head (after SaslHandshake version 0)? */
+bool broker_sasl_is_raw(const struct connection *connection);
+enum handled broker_sasl_take_raw(struct connection *connection, struct weir_slice token);
+enum handled broker_handle_sasl_handshake(struct request *request);
+enum handled broker_handle_sasl_authenticate(struct request *request);
 
 /* ---- topics (topics.c) ----------------------------------------------------------------------- */
 
@@ -266,7 +346,8 @@ enum weir_err broker_close(struct weir_broker *broker, struct weir_error *error)
 
 struct broker_counters {
     atomic_uint_least64_t requests, requests_failed, batches_appended, bytes_in, bytes_out,
-        connections_opened;
+        connections_opened, connections_expired, tls_handshake_failures, authentications,
+        authentication_failures;
     atomic_uint_least32_t connections, topics, partitions, groups, fetches_parked;
     atomic_uint_least64_t by_api[WEIR_BROKER_API_KEYS];
 };
@@ -274,16 +355,21 @@ struct broker_counters {
 struct weir_broker {
     struct weir_broker_options options;
     char *data_dir;
-    struct weir_endpoint listen, advertised; /* advertised: no host = where a client came in */
-    char address[WEIR_NET_TEXT_MAX];
+    struct listener listeners[SECURITIES];
+    uint32_t listener_count;
+    struct tls_context *tls; /* NULL: no listener has it */
+    char *users_path;        /* NULL: no listener asks for users */
+    struct users *users;
+    int64_t users_stamp_ns;   /* of the file that was read */
+    unsigned sasl_mechanisms; /* a bit each, see sasl.c */
+    int64_t slow_check_ns;    /* when the next password may be derived */
+    uint8_t *scratch;         /* what comes in is read here first */
     char cluster_id[24];
     const struct weir_disk *disk;
     const struct weir_clock *clock;
     struct weir_loop *loop;
     pthread_t thread;
-    int lock_fd, listen_fd;
-    struct weir_loop_fd listener;
-    bool listener_open;
+    int lock_fd;
     struct weir_loop_timer maintenance;
     uint32_t maintenance_round;
     struct connection *connections; /* a list */
@@ -291,7 +377,6 @@ struct weir_broker {
     size_t memory_used;             /* of the connections' buffers */
     struct connection *favoured;    /* is read when memory is used up */
     int32_t stalled_count;
-    struct weir_loop_timer accept_again;
     struct weir_map topics, groups; /* name -> struct topic *, struct group * */
     int32_t partition_count;
     bool was_clean;           /* the last stop was orderly */

@@ -106,7 +106,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct sockaddr_in address = {.sin_family = AF_INET};
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     struct linger at_once = {1, 0}; /* a reset: no ports are used up by waiting */
-    address.sin_port = htons(broker->listen.port);
+    address.sin_port = htons(broker->listeners[0].endpoint.port);
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     if (fd < 0)
         abort();

@@ -62,7 +62,7 @@ int raw_connect(struct raw *raw)
     struct sockaddr_in address = {.sin_family = AF_INET};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_true(fd >= 0);
-    address.sin_port = htons(raw->broker->listen.port);
+    address.sin_port = htons(raw->broker->listeners[0].endpoint.port);
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
     assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
