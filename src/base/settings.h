@@ -53,6 +53,8 @@ struct weir_setting {
     const char *help;         /* one or two sentences */
     const char *group;        /* heading in help and docs */
     bool secret;              /* shown as ****; refused on the command line */
+    bool shared;              /* librdkafka has this name too: commands that don't take the row
+                                 keep it as an extra */
     bool required;            /* check fails if unset for a command of the mask */
     uint32_t commands;        /* bit mask of commands that take it; 0 = all */
 };

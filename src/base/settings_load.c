@@ -98,6 +98,9 @@ static enum weir_err apply_key(struct weir_settings *settings, const char *key,
 {
     size_t row = weir_settings_row(settings, key);
 
+    if (row < settings->options.count && settings->options.table[row].shared &&
+        !weir_settings_takes(settings, &settings->options.table[row]))
+        return weir_settings_apply_extra(settings, key, arrival, error);
     if (row < settings->options.count)
         return weir_settings_apply(settings, row, arrival, error);
     if (passes || (settings->options.passes != NULL &&

@@ -24,6 +24,8 @@ void weir_broker_options_default(struct weir_broker_options *options)
                                             .segment_bytes = 1 << 30,
                                             .message_bytes_max = 1048588,
                                             .sasl_mechanisms = "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512",
+                                            .group_session_timeout_ms_min = 6000,
+                                            .group_session_timeout_ms_max = 1800000,
                                             .connections_max = 10000,
                                             .connections_max_idle_ms = 600000,
                                             .request_bytes_max = 100 << 20,

@@ -9,8 +9,6 @@
 #include "broker/group.h"
 
 enum {
-    SESSION_MS_MIN = 6000,    /* group.min.session.timeout.ms */
-    SESSION_MS_MAX = 1800000, /* group.max.session.timeout.ms */
     PROTOCOLS_MAX = 64,
     MEMBER_ID_BYTES = 300,
 };
@@ -271,7 +269,8 @@ enum handled broker_handle_join_group(struct request *request)
         return HANDLED_CLOSE;
     if (!broker_group_id_valid(asked.group_id))
         return refuse_join(request, WIRE_INVALID_GROUP_ID, "");
-    if (asked.session_timeout_ms < SESSION_MS_MIN || asked.session_timeout_ms > SESSION_MS_MAX)
+    if (asked.session_timeout_ms < request->broker->options.group_session_timeout_ms_min ||
+        asked.session_timeout_ms > request->broker->options.group_session_timeout_ms_max)
         return refuse_join(request, WIRE_INVALID_SESSION_TIMEOUT, "");
     struct group *group = broker_group_find_or_make(request->broker, asked.group_id);
     if (!group)

@@ -1,14 +1,34 @@
 /* cli/broker.c - weir broker: the embedded broker alone, until SIGTERM. */
 #include <stdio.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/metrics.h"
 #include "cli/commands.h"
 #include "cli/embedded.h"
+#include "cli/kafka_names.h"
 #include "cli/signals.h"
 #include "http/http.h"
 
 /* ---- /metrics -------------------------------------------------------------------------------- */
+
+static enum weir_err put_requests(struct weir_metrics *metrics,
+                                  const struct weir_broker_stats *stats)
+{
+    enum weir_err err = WEIR_OK;
+    for (int key = 0; key < WEIR_BROKER_API_KEYS && err == WEIR_OK; key++) {
+        const struct weir_label label = {"api", weir_broker_api_name(key)};
+        const struct weir_metric metric = {"weir_broker_api_requests_total",
+                                           "Requests by their name in the protocol.", &label, 1};
+        struct weir_counter *count;
+        if (!label.value)
+            continue;
+        err = weir_metrics_counter(metrics, &metric, &count, NULL);
+        if (err == WEIR_OK)
+            weir_counter_add(count, stats->requests_by_api[key]);
+    }
+    return err;
+}
 
 static enum weir_err put(struct weir_metrics *metrics, const char *name, const char *help,
                          bool counter, uint64_t value)
@@ -40,6 +60,14 @@ static enum weir_err put_all(struct weir_metrics *metrics, const struct weir_bro
         {"weir_broker_sent_bytes_total", "Bytes sent.", true, stats->bytes_out},
         {"weir_broker_connections_opened_total", "Connections accepted.", true,
          stats->connections_opened},
+        {"weir_broker_connections_expired_total",
+         "Connections closed for being idle, or for taking too long to come in.", true,
+         stats->connections_expired},
+        {"weir_broker_tls_handshake_failures_total", "TLS handshakes that failed.", true,
+         stats->tls_handshake_failures},
+        {"weir_broker_authentications_total", "Users who came in.", true, stats->authentications},
+        {"weir_broker_authentication_failures_total", "Users who were refused.", true,
+         stats->authentication_failures},
         {"weir_broker_connections", "Connections open.", false, stats->connections},
         {"weir_broker_topics", "Topics.", false, stats->topics},
         {"weir_broker_partitions", "Partitions.", false, stats->partitions},
@@ -50,7 +78,7 @@ static enum weir_err put_all(struct weir_metrics *metrics, const struct weir_bro
     enum weir_err err = WEIR_OK;
     for (size_t i = 0; i < sizeof rows / sizeof *rows && err == WEIR_OK; i++)
         err = put(metrics, rows[i].name, rows[i].help, rows[i].counter, rows[i].value);
-    return err;
+    return err == WEIR_OK ? put_requests(metrics, stats) : err;
 }
 
 static void metrics_page(void *opaque, const struct http_request *request,
@@ -60,7 +88,7 @@ static void metrics_page(void *opaque, const struct http_request *request,
     struct weir_metrics *metrics;
     (void)request;
     weir_broker_stats(opaque, &stats);
-    enum weir_err err = weir_metrics_new(64, NULL, &metrics);
+    enum weir_err err = weir_metrics_new(128, NULL, &metrics);
     if (err == WEIR_OK) {
         err = put_all(metrics, &stats);
         if (err == WEIR_OK)
@@ -95,7 +123,41 @@ static enum weir_err open_http(const struct run *run, struct weir_broker *broker
     return *options.listen.host ? http_start(&options, out, error) : WEIR_OK;
 }
 
+/* ---- settings of Apache Kafka ---------------------------------------------------------------- */
+
+/* What a file has that was written for Apache Kafka. */
+static enum weir_err look_at_others(const struct run *run, struct weir_error *error)
+{
+    for (size_t i = 0; i < weir_settings_extra_count(run->settings); i++) {
+        const char *name, *value;
+        weir_settings_extra(run->settings, i, &name, &value);
+        const struct kafka_name *known = kafka_name_find(name);
+        if (known && known->refused)
+            return weir_error_set(error, WEIR_UNSUPPORTED, -1,
+                                  "%s is a setting of Apache Kafka that this broker does not have: "
+                                  "%s",
+                                  name, known->hint);
+        if (known)
+            weir_log(&run->log, WEIR_LOG_INFO, "broker", "%s has no effect here: %s", name,
+                     known->hint);
+        else
+            weir_log(&run->log, WEIR_LOG_WARN, "broker",
+                     "%s is not a setting of the broker: passed over", name);
+    }
+    return WEIR_OK;
+}
+
 /* ---- running --------------------------------------------------------------------------------- */
+
+static void print_listeners(const struct weir_broker *broker)
+{
+    static const char *const protocols[] = {"PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"};
+    for (size_t i = 0; i < sizeof protocols / sizeof *protocols; i++) {
+        const char *address = weir_broker_address_of(broker, protocols[i]);
+        if (address)
+            printf("listening: %s://%s\n", protocols[i], address);
+    }
+}
 
 int broker_run(const struct run *run)
 {
@@ -107,12 +169,17 @@ int broker_run(const struct run *run)
     struct embedded *embedded;
     struct http_server *http = NULL;
     int64_t start_ns = weir_clock_now_ns(NULL);
+    if (look_at_others(run, &error) != WEIR_OK)
+        return fail_usage(run, "%s", error.message);
     if (embedded_start(&options, &embedded, &error) != WEIR_OK)
         return fail(run, &error);
     int status = EXIT_DONE;
     if (open_http(run, embedded_broker(embedded), &http, &error) == WEIR_OK) {
         printf("broker at %s, data in %s, ready after %.1f ms\n", embedded_address(embedded),
                embedded_directory(embedded), (double)(weir_clock_now_ns(NULL) - start_ns) / 1e6);
+        if (weir_broker_address_of(embedded_broker(embedded), "PLAINTEXT") == NULL ||
+            strchr(weir_settings_string(run->settings, "listeners"), ','))
+            print_listeners(embedded_broker(embedded));
         fflush(stdout);
         while (!signals_wait(-1)) {
         }

@@ -21,6 +21,9 @@ enum command_bit {
     COMMAND_READ = 16,
     COMMAND_SCORE = 32,
     COMMAND_CONFIG = 64,
+    COMMAND_USERS = 128,
+    COMMAND_TOPICS = 256,
+    COMMAND_GROUPS = 512,
 };
 
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
@@ -49,12 +52,16 @@ int provide_run(const struct run *run);
 int read_run(const struct run *run);
 int score_run(const struct run *run);
 int config_run(const struct run *run);
+int users_run(const struct run *run);
+int topics_run(const struct run *run);
+int groups_run(const struct run *run);
 
 /* The settings table of the program (settings_table.c). */
 extern const struct weir_setting settings_table[];
 extern const size_t settings_table_count;
 
-/* Is an unknown key of a file or the environment librdkafka's? */
+/* Is an unknown key of a file or the environment librdkafka's or, for weir broker, Kafka's? opaque:
+ * the uint32_t bit of the command, NULL = any. */
 bool settings_passes(void *opaque, const char *name);
 
 /* Prints "weir COMMAND: message" and what to do next on standard error; gives EXIT_FAILED. */

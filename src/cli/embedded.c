@@ -72,29 +72,101 @@ static void release(struct embedded *embedded)
     weir_free(embedded);
 }
 
+enum weir_err embedded_data_directory(const struct weir_settings *settings, char **out,
+                                      struct weir_error *error)
+{
+    const char *given = weir_settings_string(settings, "log.dirs");
+    if (!given)
+        return users_directory(out, error);
+    if (strchr(given, ','))
+        return weir_error_set(error, WEIR_INVALID, -1,
+                              "log.dirs: %s: the data lie in one directory here, not in several",
+                              given);
+    *out = weir_strdup(given);
+    return *out ? WEIR_OK : weir_error_set(error, WEIR_NOMEM, -1, "no memory for a path");
+}
+
+enum weir_err embedded_users_path(const struct weir_settings *settings, char **out,
+                                  struct weir_error *error)
+{
+    static const char name[] = "/weir-users";
+    const char *given = weir_settings_string(settings, "users.file");
+    char *directory;
+    if (given) {
+        *out = weir_strdup(given);
+        return *out ? WEIR_OK : weir_error_set(error, WEIR_NOMEM, -1, "no memory for a path");
+    }
+    enum weir_err err = embedded_data_directory(settings, &directory, error);
+    if (err != WEIR_OK)
+        return err;
+    size_t bytes = strlen(directory) + sizeof name;
+    *out = weir_alloc(bytes);
+    if (*out)
+        snprintf(*out, bytes, "%s%s", directory, name);
+    weir_free(directory);
+    return *out ? WEIR_OK : weir_error_set(error, WEIR_NOMEM, -1, "no memory for a path");
+}
+
 static enum weir_err choose_directory(const struct embedded_options *options,
                                       struct embedded *embedded, struct weir_error *error)
 {
-    const char *given = weir_settings_string(options->settings, "log.dirs");
-    if (given) {
-        embedded->directory = weir_strdup(given);
-        return embedded->directory ? WEIR_OK
-                                   : weir_error_set(error, WEIR_NOMEM, -1, "no memory for a path");
-    }
-    embedded->temporary = options->temporary;
-    return options->temporary ? make_temporary(&embedded->directory, error)
-                              : users_directory(&embedded->directory, error);
+    embedded->temporary =
+        options->temporary && !weir_settings_is_set(options->settings, "log.dirs");
+    return embedded->temporary
+               ? make_temporary(&embedded->directory, error)
+               : embedded_data_directory(options->settings, &embedded->directory, error);
 }
 
 /* ---- the broker ------------------------------------------------------------------------------ */
 
+/* Kafka's order: milliseconds win over minutes, those over hours. */
+static int64_t retention_ms(const struct weir_settings *settings)
+{
+    static const struct {
+        const char *name;
+        int64_t unit_ms;
+    } others[] = {{"log.retention.minutes", 60000}, {"log.retention.hours", 3600000}};
+    int64_t ms = weir_settings_int(settings, "log.retention.ms");
+    if (weir_settings_origin(settings, "log.retention.ms", NULL) > WEIR_ORIGIN_DEFAULT)
+        return ms;
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        if (!weir_settings_is_set(settings, others[i].name))
+            continue;
+        int64_t count = weir_settings_int(settings, others[i].name);
+        return count < 0 ? -1 : count * others[i].unit_ms;
+    }
+    return ms;
+}
+
+static void security_settings(const struct weir_settings *settings,
+                              struct weir_broker_options *options)
+{
+    options->sasl_mechanisms = weir_settings_string(settings, "sasl.enabled.mechanisms");
+    options->tls.certificate_path = weir_settings_string(settings, "ssl.keystore.location");
+    options->tls.key_password = weir_settings_string(settings, "ssl.key.password");
+    options->tls.trust_path = weir_settings_string(settings, "ssl.truststore.location");
+    options->tls.client_auth =
+        (enum weir_broker_client_auth)weir_settings_enum(settings, "ssl.client.auth");
+}
+
 static void own_settings(const struct weir_settings *settings, struct weir_broker_options *options)
 {
+    options->advertised = weir_settings_string(settings, "advertised.listeners");
     options->partitions = (int32_t)weir_settings_int(settings, "num.partitions");
     options->auto_create_topics = weir_settings_bool(settings, "auto.create.topics.enable");
     options->group_initial_rebalance_delay_ms =
         (int32_t)weir_settings_int(settings, "group.initial.rebalance.delay.ms");
-    options->retention_ms = weir_settings_int(settings, "log.retention.ms");
+    options->group_session_timeout_ms_min =
+        (int32_t)weir_settings_int(settings, "group.min.session.timeout.ms");
+    options->group_session_timeout_ms_max =
+        (int32_t)weir_settings_int(settings, "group.max.session.timeout.ms");
+    options->retention_ms = retention_ms(settings);
+    options->retention_bytes = weir_settings_int(settings, "log.retention.bytes");
+    options->message_bytes_max = (int32_t)weir_settings_int(settings, "message.max.bytes");
+    options->request_bytes_max = (size_t)weir_settings_int(settings, "socket.request.max.bytes");
+    options->connections_max = (uint32_t)weir_settings_int(settings, "max.connections");
+    options->connections_max_idle_ms = weir_settings_int(settings, "connections.max.idle.ms");
+    options->memory_bytes = (size_t)weir_settings_int(settings, "connections.memory.bytes");
     options->segment_bytes = weir_settings_int(settings, "log.segment.bytes");
     options->flush = (enum weir_broker_flush)weir_settings_enum(settings, "flush");
 }
@@ -102,29 +174,32 @@ static void own_settings(const struct weir_settings *settings, struct weir_broke
 enum weir_err embedded_start(const struct embedded_options *options, struct embedded **out,
                              struct weir_error *error)
 {
-    char listen[WEIR_NET_TEXT_MAX];
-    struct weir_endpoint endpoint = weir_settings_endpoint(options->settings, "listeners");
     struct weir_broker_options broker;
+    char *users = NULL;
     struct embedded *embedded = weir_calloc(1, sizeof *embedded);
     if (!embedded)
         return weir_error_set(error, WEIR_NOMEM, -1, "no memory for a broker");
     embedded->log = options->log;
     enum weir_err err = choose_directory(options, embedded, error);
     weir_broker_options_default(&broker);
-    if (options->own_settings)
+    if (options->own_settings) {
         own_settings(options->settings, &broker);
-    weir_net_format(&endpoint, listen);
-    broker.listen = listen;
+        security_settings(options->settings, &broker);
+        if (err == WEIR_OK)
+            err = embedded_users_path(options->settings, &users, error);
+        broker.users_path = users;
+    }
+    broker.listen = weir_settings_string(options->settings, "listeners");
     broker.data_dir = embedded->directory;
     broker.insecure = options->insecure;
     broker.log = options->log;
     if (err == WEIR_OK)
         err = weir_broker_start(&broker, &embedded->broker, error);
-    if (err == WEIR_IN_USE && options->any_port && endpoint.port) {
-        endpoint.port = 0;
-        weir_net_format(&endpoint, listen);
+    if (err == WEIR_IN_USE && options->any_port) {
+        broker.listen = "127.0.0.1:0";
         err = weir_broker_start(&broker, &embedded->broker, error);
     }
+    weir_free(users);
     if (err != WEIR_OK) {
         release(embedded);
         return err;

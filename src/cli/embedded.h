@@ -19,10 +19,17 @@ struct embedded_options {
     const struct weir_settings *settings; /* log.dirs, listeners and the broker's own */
     bool own_settings; /* the command has all the broker's settings (weir broker) */
     bool temporary;    /* without log.dirs: a temporary folder, else the user's */
-    bool any_port;     /* a port that is taken is replaced by a free one */
+    bool any_port;     /* a port that is taken is replaced by a free one on the loopback */
     bool insecure;
     struct weir_log log;
 };
+
+/* Where the data are: log.dirs, or the user's own folder. The caller frees it. */
+WEIR_MUST_USE enum weir_err embedded_data_directory(const struct weir_settings *settings,
+                                                    char **out, struct weir_error *error);
+/* The file of users: users.file, or in there. The caller frees it. */
+WEIR_MUST_USE enum weir_err embedded_users_path(const struct weir_settings *settings, char **out,
+                                                struct weir_error *error);
 
 enum weir_err embedded_start(const struct embedded_options *options, struct embedded **out,
                              struct weir_error *error);

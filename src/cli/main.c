@@ -21,8 +21,43 @@ static const struct command commands[] = {
     {.name = "broker",
      .bit = COMMAND_BROKER,
      .summary = "a Kafka-protocol broker on this machine, with a durable log",
-     .examples = "  weir broker --listen 127.0.0.1:9092 --data-dir ./data\n",
+     .examples = "  weir broker --listen 127.0.0.1:9092 --data-dir ./data\n"
+                 "  weir broker --config server.properties\n",
      .run = broker_run},
+    {.name = "users",
+     .bit = COMMAND_USERS,
+     .arguments = "list|add|remove [NAME]",
+     .arguments_min = 1,
+     .arguments_max = 2,
+     .summary = "who may come in to a broker with SASL; add reads the password from standard input",
+     .examples = "  weir users add alice --data-dir ./data\n"
+                 "  weir users add alice --users ./weir-users < password.txt\n"
+                 "  weir users remove alice --data-dir ./data\n",
+     .run = users_run},
+    {.name = "topics",
+     .bit = COMMAND_TOPICS,
+     .arguments = "list|describe|create|alter|delete [TOPIC]",
+     .arguments_min = 1,
+     .arguments_max = 2,
+     .summary = "look at the topics of any Kafka, make and change them",
+     .examples = "  weir topics list --brokers localhost:9092\n"
+                 "  weir topics describe orders\n"
+                 "  weir topics create orders --partition-count 6 --set cleanup.policy=compact\n"
+                 "  weir topics alter orders --set retention.ms=86400000\n"
+                 "  weir topics delete orders --yes\n",
+     .run = topics_run},
+    {.name = "groups",
+     .bit = COMMAND_GROUPS,
+     .arguments = "list|describe|reset|delete [GROUP]",
+     .arguments_min = 1,
+     .arguments_max = 2,
+     .summary = "look at the consumer groups of any Kafka and what they have not read, move them",
+     .examples = "  weir groups list --json\n"
+                 "  weir groups describe billing\n"
+                 "  weir groups reset billing --topic orders --to earliest --dry-run\n"
+                 "  weir groups reset billing --to 2026-01-31T12:00:00Z\n"
+                 "  weir groups delete billing --yes\n",
+     .run = groups_run},
     {.name = "serve",
      .bit = COMMAND_SERVE,
      .arguments = "streams [memory]",
@@ -201,6 +236,7 @@ static int run_command(const struct command *command, int argc, char **argv)
         .command = command->bit == COMMAND_CONFIG ? 0 : (uint32_t)command->bit,
         .command_name = command->name,
         .passes = settings_passes};
+    options.opaque = &options.command; /* settings_passes asks for whom */
     struct run run = {.command = command};
     struct weir_settings *settings;
     struct weir_error error = {.code = WEIR_OK};

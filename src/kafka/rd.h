@@ -105,6 +105,24 @@ enum weir_err rd_offsets(struct weir_kafka *kafka, const char *topic, int32_t pa
 enum weir_err rd_topics_list(struct weir_kafka *kafka, int32_t timeout_ms,
                              void (*each)(void *opaque, const char *name, int32_t partitions),
                              void *opaque, struct weir_error *error);
+/* The client for administration. */
+enum weir_err rd_admin_get(struct weir_kafka *kafka, struct rd_client **admin_out,
+                           struct weir_error *error);
+/* What asks one question of the admin API, and what reads its answer. */
+struct rd_question {
+    rd_kafka_admin_op_t op;
+    int32_t timeout_ms;
+    bool brokers_wait; /* the brokers too take a time-out for it */
+    const char *what;  /* "deleting topic t": begins a message */
+    void (*ask)(void *opaque, rd_kafka_t *rk, const rd_kafka_AdminOptions_t *options,
+                rd_kafka_queue_t *queue);
+    /* Not called when the question as a whole failed. */
+    enum weir_err (*read)(void *opaque, struct rd_client *admin, rd_kafka_event_t *event,
+                          struct weir_error *error);
+    void *opaque;
+};
+enum weir_err rd_admin_ask(struct rd_client *admin, const struct rd_question *question,
+                           struct weir_error *error);
 /* Partitions of a topic, asked of the brokers by `client`; creates none. */
 enum weir_err rd_ask_partitions(struct rd_client *client, const char *topic, int32_t timeout_ms,
                                 int32_t *partitions_out, struct weir_error *error);

@@ -10,8 +10,8 @@
 #include "base/clock.h"
 #include "kafka/rd.h"
 
-static enum weir_err admin_get(struct weir_kafka *kafka, struct rd_client **admin_out,
-                               struct weir_error *error)
+enum weir_err rd_admin_get(struct weir_kafka *kafka, struct rd_client **admin_out,
+                           struct weir_error *error)
 {
     struct rd_cluster *cluster = rd_cluster_of(kafka);
     enum weir_err err = WEIR_OK;
@@ -30,6 +30,29 @@ static enum weir_err admin_get(struct weir_kafka *kafka, struct rd_client **admi
     }
     *admin_out = cluster->admin;
     pthread_mutex_unlock(&cluster->mutex);
+    return err;
+}
+
+enum weir_err rd_admin_ask(struct rd_client *admin, const struct rd_question *question,
+                           struct weir_error *error)
+{
+    char text[128];
+    int32_t limit_ms = question->timeout_ms > 0 ? question->timeout_ms : 1;
+    rd_kafka_AdminOptions_t *options = rd_kafka_AdminOptions_new(admin->rk, question->op);
+    rd_kafka_AdminOptions_set_request_timeout(options, limit_ms, text, sizeof(text));
+    if (question->brokers_wait)
+        rd_kafka_AdminOptions_set_operation_timeout(options, limit_ms, text, sizeof(text));
+    rd_kafka_queue_t *queue = rd_kafka_queue_new(admin->rk);
+    question->ask(question->opaque, admin->rk, options, queue);
+    /* The answer comes in any case: request_timeout is its limit. */
+    rd_kafka_event_t *event = rd_kafka_queue_poll(queue, -1);
+    rd_kafka_resp_err_t code = rd_kafka_event_error(event);
+    enum weir_err err = code != RD_KAFKA_RESP_ERR_NO_ERROR
+                            ? rd_error(admin, error, code, "%s", question->what)
+                            : question->read(question->opaque, admin, event, error);
+    rd_kafka_event_destroy(event);
+    rd_kafka_queue_destroy(queue);
+    rd_kafka_AdminOptions_destroy(options);
     return err;
 }
 
@@ -57,13 +80,25 @@ static enum weir_err new_topic(const struct weir_kafka_topic *topic, rd_kafka_Ne
     return WEIR_OK;
 }
 
-/* Reads the answer: existing topics are well, the first other failure is told. */
-static enum weir_err created_read(struct rd_client *admin, rd_kafka_event_t *event,
-                                  const struct weir_kafka_topic *topics, uint32_t count,
-                                  bool *created_out, struct weir_error *error)
+struct creation {
+    rd_kafka_NewTopic_t **made;
+    const struct weir_kafka_topic *topics;
+    uint32_t count;
+    bool *created_out;
+};
+
+static void ask_create(void *opaque, rd_kafka_t *rk, const rd_kafka_AdminOptions_t *options,
+                       rd_kafka_queue_t *queue)
 {
-    if (rd_kafka_event_error(event) != RD_KAFKA_RESP_ERR_NO_ERROR)
-        return rd_error(admin, error, rd_kafka_event_error(event), "creating topics");
+    const struct creation *creation = opaque;
+    rd_kafka_CreateTopics(rk, creation->made, creation->count, options, queue);
+}
+
+/* Existing topics are well, the first other failure is told. */
+static enum weir_err read_created(void *opaque, struct rd_client *admin, rd_kafka_event_t *event,
+                                  struct weir_error *error)
+{
+    const struct creation *creation = opaque;
     size_t result_count;
     const rd_kafka_topic_result_t **results = rd_kafka_CreateTopics_result_topics(
         rd_kafka_event_CreateTopics_result(event), &result_count);
@@ -71,9 +106,9 @@ static enum weir_err created_read(struct rd_client *admin, rd_kafka_event_t *eve
     for (size_t r = 0; r < result_count; r++) {
         const char *name = rd_kafka_topic_result_name(results[r]);
         rd_kafka_resp_err_t code = rd_kafka_topic_result_error(results[r]);
-        for (uint32_t i = 0; i < count; i++)
-            if (created_out != NULL && strcmp(topics[i].name, name) == 0)
-                created_out[i] = code == RD_KAFKA_RESP_ERR_NO_ERROR;
+        for (uint32_t i = 0; i < creation->count; i++)
+            if (creation->created_out != NULL && strcmp(creation->topics[i].name, name) == 0)
+                creation->created_out[i] = code == RD_KAFKA_RESP_ERR_NO_ERROR;
         if (code != RD_KAFKA_RESP_ERR_NO_ERROR && code != RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS &&
             err == WEIR_OK) {
             const char *text = rd_kafka_topic_result_error_string(results[r]);
@@ -89,7 +124,7 @@ enum weir_err rd_topics_create(struct weir_kafka *kafka, const struct weir_kafka
                                struct weir_error *error)
 {
     struct rd_client *admin;
-    enum weir_err err = admin_get(kafka, &admin, error);
+    enum weir_err err = rd_admin_get(kafka, &admin, error);
     if (err != WEIR_OK)
         return err;
     rd_kafka_NewTopic_t **made = weir_calloc(count, sizeof(rd_kafka_NewTopic_t *));
@@ -100,22 +135,16 @@ enum weir_err rd_topics_create(struct weir_kafka *kafka, const struct weir_kafka
         err = new_topic(&topics[made_count], &made[made_count], error);
         made_count += err == WEIR_OK;
     }
-    if (err == WEIR_OK) {
-        rd_kafka_AdminOptions_t *options =
-            rd_kafka_AdminOptions_new(admin->rk, RD_KAFKA_ADMIN_OP_CREATETOPICS);
-        char text[128];
-        int32_t limit_ms = timeout_ms > 0 ? timeout_ms : 1;
-        rd_kafka_AdminOptions_set_request_timeout(options, limit_ms, text, sizeof(text));
-        rd_kafka_AdminOptions_set_operation_timeout(options, limit_ms, text, sizeof(text));
-        rd_kafka_queue_t *queue = rd_kafka_queue_new(admin->rk);
-        rd_kafka_CreateTopics(admin->rk, made, count, options, queue);
-        /* The answer comes in any case: request_timeout is its limit. */
-        rd_kafka_event_t *event = rd_kafka_queue_poll(queue, -1);
-        err = created_read(admin, event, topics, count, created_out, error);
-        rd_kafka_event_destroy(event);
-        rd_kafka_queue_destroy(queue);
-        rd_kafka_AdminOptions_destroy(options);
-    }
+    struct creation creation = {made, topics, count, created_out};
+    const struct rd_question question = {.op = RD_KAFKA_ADMIN_OP_CREATETOPICS,
+                                         .timeout_ms = timeout_ms,
+                                         .brokers_wait = true,
+                                         .what = "creating topics",
+                                         .ask = ask_create,
+                                         .read = read_created,
+                                         .opaque = &creation};
+    if (err == WEIR_OK)
+        err = rd_admin_ask(admin, &question, error);
     rd_kafka_NewTopic_destroy_array(made, made_count);
     weir_free(made);
     return err;
@@ -152,7 +181,7 @@ enum weir_err rd_topic_partitions(struct weir_kafka *kafka, const char *topic, i
                                   int32_t *partitions_out, struct weir_error *error)
 {
     struct rd_client *admin;
-    enum weir_err err = admin_get(kafka, &admin, error);
+    enum weir_err err = rd_admin_get(kafka, &admin, error);
     return err == WEIR_OK ? rd_ask_partitions(admin, topic, timeout_ms, partitions_out, error)
                           : err;
 }
@@ -196,7 +225,7 @@ enum weir_err rd_offsets(struct weir_kafka *kafka, const char *topic, int32_t pa
                          struct weir_error *error)
 {
     struct rd_client *admin;
-    enum weir_err err = admin_get(kafka, &admin, error);
+    enum weir_err err = rd_admin_get(kafka, &admin, error);
     if (err != WEIR_OK)
         return err;
     int64_t first, next;
@@ -220,7 +249,7 @@ enum weir_err rd_topics_list(struct weir_kafka *kafka, int32_t timeout_ms,
                              void *opaque, struct weir_error *error)
 {
     struct rd_client *admin;
-    enum weir_err err = admin_get(kafka, &admin, error);
+    enum weir_err err = rd_admin_get(kafka, &admin, error);
     if (err != WEIR_OK)
         return err;
     const struct rd_kafka_metadata *metadata;
