@@ -35,17 +35,20 @@ enum weir_broker_flush {
     WEIR_BROKER_FLUSH_EVERY,    /* before a produce request is answered */
 };
 
+/* Whether clients have to show a certificate. */
+enum weir_broker_client_auth {
+    WEIR_BROKER_CLIENT_AUTH_NONE,
+    WEIR_BROKER_CLIENT_AUTH_REQUESTED,
+    WEIR_BROKER_CLIENT_AUTH_REQUIRED,
+};
+
 /* TLS of the listeners that begin with SSL or SASL_SSL; files in PEM form, read at start. */
 struct weir_broker_tls {
     const char *certificate_path; /* ssl.keystore.location: certificate, those above it, key */
     const char *key_path;         /* where the key is not in the same file */
     const char *key_password;     /* ssl.key.password, of an encrypted key */
     const char *trust_path;       /* ssl.truststore.location: who certifies clients */
-    enum weir_broker_client_auth {
-        WEIR_BROKER_CLIENT_AUTH_NONE,
-        WEIR_BROKER_CLIENT_AUTH_REQUESTED,
-        WEIR_BROKER_CLIENT_AUTH_REQUIRED
-    } client_auth; /* ssl.client.auth [none] */
+    enum weir_broker_client_auth client_auth; /* ssl.client.auth [none] */
 };
 
 /* Kafka's names in brackets where it has one. */

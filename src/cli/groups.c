@@ -118,6 +118,7 @@ static enum weir_err print_group(const struct kafka_group *group, struct weir_er
                                         ">LAG",  "CLIENT",     "HOST",       NULL};
     struct table table;
     int64_t sum = 0;
+    bool all_known = true;
     printf("group %s: %s, %u member%s%s%s\n\n", group->id, group->state, group->member_count,
            group->member_count == 1 ? "" : "s", *group->assignor ? ", " : "", group->assignor);
     table_begin(&table, heads);
@@ -132,9 +133,11 @@ static enum weir_err print_group(const struct kafka_group *group, struct weir_er
         table_cell(&table, "%s", member ? member->client_id : "-");
         table_cell(&table, "%s", member ? member->host : "-");
         sum += lag(at) > 0 ? lag(at) : 0;
+        all_known = all_known && lag(at) >= 0;
     }
     enum weir_err err = table_print(&table, error);
-    printf("\n%" PRId64 " record%s not read yet\n", sum, sum == 1 ? "" : "s");
+    printf("\n%" PRId64 " record%s not read yet%s\n", sum, sum == 1 ? "" : "s",
+           all_known ? "" : ", and those where nothing is committed");
     return err;
 }
 
@@ -354,6 +357,11 @@ static enum weir_err reset(const struct admin *admin, const char *id, const stru
     enum weir_err err = kafka_group_describe(admin->kafka, id, admin->timeout_ms, &group, error);
     if (err == WEIR_NOT_FOUND && name)
         err = WEIR_OK; /* a group that has not begun yet */
+    else if (err == WEIR_NOT_FOUND)
+        weir_error_set(error, err, -1,
+                       "there is no group %s (weir groups list shows them); --topic TOPIC sets "
+                       "where a new one begins",
+                       id);
     if (err == WEIR_OK && group && group->member_count)
         err = weir_error_set(error, WEIR_IN_USE, -1,
                              "group %s has %u members: stop its consumers first", id,
