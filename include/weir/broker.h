@@ -8,8 +8,8 @@
  * Threads: one thread a broker does everything; these functions may be called from any thread, but
  *          stop only once.
  * Memory:  buffers of connections stay below memory_bytes, but for 128 KiB a connection and one
- *          request of request_bytes_max; beside them some KiB a partition, member and offset. An idle
- *          connection takes about 1 KiB, with TLS about 20 more.
+ *          request of request_bytes_max; beside them some KiB a partition, member and offset. An
+ *          idle connection takes about 1 KiB, with TLS about 20 more.
  * Errors:  start: IN_USE (port, or directory of a running broker), DENIED (directory, or a bind
  *          outside the loopback without `insecure`), OTHER_VERSION (directory written by a newer
  *          version), IO, INVALID, NOMEM. Each message says what to do.

@@ -2,7 +2,7 @@
  * broker/connection.c - bytes in, requests handled one after the other, answers out.
  *
  * What comes is read into memory that all connections share and copied from there, unless the
- * connection's own buffer has room: so one that is idle, or sends a byte now and then, holds little.
+ * connection's own buffer has room: so one that is idle or sends a byte now and then holds little.
  * A buffer grows only with the bytes that have really come, whatever size a request claims. While
  * an answer is not taken by the client nothing more is read, and while a request is parked no more
  * than a little, so that the end of the connection is noticed: that is the back-pressure.

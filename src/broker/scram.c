@@ -247,8 +247,8 @@ enum weir_err scram_challenge(struct scram_exchange *exchange,
     return err == WEIR_OK ? weir_buffer_append_byte(&exchange->messages, ',') : err;
 }
 
-/* Not "is": librdkafka up to 2.6 puts its own nonce in front once more, and Kafka lets it. The proof
- * is about what was sent, so nothing is lost. */
+/* Not "is": librdkafka 2.0 puts its own nonce in front once more, and Kafka lets it. The proof is
+ * about what was sent, so nothing is lost. */
 static bool ends_with(struct weir_slice nonce, const char *ours)
 {
     size_t bytes = strlen(ours);

@@ -6,8 +6,8 @@
  * Life:    users_new or users_load -> put, remove, find -> users_save -> users_free.
  * Threads: one at a time.
  * Memory:  a user is some 500 bytes; USERS_MAX of them.
- * Errors:  load: NOT_FOUND, DENIED (others than its owner may read or write it), CORRUPT (position =
- *          line), OTHER_VERSION, IO. Messages name the file and say what to do.
+ * Errors:  load: NOT_FOUND, DENIED (others than its owner may read or write it), CORRUPT,
+ *          OTHER_VERSION, IO. Messages name the file, the line and what to do.
  */
 #ifndef BROKER_USERS_H
 #define BROKER_USERS_H

@@ -5,8 +5,8 @@
  * Life:    describe -> read -> free.
  * Threads: any; each call asks the brokers and waits, up to timeout_ms for each question.
  * Memory:  a description owns all that it points to.
- * Errors:  NOT_FOUND (topic, group), DENIED, EXISTS, INVALID, IN_USE (a group with members), BROKER,
- *          TIMEOUT, NOMEM; UNSUPPORTED on the in-memory cluster.
+ * Errors:  NOT_FOUND (topic, group), DENIED, EXISTS, INVALID, IN_USE (a group with members),
+ *          BROKER, TIMEOUT, NOMEM; UNSUPPORTED on the in-memory cluster.
  */
 #ifndef WEIR_KAFKA_ADMIN_H
 #define WEIR_KAFKA_ADMIN_H

@@ -9,6 +9,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/alloc.h"
+
 struct secure {
     struct raw raw;
     char users[128], server[128];
@@ -415,6 +417,49 @@ static void a_tls_handshake_has_an_end(void **state)
     raw_release(&secure.raw);
 }
 
+/* Each allocation of a start, of a connection with TLS and of one that authenticates fails once. */
+static void no_memory_leaks_and_breaks_nothing(void **state)
+{
+    struct secure secure;
+    (void)state;
+    secure_start(&secure, "SASL_PLAINTEXT://127.0.0.1:0,SSL://localhost:0");
+    raw_stop(&secure.raw);
+    for (uint64_t n = 1;; n++) {
+        weir_alloc_watch_start(n);
+        enum weir_err err = broker_open(&secure.raw.place.options, secure.raw.disk,
+                                        &secure.raw.clock.clock, &secure.raw.broker, NULL);
+        struct weir_alloc_counts counts = weir_alloc_watch_stop();
+        if (!counts.failed) {
+            assert_int_equal(err, WEIR_OK);
+            break;
+        }
+        if (err == WEIR_OK) /* it could do without */
+            raw_stop(&secure.raw);
+        else
+            assert_int_equal(err, WEIR_NOMEM);
+    }
+    for (uint64_t n = 1;; n++) {
+        weir_alloc_watch_start(n);
+        int fd = raw_connect(&secure.raw);
+        bool answered = false;
+        if (!raw_is_closed(&secure.raw, fd)) {
+            raw_send(&secure.raw, fd, "\0\0\0\x11\0\x11\0\1\0\0\0\0\xff\xff\0\5PLAIN", 21);
+            raw_send(&secure.raw, fd, "\0\0\0\x13\0\x24\0\0\0\0\0M\xff\xff\0\0\0\5" RIGHT, 23);
+            answered = !raw_is_closed(&secure.raw, fd);
+        }
+        struct weir_alloc_counts counts = weir_alloc_watch_stop();
+        raw_close(&secure.raw, fd);
+        raw_pass(&secure.raw, 1000);
+        if (!counts.failed) {
+            assert_true(answered);
+            break;
+        }
+    }
+    assert_true(atomic_load(&secure.raw.broker->stats.authentications) > 0);
+    assert_null(secure.raw.broker->connections);
+    raw_release(&secure.raw);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -428,6 +473,7 @@ int main(void)
         cmocka_unit_test(who_takes_too_long_is_closed),
         cmocka_unit_test(strangers_may_not_send_much),
         cmocka_unit_test(a_tls_handshake_has_an_end),
+        cmocka_unit_test(no_memory_leaks_and_breaks_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
