@@ -169,7 +169,8 @@ int broker_run(const struct run *run)
     struct embedded *embedded;
     struct http_server *http = NULL;
     int64_t start_ns = weir_clock_now_ns(NULL);
-    if (look_at_others(run, &error) != WEIR_OK)
+    if (look_at_others(run, &error) != WEIR_OK ||
+        embedded_check_listeners(run->settings, &error) != WEIR_OK)
         return fail_usage(run, "%s", error.message);
     if (embedded_start(&options, &embedded, &error) != WEIR_OK)
         return fail(run, &error);
@@ -180,6 +181,8 @@ int broker_run(const struct run *run)
         if (weir_broker_address_of(embedded_broker(embedded), "PLAINTEXT") == NULL ||
             strchr(weir_settings_string(run->settings, "listeners"), ','))
             print_listeners(embedded_broker(embedded));
+        if (http)
+            printf("metrics: http://%s/metrics\n", http_address(http));
         fflush(stdout);
         while (!signals_wait(-1)) {
         }

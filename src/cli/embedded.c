@@ -171,6 +171,27 @@ static void own_settings(const struct weir_settings *settings, struct weir_broke
     options->flush = (enum weir_broker_flush)weir_settings_enum(settings, "flush");
 }
 
+enum weir_err embedded_check_listeners(const struct weir_settings *settings,
+                                       struct weir_error *error)
+{
+    const char *text = weir_settings_string(settings, "listeners"), *origin = "listeners";
+    enum weir_err err = WEIR_OK;
+    weir_settings_origin(settings, "listeners", &origin);
+    for (; *(text += strspn(text, " ,")) && err == WEIR_OK; text += strcspn(text, " ,")) {
+        struct weir_endpoint endpoint;
+        size_t bytes = strcspn(text, " ,");
+        char *item = weir_strndup(text, bytes);
+        if (!item)
+            return weir_error_set(error, WEIR_NOMEM, -1, "no memory for a listener");
+        const char *at = strstr(item, "://");
+        err = weir_net_parse(at ? at + 3 : item, -1, &endpoint, error);
+        weir_free(item);
+    }
+    if (err != WEIR_OK)
+        weir_error_context(error, "%s", origin);
+    return err;
+}
+
 enum weir_err embedded_start(const struct embedded_options *options, struct embedded **out,
                              struct weir_error *error)
 {
@@ -180,7 +201,9 @@ enum weir_err embedded_start(const struct embedded_options *options, struct embe
     if (!embedded)
         return weir_error_set(error, WEIR_NOMEM, -1, "no memory for a broker");
     embedded->log = options->log;
-    enum weir_err err = choose_directory(options, embedded, error);
+    enum weir_err err = embedded_check_listeners(options->settings, error);
+    if (err == WEIR_OK)
+        err = choose_directory(options, embedded, error);
     weir_broker_options_default(&broker);
     if (options->own_settings) {
         own_settings(options->settings, &broker);

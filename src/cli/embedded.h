@@ -31,6 +31,9 @@ WEIR_MUST_USE enum weir_err embedded_data_directory(const struct weir_settings *
 WEIR_MUST_USE enum weir_err embedded_users_path(const struct weir_settings *settings, char **out,
                                                 struct weir_error *error);
 
+/* Has each of the listeners a port? INVALID, and where it stands. */
+WEIR_MUST_USE enum weir_err embedded_check_listeners(const struct weir_settings *settings,
+                                                     struct weir_error *error);
 enum weir_err embedded_start(const struct embedded_options *options, struct embedded **out,
                              struct weir_error *error);
 /* "127.0.0.1:9092". Borrowed until stop. */

@@ -36,9 +36,9 @@ ssl.client.auth=requested
 ssl.truststore.location=ca.pem
 num.network.threads=3
 END
-"$weir" broker --config server.properties >broker.log 2>broker.err &
+"$weir" broker --config server.properties --metrics 127.0.0.1:0 >broker.log 2>broker.err &
 pids+=($!)
-wait_for 10 grep -q '^listening: SASL_SSL' broker.log
+wait_for 10 grep -q '^metrics: ' broker.log
 address() { sed -n "s|^listening: $1://||p" broker.log; }
 secure=$(address SASL_SSL) half=$(address SASL_PLAINTEXT) certified=$(address SSL)
 
@@ -71,7 +71,7 @@ read_back t-PLAIN-19 "${as[@]}"
 client=(--brokers "$secure" -X security.protocol=SASL_SSL -X ssl.ca.location=ca.pem
     -X sasl.mechanisms=SCRAM-SHA-256 -X sasl.username=alice -X sasl.password=wonder,land=1)
 "$weir" topics list "${client[@]}" | grep '^t-SCRAM-SHA-256-19 ' >/dev/null || fail 'weir topics'
-"$weir" provide "${client[@]}" --once --count 20 >provide.log 2>provide.err || fail 'weir provide'
+"$weir" provide "${client[@]}" --once --count 20 --rate 0 >provide.log 2>provide.err || fail 'weir provide'
 [ "$("$weir" read mdata "${client[@]}" --count 20 | wc -l)" -eq 20 ] || fail 'weir read'
 cat >client.properties <<END
 bootstrap.servers=$secure
@@ -89,12 +89,22 @@ kill -TERM "${pids[-1]}"
 wait "${pids[-1]}" || fail 'weir serve ends badly'
 
 # ---- who does not
-stranger() { # stranger WORDS ARGS...: kcat is refused, and told why
-    local words=$1
-    shift
-    ! timeout 4 kcat "$@" -L -m 2 >out 2>stranger.log || fail "let in: $*"
-    [ -z "$words" ] || grep -qi -- "$words" stranger.log ||
-        { cat stranger.log; fail "$*: no word of $words"; }
+strangers=()
+stranger() { # stranger WORDS ARGS...: kcat is refused, and told why; all of them at once
+    {
+        local words=$1 log=stranger-${#strangers[@]}.log
+        shift
+        ! timeout 6 kcat "$@" -L -m 2 >"$log.out" 2>"$log" || fail "let in: $*"
+        [ -z "$words" ] || grep -qi -- "$words" "$log" || { cat "$log"; fail "$*: no word of $words"; }
+    } &
+    strangers+=($!)
+}
+all_are_refused() {
+    local pid
+    for pid in "${strangers[@]}"; do
+        wait "$pid" || fail 'a stranger'
+    done
+    strangers=()
 }
 tls=(-b "$secure" -X security.protocol=SASL_SSL -X ssl.ca.location=ca.pem)
 stranger 'wrong user name or password' "${tls[@]}" -X sasl.mechanisms=SCRAM-SHA-256 \
@@ -107,10 +117,20 @@ stranger '' -b "$secure"                                # no TLS where it is ask
 stranger '' -b "$half"                                  # nobody in particular
 stranger 'unsupported' -b "$half" -X security.protocol=SASL_PLAINTEXT -X sasl.mechanisms=PLAIN \
     -X sasl.username=alice -X sasl.password=wonder,land=1
+all_are_refused
+curl -s "$(sed -n 's/^metrics: //p' broker.log)" >metrics
+counted() { awk -v name="$1" '$1 == name { found = $2 } END { exit !(found >= '"$2"') }' metrics ||
+    { cat metrics; fail "$1 is not at least $2"; }; }
+counted weir_broker_authentications_total 10
+counted weir_broker_authentication_failures_total 3
+counted weir_broker_tls_handshake_failures_total 2
+counted 'weir_broker_api_requests_total{api="SaslAuthenticate"}' 10
+counted 'weir_broker_api_requests_total{api="Produce"}' 6
 
 # A user who is taken out does not come in again.
 "$weir" users remove alice --data-dir data >/dev/null
 wait_for 10 grep -q 'was read again: 1 users' broker.err
 stranger 'wrong user name or password' "${tls[@]}" -X sasl.mechanisms=SCRAM-SHA-256 \
     -X sasl.username=alice -X sasl.password=wonder,land=1
+all_are_refused
 printf 'three mechanisms over TLS, certificates of clients, strangers left outside\n'
