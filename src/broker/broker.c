@@ -26,6 +26,7 @@ void weir_broker_options_default(struct weir_broker_options *options)
                                             .sasl_mechanisms = "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512",
                                             .group_session_timeout_ms_min = 6000,
                                             .group_session_timeout_ms_max = 1800000,
+                                            .offsets_retention_ms = INT64_C(7) * 24 * 3600 * 1000,
                                             .connections_max = 10000,
                                             .connections_max_idle_ms = 600000,
                                             .request_bytes_max = 100 << 20,
@@ -140,6 +141,7 @@ enum weir_err broker_open(const struct weir_broker_options *options, const struc
     broker->clock = clock;
     broker->lock_fd = broker->journal.fd = -1;
     weir_map_init(&broker->topics, TOPICS_MAX);
+    weir_map_init(&broker->topic_ids, TOPICS_MAX);
     weir_map_init(&broker->groups, GROUPS_MAX);
     weir_map_init(&broker->recovery, PARTITIONS_MAX);
     struct weir_error cause = {.code = WEIR_OK};

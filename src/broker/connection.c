@@ -77,15 +77,21 @@ static enum handled dispatch(struct request *request)
         return broker_handle_delete_records(request);
     case WIRE_INIT_PRODUCER_ID:
         return broker_handle_init_producer_id(request);
+    case WIRE_OFFSET_FOR_LEADER_EPOCH:
+        return broker_handle_offset_for_leader_epoch(request);
     case WIRE_DESCRIBE_CONFIGS:
         return broker_handle_describe_configs(request);
     case WIRE_ALTER_CONFIGS:
     case WIRE_INCREMENTAL_ALTER_CONFIGS:
         return broker_handle_alter_configs(request);
+    case WIRE_DESCRIBE_LOG_DIRS:
+        return broker_handle_describe_log_dirs(request);
     case WIRE_CREATE_PARTITIONS:
         return broker_handle_create_partitions(request);
     case WIRE_DELETE_GROUPS:
         return broker_handle_delete_groups(request);
+    case WIRE_OFFSET_DELETE:
+        return broker_handle_offset_delete(request);
     case WIRE_DESCRIBE_CLUSTER:
         return broker_handle_describe_cluster(request);
     }

@@ -42,6 +42,7 @@ struct group *broker_group_find_or_make(struct weir_broker *broker, struct weir_
         return NULL;
     }
     group->broker = broker;
+    group->empty_since_ms = weir_clock_wall_ms(broker->clock);
     weir_map_init(&group->pending, PENDING_MAX);
     weir_map_init(&group->offsets, OFFSETS_MAX);
     weir_loop_timer_init(broker->loop, &group->rebalance, on_rebalance_time);
@@ -131,10 +132,49 @@ void broker_group_forget(struct weir_broker *broker, struct weir_slice id)
     atomic_fetch_sub(&broker->stats.groups, 1);
 }
 
+/* Is nobody using what a group has committed for this topic, and since when not? (KIP-211) */
+static bool is_unused(const struct group *group, struct weir_slice topic,
+                      const struct committed *committed, int64_t *since_ms)
+{
+    *since_ms = committed->timestamp_ms;
+    if (group->state == GROUP_EMPTY) {
+        if (*since_ms < group->empty_since_ms)
+            *since_ms = group->empty_since_ms;
+        return true;
+    }
+    return group->state == GROUP_STABLE && broker_group_is_of_consumers(group) &&
+           !broker_group_subscribes(group, topic);
+}
+
+static void expire_offsets(struct group *group, int64_t now_ms)
+{
+    int64_t retention_ms = group->broker->options.offsets_retention_ms, since_ms;
+    for (struct weir_map_entry *e = NULL; (e = weir_map_next(&group->offsets, e)) != NULL;) {
+        struct weir_slice topic = weir_slice(e->key, strlen(e->key));
+        struct weir_error error = {.code = WEIR_OK};
+        char name[TOPIC_NAME_BYTES_MAX + 1];
+        int32_t partition;
+        if (!is_unused(group, topic, e->value.pointer, &since_ms) ||
+            now_ms - since_ms < retention_ms)
+            continue;
+        memcpy(&partition, e->key + topic.bytes + 1, sizeof partition);
+        snprintf(name, sizeof name, "%s", e->key); /* the entry goes */
+        if (broker_group_forget_offset(group, weir_slice(name, topic.bytes), partition, &error) !=
+            WEIR_OK) {
+            weir_log(&group->broker->options.log, WEIR_LOG_ERROR, "broker",
+                     "an expired offset of group %s can't be removed: %s", group->id,
+                     error.message);
+            return;
+        }
+    }
+}
+
 void broker_groups_maintain(struct weir_broker *broker)
 {
+    int64_t now_ms = weir_clock_wall_ms(broker->clock);
     for (struct weir_map_entry *e = NULL; (e = weir_map_next(&broker->groups, e)) != NULL;) {
         struct group *group = e->value.pointer;
+        expire_offsets(group, now_ms);
         if (!group->members && !weir_map_count(&group->pending) && !weir_map_count(&group->offsets))
             broker_group_forget(broker, weir_slice(e->key, e->key_bytes));
     }
@@ -196,6 +236,16 @@ static void on_session_end(struct weir_loop_timer *timer)
     broker_connections_settle(group->broker);
 }
 
+/* As Kafka shows it: a slash, and the address without its port. */
+static char *host_of(const char *peer)
+{
+    const char *colon = strrchr(peer, ':');
+    struct weir_slice host = weir_slice(peer, colon ? (size_t)(colon - peer) : strlen(peer));
+    char text[WEIR_NET_TEXT_MAX + 1];
+    int length = snprintf(text, sizeof text, "/%.*s", (int)host.bytes, (const char *)host.data);
+    return weir_strndup(text, (size_t)length);
+}
+
 struct member *broker_member_new(struct group *group, const char *id, struct weir_slice instance_id,
                                  struct connection *connection)
 {
@@ -208,7 +258,7 @@ struct member *broker_member_new(struct group *group, const char *id, struct wei
     member->group = group;
     member->id = weir_strdup(id);
     member->client_id = weir_strndup(client.data ? client.data : "", client.bytes);
-    member->client_host = weir_strdup(connection->peer);
+    member->client_host = host_of(connection->peer);
     if (instance_id.data)
         member->instance_id = weir_strndup(instance_id.data, instance_id.bytes);
     weir_loop_timer_init(group->broker->loop, &member->session, on_session_end);
@@ -297,13 +347,14 @@ static void on_rebalance_time(struct weir_loop_timer *timer)
     struct group *group = timer->opaque;
     struct weir_broker *broker = group->broker;
     if (group->state == GROUP_PREPARING) {
+        if (group->initial_delay && broker_group_prolong_delay(group))
+            return;
         for (struct member *at = group->members, *next; at && !group->initial_delay; at = next) {
             next = at->next;
             if (!at->joined && !at->instance_id)
                 broker_member_remove(at); /* static members stay until their session ends */
         }
         group->initial_delay = false;
-        weir_map_clear(&group->pending); /* who was given an id and never came */
         broker_group_maybe_complete(group);
     } else if (group->state == GROUP_COMPLETING) {
         broker_group_prepare(group); /* the leader has sent no assignment */
@@ -322,6 +373,28 @@ static struct weir_slice key_of(struct weir_slice topic, int32_t partition,
     key[topic.bytes] = 0;
     memcpy(key + topic.bytes + 1, &partition, sizeof partition);
     return weir_slice(key, topic.bytes + 1 + sizeof partition);
+}
+
+void broker_group_drop_offset(struct group *group, struct weir_slice topic, int32_t partition)
+{
+    uint8_t key[KEY_BYTES_MAX];
+    union weir_map_value old;
+    if (topic.data && topic.bytes <= TOPIC_NAME_BYTES_MAX &&
+        weir_map_remove(&group->offsets, key_of(topic, partition, key), &old))
+        committed_free(old.pointer);
+}
+
+enum weir_err broker_group_forget_offset(struct group *group, struct weir_slice topic,
+                                         int32_t partition, struct weir_error *error)
+{
+    if (!broker_group_committed(group, topic, partition))
+        return WEIR_NOT_FOUND;
+    enum weir_err err =
+        broker_journal_forget_offset(group->broker, weir_slice(group->id, strlen(group->id)), topic,
+                                     partition, error);
+    if (err == WEIR_OK)
+        broker_group_drop_offset(group, topic, partition);
+    return err;
 }
 
 struct committed *broker_group_committed(const struct group *group, struct weir_slice topic,

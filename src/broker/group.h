@@ -57,6 +57,9 @@ struct group {
     struct weir_map offsets; /* "<topic>\0<partition>" -> struct committed * */
     struct weir_loop_timer rebalance;
     bool initial_delay; /* the rebalance timer waits for more members, not for joins */
+    bool members_came;  /* since that timer was started */
+    int64_t delay_left_ms;  /* by which the initial delay may still be prolonged */
+    int64_t empty_since_ms; /* wall clock; when its last member went, or it was made */
 };
 
 const char *broker_group_state_name(enum group_state state);
@@ -78,6 +81,10 @@ bool broker_group_id_valid(struct weir_slice id);
 struct member *broker_group_speaker(struct group *group, struct weir_slice member_id,
                                     struct weir_slice instance_id, int32_t generation,
                                     enum wire_error *error);
+/* Are its members consumers, whose subscriptions we can read? */
+bool broker_group_is_of_consumers(const struct group *group);
+/* Does a member subscribe to the topic, as far as its metadata can be read? */
+bool broker_group_subscribes(const struct group *group, struct weir_slice topic);
 /* Does every member know this protocol? */
 bool broker_group_all_support(const struct group *group, const struct protocol *protocol);
 const struct protocol *broker_member_protocol(const struct member *member, const char *name);
@@ -92,9 +99,18 @@ void broker_group_maybe_complete(struct group *group);
 void broker_group_member_left(struct group *group);
 /* Answers the parked JoinGroup or SyncGroup of a member, if there is one. */
 void broker_answer_waiting(struct member *member, enum wire_error error);
-/* The same into the request in hand. */
+/* Would the members as they are now elect the protocol that the group has? */
+bool broker_group_keeps_protocol(const struct group *group);
+/* The initial delay is over: begins it anew while members keep coming. False: it has ended. */
+bool broker_group_prolong_delay(struct group *group);
+/* What an answer to JoinGroup may have beside the group's own. */
+struct join_answer {
+    bool skip_assignment;
+    const char *leader_id; /* NULL: the leader's, who gets the members to assign to */
+};
+/* The same into the request in hand; answer may be NULL. */
 void broker_put_join(struct wire_writer *writer, int16_t version, const struct member *member,
-                     enum wire_error error);
+                     enum wire_error error, const struct join_answer *answer);
 void broker_put_sync(struct wire_writer *writer, int16_t version, const struct member *member,
                      enum wire_error error);
 /* Takes the leader's assignments: pairs of member id and bytes, missing ones are empty. */

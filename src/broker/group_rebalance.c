@@ -24,9 +24,10 @@ static void put_members(struct wire_writer *writer, int16_t version, const struc
 }
 
 void broker_put_join(struct wire_writer *writer, int16_t version, const struct member *member,
-                     enum wire_error error)
+                     enum wire_error error, const struct join_answer *answer)
 {
     const struct group *group = member->group;
+    const char *leader_id = answer ? answer->leader_id : NULL;
     bool ok = error == WIRE_NONE;
     if (version >= 2)
         wire_put_i32(writer, 0); /* throttle */
@@ -35,9 +36,11 @@ void broker_put_join(struct wire_writer *writer, int16_t version, const struct m
     if (version >= 7)
         wire_put_text(writer, ok ? group->protocol_type : NULL);
     wire_put_text(writer, ok ? group->protocol : version >= 7 ? NULL : "");
-    wire_put_text(writer, ok ? group->leader->id : "");
+    wire_put_text(writer, !ok ? "" : leader_id ? leader_id : group->leader->id);
+    if (version >= 9)
+        wire_put_bool(writer, answer && answer->skip_assignment);
     wire_put_text(writer, member->id);
-    if (ok && group->leader == member)
+    if (ok && group->leader == member && !leader_id)
         put_members(writer, version, group);
     else
         wire_put_array(writer, 0);
@@ -76,7 +79,7 @@ void broker_answer_waiting(struct member *member, enum wire_error error)
         return;
     struct wire_writer writer = broker_answer_begin(connection);
     if (connection->head.key == WIRE_JOIN_GROUP)
-        broker_put_join(&writer, connection->head.version, member, error);
+        broker_put_join(&writer, connection->head.version, member, error, NULL);
     else
         broker_put_sync(&writer, connection->head.version, member, error);
     broker_answer_end(connection, &writer);
@@ -113,7 +116,22 @@ void broker_group_prepare(struct group *group)
     }
     group->initial_delay = group->state == GROUP_EMPTY && delay_ms > 0;
     group->state = GROUP_PREPARING;
+    group->members_came = false;
+    group->delay_left_ms = longest_rebalance(group) - delay_ms;
     start_timer(group, group->initial_delay ? delay_ms : longest_rebalance(group));
+}
+
+bool broker_group_prolong_delay(struct group *group)
+{
+    int64_t delay_ms = group->broker->options.group_initial_rebalance_delay_ms;
+    if (!group->members_came || group->delay_left_ms <= 0)
+        return false;
+    if (delay_ms > group->delay_left_ms)
+        delay_ms = group->delay_left_ms;
+    group->delay_left_ms -= delay_ms;
+    group->members_came = false;
+    start_timer(group, delay_ms);
+    return true;
 }
 
 /* The protocol that all know and that most members prefer. */
@@ -140,9 +158,16 @@ static const char *elect_protocol(const struct group *group)
     return best;
 }
 
+bool broker_group_keeps_protocol(const struct group *group)
+{
+    const char *protocol = elect_protocol(group);
+    return protocol && group->protocol && strcmp(protocol, group->protocol) == 0;
+}
+
 static void become_empty(struct group *group)
 {
     group->state = GROUP_EMPTY;
+    group->empty_since_ms = weir_clock_wall_ms(group->broker->clock);
     group->generation++;
     weir_free(group->protocol);
     group->protocol = NULL;

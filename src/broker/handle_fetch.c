@@ -12,10 +12,11 @@
 enum { FETCH_BYTES_MAX = 64 << 20, FETCH_PARTITIONS_MAX = 100000 };
 
 struct wanted {
-    char *topic; /* shared by the partitions of a topic: see topic_first */
+    char *topic; /* shared by the partitions of a topic: see topic_first; "" = no such id */
+    struct wire_uuid id; /* as the client named it, from version 13 on */
     bool topic_first;
     int32_t topic_partitions; /* of the topic's group, on its first */
-    int32_t index;
+    int32_t index, leader_epoch;
     int64_t offset;
     int32_t bytes_max;
 };
@@ -68,13 +69,41 @@ static struct wanted *add_wanted(struct fetch *fetch)
     return added;
 }
 
-/* One topic of the request. False: no memory. */
-static bool read_topic(struct wire_reader *in, int16_t version, struct fetch *fetch)
+/* A topic by its name or, from version 13 on, by its id. */
+static struct weir_slice read_name(struct request *request, struct wire_uuid *id)
 {
-    struct weir_slice name = wire_string(in);
+    *id = (struct wire_uuid){{0}};
+    if (request->head.version < 13)
+        return wire_string(&request->in);
+    *id = wire_uuid(&request->in);
+    const struct topic *topic = broker_topic_find_id(request->broker, *id);
+    return topic ? weir_slice(topic->name, strlen(topic->name)) : weir_slice(NULL, 0);
+}
+
+static void read_wanted(struct wire_reader *in, int16_t version, struct wanted *wanted)
+{
+    wanted->index = wire_i32(in);
+    wanted->leader_epoch = version >= 9 ? wire_i32(in) : -1;
+    wanted->offset = wire_i64(in);
+    if (version >= 12)
+        wire_i32(in); /* epoch of the last record it has: there is but one */
+    if (version >= 5)
+        wire_i64(in); /* the follower's log start */
+    wanted->bytes_max = wire_i32(in);
+    wire_tags(in);
+}
+
+/* One topic of the request. False: no memory. */
+static bool read_topic(struct request *request, struct fetch *fetch)
+{
+    struct wire_reader *in = &request->in;
+    struct wire_uuid id;
+    struct weir_slice name = read_name(request, &id);
     int32_t partitions = wire_array(in, 16);
-    if (in->failed || partitions <= 0)
+    if (in->failed || partitions <= 0) {
+        wire_tags(in);
         return true;
+    }
     char *topic = weir_strndup(name.data ? name.data : "", name.bytes);
     if (!topic)
         return false;
@@ -89,15 +118,26 @@ static bool read_topic(struct wire_reader *in, int16_t version, struct fetch *fe
         wanted->topic = topic;
         wanted->topic_first = i == 0;
         wanted->topic_partitions = partitions;
-        wanted->index = wire_i32(in);
-        if (version >= 9)
-            wire_i32(in); /* current leader epoch */
-        wanted->offset = wire_i64(in);
-        if (version >= 5)
-            wire_i64(in); /* the follower's log start */
-        wanted->bytes_max = wire_i32(in);
+        wanted->id = id;
+        read_wanted(in, request->head.version, wanted);
     }
+    wire_tags(in);
     return true;
+}
+
+/* Partitions that leave a session: there is none. */
+static void skip_forgotten(struct request *request)
+{
+    struct wire_reader *in = &request->in;
+    struct wire_uuid id;
+    int32_t forgotten = wire_array(in, 3);
+    for (int32_t i = 0; i < forgotten && !in->failed; i++) {
+        read_name(request, &id);
+        int32_t partitions = wire_array(in, 4);
+        for (int32_t j = 0; j < partitions && !in->failed; j++)
+            wire_i32(in);
+        wire_tags(in);
+    }
 }
 
 /* NULL: no memory, or malformed. */
@@ -109,7 +149,8 @@ static struct fetch *read_fetch(struct request *request)
     if (!fetch)
         return NULL;
     fetch->connection = request->connection;
-    wire_i32(in); /* replica id */
+    if (version <= 14)
+        wire_i32(in); /* replica id, later a tagged field */
     int32_t wait_ms = wire_i32(in);
     fetch->min_bytes = wire_i32(in);
     fetch->bytes_max = version >= 3 ? wire_i32(in) : INT32_MAX;
@@ -119,21 +160,15 @@ static struct fetch *read_fetch(struct request *request)
         wire_i32(in); /* session id and epoch: sessions are not kept, every fetch is whole */
         wire_i32(in);
     }
-    int32_t topics = wire_array(in, 6);
+    int32_t topics = wire_array(in, 3);
     bool ok = true;
     for (int32_t i = 0; i < topics && ok && !in->failed; i++)
-        ok = read_topic(in, version, fetch);
-    if (version >= 7) {
-        int32_t forgotten = wire_array(in, 6);
-        for (int32_t i = 0; i < forgotten && !in->failed; i++) {
-            wire_string(in);
-            int32_t partitions = wire_array(in, 4);
-            for (int32_t j = 0; j < partitions && !in->failed; j++)
-                wire_i32(in);
-        }
-    }
+        ok = read_topic(request, fetch);
+    if (version >= 7)
+        skip_forgotten(request);
     if (version >= 11)
         wire_string(in); /* rack */
+    wire_tags(in);
     fetch->deadline_ns =
         weir_clock_now_ns(request->broker->clock) + (wait_ms > 0 ? wait_ms : 0) * WEIR_NS_PER_MS;
     if (ok && !in->failed)
@@ -155,14 +190,16 @@ static enum wire_error put_records(struct wire_writer *out, struct partition *pa
                                    const struct wanted *wanted, struct found *found)
 {
     struct weir_error error = {.code = WEIR_OK};
-    size_t place = wire_reserve_i32(out), before = out->into->bytes;
+    size_t place = wire_bytes_begin(out), before = out->into->bytes;
     enum wire_error answer = WIRE_NONE;
     int64_t room = found->room - found->bytes;
     int64_t bytes_max = wanted->bytes_max < room ? wanted->bytes_max : room;
     bool at_least_one = found->bytes == 0 && found->room >= 0;
     int64_t first = weir_plog_offset_first(partition->log);
     int64_t next = weir_plog_offset_next(partition->log);
-    if (wanted->offset < first || wanted->offset > next) {
+    if (broker_check_leader_epoch(wanted->leader_epoch) != WIRE_NONE) {
+        answer = broker_check_leader_epoch(wanted->leader_epoch);
+    } else if (wanted->offset < first || wanted->offset > next) {
         answer = WIRE_OFFSET_OUT_OF_RANGE;
     } else if (wanted->offset < next && (bytes_max > 0 || at_least_one)) {
         enum weir_err err =
@@ -177,9 +214,8 @@ static enum wire_error put_records(struct wire_writer *out, struct partition *pa
     }
     if (answer != WIRE_NONE)
         weir_buffer_truncate(out->into, before);
-    size_t bytes = out->into->bytes - before;
-    wire_fill_i32(out, place, (int32_t)bytes);
-    found->bytes += (int64_t)bytes;
+    found->bytes += (int64_t)(out->into->bytes - before);
+    wire_bytes_end(out, place);
     return answer;
 }
 
@@ -207,11 +243,13 @@ static void put_partition(struct wire_writer *out, int16_t version, struct weir_
     wire_put_array(out, -1); /* aborted transactions */
     if (version >= 11)
         wire_put_i32(out, -1); /* preferred replica */
-    enum wire_error error = WIRE_UNKNOWN_TOPIC_OR_PARTITION;
+    bool no_topic = version >= 13 && !*wanted->topic;
+    enum wire_error error = no_topic ? WIRE_UNKNOWN_TOPIC_ID : WIRE_UNKNOWN_TOPIC_OR_PARTITION;
     if (partition)
         error = put_records(out, partition, wanted, found);
     else
-        wire_put_i32(out, 0);
+        wire_put_bytes(out, weir_slice("", 0));
+    wire_put_tags(out);
     put_i16_at(out, error_place, (int16_t)error);
     found->error |= error != WIRE_NONE;
 }
@@ -239,12 +277,17 @@ static struct found put_fetch(struct wire_writer *out, int16_t version, struct w
     wire_put_array(out, fetch->topic_count);
     for (int32_t i = 0; i < fetch->wanted_count; i++) {
         const struct wanted *wanted = &fetch->wanted[i];
-        if (wanted->topic_first) {
+        if (wanted->topic_first && version >= 13)
+            wire_put_uuid(out, wanted->id);
+        else if (wanted->topic_first)
             wire_put_text(out, wanted->topic);
+        if (wanted->topic_first)
             wire_put_array(out, wanted->topic_partitions);
-        }
         put_partition(out, version, broker, wanted, &found);
+        if (i + 1 == fetch->wanted_count || wanted[1].topic_first)
+            wire_put_tags(out);
     }
+    wire_put_tags(out);
     return found;
 }
 

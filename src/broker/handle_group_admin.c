@@ -1,14 +1,49 @@
 /* broker/handle_group_admin.c - ListGroups, DescribeGroups, DeleteGroups. */
 #include <string.h>
+#include <strings.h>
 
 #include "broker/group.h"
 
-static bool state_wanted(struct wire_reader states, int32_t count, const char *name)
+/* There is but one type of group here (KIP-848 has others). */
+static const char group_type[] = "classic";
+enum { GROUP_OPERATIONS = 0x148 }; /* READ, DELETE, DESCRIBE: nobody is without permission */
+
+/* A list of names of a request; none at all means every name. */
+struct filter {
+    struct wire_reader names;
+    int32_t count;
+};
+
+static struct filter read_filter(struct wire_reader *in)
 {
-    for (int32_t i = 0; i < count; i++)
-        if (weir_slice_equal(wire_string(&states), weir_slice(name, strlen(name))))
+    struct filter filter = {.count = wire_array(in, 1)};
+    filter.names = *in;
+    for (int32_t i = 0; i < filter.count && !in->failed; i++)
+        wire_string(in);
+    return filter;
+}
+
+static bool is_wanted(const struct filter *filter, const char *name)
+{
+    struct wire_reader names = filter->names;
+    size_t bytes = strlen(name);
+    for (int32_t i = 0; i < filter->count; i++) {
+        struct weir_slice wanted = wire_string(&names);
+        if (wanted.bytes == bytes && strncasecmp(wanted.data, name, bytes) == 0)
             return true;
-    return count <= 0;
+    }
+    return filter->count <= 0;
+}
+
+/* Those that a ListGroups request wants to hear of. */
+struct listing {
+    struct filter states, types;
+};
+
+static bool is_listed(const struct listing *listing, const struct group *group)
+{
+    return is_wanted(&listing->types, group_type) &&
+           is_wanted(&listing->states, broker_group_state_name(group->state));
 }
 
 enum handled broker_handle_list_groups(struct request *request)
@@ -16,28 +51,31 @@ enum handled broker_handle_list_groups(struct request *request)
     int16_t version = request->head.version;
     struct wire_reader *in = &request->in;
     struct wire_writer *out = &request->out;
-    int32_t states = version >= 4 ? wire_array(in, 1) : 0, count = 0;
-    struct wire_reader names = *in;
-    for (int32_t i = 0; i < states; i++)
-        wire_string(in);
+    struct listing listing = {.states.count = 0};
+    int32_t count = 0;
+    if (version >= 4)
+        listing.states = read_filter(in);
+    if (version >= 5)
+        listing.types = read_filter(in);
     wire_tags(in);
     if (in->failed)
         return HANDLED_CLOSE;
     for (struct weir_map_entry *e = NULL; (e = weir_map_next(&request->broker->groups, e));)
-        count += state_wanted(names, states,
-                              broker_group_state_name(((struct group *)e->value.pointer)->state));
+        count += is_listed(&listing, e->value.pointer);
     if (version >= 1)
         wire_put_i32(out, 0);
     wire_put_i16(out, WIRE_NONE);
     wire_put_array(out, count);
     for (struct weir_map_entry *e = NULL; (e = weir_map_next(&request->broker->groups, e));) {
         const struct group *group = e->value.pointer;
-        if (!state_wanted(names, states, broker_group_state_name(group->state)))
+        if (!is_listed(&listing, group))
             continue;
         wire_put_text(out, group->id);
         wire_put_text(out, group->protocol_type ? group->protocol_type : "");
         if (version >= 4)
             wire_put_text(out, broker_group_state_name(group->state));
+        if (version >= 5)
+            wire_put_text(out, group_type);
         wire_put_tags(out);
     }
     wire_put_tags(out);
@@ -65,9 +103,12 @@ static void put_described_member(struct wire_writer *out, int16_t version,
 }
 
 static void put_described(struct wire_writer *out, int16_t version, struct weir_slice id,
-                          const struct group *group)
+                          const struct group *group, bool operations)
 {
-    wire_put_i16(out, WIRE_NONE);
+    /* Before version 6 a group that is not there is a dead one. */
+    wire_put_i16(out, group || version < 6 ? WIRE_NONE : WIRE_GROUP_ID_NOT_FOUND);
+    if (version >= 6)
+        wire_put_text(out, group ? NULL : "there is no such group");
     wire_put_string(out, id);
     wire_put_text(out, group ? broker_group_state_name(group->state) : "Dead");
     wire_put_text(out, group && group->protocol_type ? group->protocol_type : "");
@@ -77,7 +118,7 @@ static void put_described(struct wire_writer *out, int16_t version, struct weir_
     for (const struct member *at = group ? group->members : NULL; at; at = at->next)
         put_described_member(out, version, at);
     if (version >= 3)
-        wire_put_i32(out, INT32_MIN); /* authorized operations: not asked for */
+        wire_put_i32(out, operations ? GROUP_OPERATIONS : INT32_MIN);
     wire_put_tags(out);
 }
 
@@ -86,17 +127,18 @@ enum handled broker_handle_describe_groups(struct request *request)
     int16_t version = request->head.version;
     struct wire_reader *in = &request->in;
     struct wire_writer *out = &request->out;
-    int32_t count = wire_array(in, 1);
+    struct filter ids = read_filter(in);
+    bool operations = version >= 3 && wire_bool(in);
+    wire_tags(in);
+    if (in->failed)
+        return HANDLED_CLOSE;
     if (version >= 1)
         wire_put_i32(out, 0);
-    wire_put_array(out, count > 0 ? count : 0);
-    for (int32_t i = 0; i < count && !in->failed; i++) {
-        struct weir_slice id = wire_string(in);
-        put_described(out, version, id, broker_group_find(request->broker, id));
+    wire_put_array(out, ids.count > 0 ? ids.count : 0);
+    for (int32_t i = 0; i < ids.count; i++) {
+        struct weir_slice id = wire_string(&ids.names);
+        put_described(out, version, id, broker_group_find(request->broker, id), operations);
     }
-    if (version >= 3)
-        wire_bool(in);
-    wire_tags(in);
     wire_put_tags(out);
     return HANDLED_ANSWER;
 }

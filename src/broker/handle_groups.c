@@ -20,26 +20,66 @@ bool broker_group_id_valid(struct weir_slice id)
 
 /* ---- FindCoordinator ------------------------------------------------------------------------- */
 
+static bool is_coordinated(int8_t kind, struct weir_slice key)
+{
+    return kind == 0 && key.data;
+}
+
+/* We are it. */
+static void put_coordinator(struct request *request, bool ok)
+{
+    if (ok) {
+        broker_put_address(request);
+        return;
+    }
+    wire_put_i32(&request->out, -1);
+    wire_put_text(&request->out, "");
+    wire_put_i32(&request->out, -1);
+}
+
+static void put_coordinator_error(struct wire_writer *out, int16_t version, bool ok)
+{
+    wire_put_i16(out, ok ? WIRE_NONE : WIRE_INVALID_REQUEST);
+    if (version >= 1)
+        wire_put_text(out, ok ? NULL : "only groups have a coordinator here");
+}
+
+/* Version 4 and later: many keys at once (KIP-699). */
+static enum handled find_coordinators(struct request *request)
+{
+    struct wire_reader *in = &request->in;
+    struct wire_writer *out = &request->out;
+    int8_t kind = wire_i8(in);
+    int32_t count = wire_array(in, 1);
+    wire_put_i32(out, 0);
+    wire_put_array(out, count > 0 ? count : 0);
+    for (int32_t i = 0; i < count && !in->failed; i++) {
+        struct weir_slice key = wire_string(in);
+        bool ok = is_coordinated(kind, key);
+        wire_put_string(out, key.data ? key : weir_slice("", 0));
+        put_coordinator(request, ok);
+        put_coordinator_error(out, request->head.version, ok);
+        wire_put_tags(out);
+    }
+    wire_tags(in);
+    wire_put_tags(out);
+    return HANDLED_ANSWER;
+}
+
 enum handled broker_handle_find_coordinator(struct request *request)
 {
     int16_t version = request->head.version;
     struct wire_writer *out = &request->out;
+    if (version >= 4)
+        return find_coordinators(request);
     struct weir_slice key = wire_string(&request->in);
     int8_t kind = version >= 1 ? wire_i8(&request->in) : 0;
     wire_tags(&request->in);
-    bool ok = kind == 0 && key.data;
+    bool ok = is_coordinated(kind, key);
     if (version >= 1)
         wire_put_i32(out, 0);
-    wire_put_i16(out, ok ? WIRE_NONE : WIRE_INVALID_REQUEST);
-    if (version >= 1)
-        wire_put_text(out, ok ? NULL : "transactions are not supported here");
-    if (ok) {
-        broker_put_address(request);
-    } else {
-        wire_put_i32(out, -1);
-        wire_put_text(out, "");
-        wire_put_i32(out, -1);
-    }
+    put_coordinator_error(out, version, ok);
+    put_coordinator(request, ok);
     wire_put_tags(out);
     return HANDLED_ANSWER;
 }
@@ -72,6 +112,8 @@ static void read_join(struct request *request, struct join *join)
         wire_tags(in);
         in->failed |= !join->names[i].data || !join->metadata[i].data;
     }
+    if (version >= 8)
+        wire_string(in); /* the client's reason (KIP-800), for logs */
     wire_tags(in);
 }
 
@@ -88,6 +130,8 @@ static enum handled refuse_join(struct request *request, enum wire_error error,
         wire_put_text(out, NULL);
     wire_put_text(out, version >= 7 ? NULL : "");
     wire_put_text(out, "");
+    if (version >= 9)
+        wire_put_bool(out, false); /* skip assignment */
     wire_put_text(out, member_id);
     wire_put_array(out, 0);
     wire_put_tags(out);
@@ -212,14 +256,31 @@ static struct member *find_joining(struct request *request, struct group *group,
     return member;
 }
 
-/* Does this join leave the group as it is? */
+/* Does this join leave the group as it is? A leader that joins again wants a new assignment. */
 static bool is_settled(const struct group *group, const struct member *member,
                        const struct join *join)
 {
     if (!member->joined || !same_protocols(member, join))
         return false;
     return group->state == GROUP_COMPLETING ||
-           (group->state == GROUP_STABLE && (group->leader != member || member->instance_id));
+           (group->state == GROUP_STABLE && group->leader != member);
+}
+
+/*
+ * A static member has come back without an id of its own, and a stable group goes on as if it had
+ * never been away, if the protocol stays the same. If it leads it must not assign anew: from version
+ * 9 on it is told so, before that it is told that somebody else leads (KIP-814).
+ */
+static enum handled welcome_back(struct request *request, struct member *member,
+                                 const char *old_id)
+{
+    int16_t version = request->head.version;
+    bool leads = member->group->leader == member;
+    struct join_answer answer = {.skip_assignment = leads && version >= 9,
+                                 .leader_id = leads && version < 9 ? old_id : NULL};
+    broker_put_join(&request->out, version, member, WIRE_NONE, &answer);
+    broker_member_touch(member);
+    return HANDLED_ANSWER;
 }
 
 static void wait_for_group(struct request *request, struct member *member)
@@ -229,29 +290,10 @@ static void wait_for_group(struct request *request, struct member *member)
     request->connection->member = member;
 }
 
-static enum handled join(struct request *request, struct group *group, const struct join *join)
+/* The group must come together again, and this request waits until it has. */
+static enum handled join_next_generation(struct request *request, struct group *group,
+                                         struct member *member)
 {
-    enum wire_error error;
-    char id[MEMBER_ID_BYTES];
-    if (!is_compatible(group, join))
-        return refuse_join(request, WIRE_INCONSISTENT_GROUP_PROTOCOL, "");
-    struct member *member = find_joining(request, group, join, &error, id);
-    if (!member)
-        return refuse_join(request, error, id);
-    member->session_timeout_ms = join->session_timeout_ms;
-    member->rebalance_timeout_ms = join->rebalance_timeout_ms;
-    if (is_settled(group, member, join)) {
-        broker_put_join(&request->out, request->head.version, member, WIRE_NONE);
-        broker_member_touch(member);
-        return HANDLED_ANSWER;
-    }
-    if (!set_protocols(member, join)) {
-        if (!member->protocol_count) /* just made: nothing would end it */
-            broker_member_remove(member);
-        return refuse_join(request, WIRE_UNKNOWN_SERVER_ERROR, id);
-    }
-    weir_free(group->protocol_type);
-    group->protocol_type = weir_strndup(join->protocol_type.data, join->protocol_type.bytes);
     broker_group_prepare(group);
     broker_answer_waiting(member, WIRE_UNKNOWN_MEMBER_ID); /* an older request of the same member */
     weir_loop_timer_stop(&member->session); /* the rebalance time-out watches over it now */
@@ -259,6 +301,40 @@ static enum handled join(struct request *request, struct group *group, const str
     wait_for_group(request, member);
     broker_group_maybe_complete(group);
     return HANDLED_PARKED;
+}
+
+static enum handled join(struct request *request, struct group *group, const struct join *join)
+{
+    enum wire_error error;
+    char id[MEMBER_ID_BYTES], old_id[MEMBER_ID_BYTES] = "";
+    if (!is_compatible(group, join))
+        return refuse_join(request, WIRE_INCONSISTENT_GROUP_PROTOCOL, "");
+    const struct member *instance =
+        join->member_id.bytes ? NULL : broker_group_instance(group, join->instance_id);
+    if (instance)
+        snprintf(old_id, sizeof old_id, "%s", instance->id);
+    struct member *member = find_joining(request, group, join, &error, id);
+    if (!member)
+        return refuse_join(request, error, id);
+    member->session_timeout_ms = join->session_timeout_ms;
+    member->rebalance_timeout_ms = join->rebalance_timeout_ms;
+    if (!instance && is_settled(group, member, join)) {
+        broker_put_join(&request->out, request->head.version, member, WIRE_NONE, NULL);
+        broker_member_touch(member);
+        return HANDLED_ANSWER;
+    }
+    if (!member->protocol_count && group->state == GROUP_PREPARING && group->generation == 0)
+        group->members_came = true; /* a new one: the first rebalance waits for more like it */
+    if (!set_protocols(member, join)) {
+        if (!member->protocol_count) /* just made: nothing would end it */
+            broker_member_remove(member);
+        return refuse_join(request, WIRE_UNKNOWN_SERVER_ERROR, id);
+    }
+    weir_free(group->protocol_type);
+    group->protocol_type = weir_strndup(join->protocol_type.data, join->protocol_type.bytes);
+    if (instance && group->state == GROUP_STABLE && broker_group_keeps_protocol(group))
+        return welcome_back(request, member, old_id);
+    return join_next_generation(request, group, member);
 }
 
 enum handled broker_handle_join_group(struct request *request)
@@ -423,6 +499,8 @@ enum handled broker_handle_leave_group(struct request *request)
         wire_put_array(out, count > 0 ? count : 0);
         for (int32_t i = 0; i < count && !in->failed; i++) {
             struct weir_slice member_id = wire_string(in), instance_id = wire_string(in);
+            if (version >= 5)
+                wire_string(in); /* the client's reason, for logs */
             wire_tags(in);
             wire_put_string(out, member_id);
             wire_put_string(out, instance_id);

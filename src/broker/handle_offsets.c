@@ -1,4 +1,4 @@
-/* broker/handle_offsets.c - OffsetCommit, OffsetFetch. */
+/* broker/handle_offsets.c - OffsetCommit, OffsetFetch, OffsetDelete. */
 #include <stdio.h>
 #include <string.h>
 
@@ -12,10 +12,8 @@ static enum wire_error may_commit(struct group *group, int32_t generation,
                                   struct weir_slice member_id, struct weir_slice instance_id)
 {
     enum wire_error error;
-    if (!group)
-        return WIRE_COORDINATOR_NOT_AVAILABLE;
-    if (generation < 0 && !member_id.bytes) /* a consumer that assigns itself */
-        return group->members ? WIRE_UNKNOWN_MEMBER_ID : WIRE_NONE;
+    if (generation < 0 && !group->members) /* a consumer that assigns itself, or an administrator */
+        return WIRE_NONE;
     struct member *member = broker_group_speaker(group, member_id, instance_id, generation, &error);
     if (!member)
         return error;
@@ -69,6 +67,27 @@ static void commit_partition(struct request *request, struct group *group, struc
     wire_put_tags(&request->out);
 }
 
+/* A member's group must be there; who has no group commits into a new one. NULL with *error set. */
+static struct group *find_committing(struct request *request, struct weir_slice id,
+                                     int32_t generation, enum wire_error *error)
+{
+    if (!broker_group_id_valid(id)) {
+        *error = WIRE_INVALID_GROUP_ID;
+        return NULL;
+    }
+    struct group *group = broker_group_find(request->broker, id);
+    if (!group && generation >= 0) {
+        *error =
+            request->head.version >= 9 ? WIRE_GROUP_ID_NOT_FOUND : WIRE_ILLEGAL_GENERATION;
+        return NULL;
+    }
+    if (!group)
+        group = broker_group_find_or_make(request->broker, id);
+    if (!group)
+        *error = WIRE_COORDINATOR_NOT_AVAILABLE;
+    return group;
+}
+
 enum handled broker_handle_offset_commit(struct request *request)
 {
     int16_t version = request->head.version;
@@ -82,12 +101,10 @@ enum handled broker_handle_offset_commit(struct request *request)
         wire_i64(in); /* retention time: offsets of a living group are kept */
     if (in->failed)
         return HANDLED_CLOSE;
-    struct group *group = broker_group_id_valid(group_id)
-                              ? broker_group_find_or_make(request->broker, group_id)
-                              : NULL;
-    enum wire_error error = broker_group_id_valid(group_id)
-                                ? may_commit(group, generation, member_id, instance_id)
-                                : WIRE_INVALID_GROUP_ID;
+    enum wire_error error = WIRE_NONE;
+    struct group *group = find_committing(request, group_id, generation, &error);
+    if (group)
+        error = may_commit(group, generation, member_id, instance_id);
     int32_t topics = wire_array(in, 2);
     if (version >= 3)
         wire_put_i32(out, 0);
@@ -138,15 +155,13 @@ static void put_any(void *opaque, struct weir_slice topic, int32_t partition,
     wire_put_tags(all->out);
 }
 
-enum handled broker_handle_offset_fetch(struct request *request)
+/* The topics of a request for one group, answered. */
+static void fetch_offsets(struct request *request, const struct group *group)
 {
     int16_t version = request->head.version;
     struct wire_reader *in = &request->in;
     struct wire_writer *out = &request->out;
-    struct group *group = broker_group_find(request->broker, wire_string(in));
     int32_t topics = wire_array(in, 2);
-    if (version >= 3)
-        wire_put_i32(out, 0);
     if (topics < 0) {
         struct all_offsets all = {out, version};
         wire_put_array(out, group ? (int32_t)weir_map_count(&group->offsets) : 0);
@@ -168,11 +183,108 @@ enum handled broker_handle_offset_fetch(struct request *request)
         wire_tags(in);
         wire_put_tags(out);
     }
+}
+
+/* Version 9: a member says who it is. Nobody is refused who does not. */
+static enum wire_error may_fetch(const struct group *group, struct weir_slice member_id,
+                                 int32_t generation)
+{
+    if (!member_id.data || generation < 0 || !group)
+        return WIRE_NONE;
+    if (!broker_group_member(group, member_id))
+        return WIRE_UNKNOWN_MEMBER_ID;
+    return generation == group->generation ? WIRE_NONE : WIRE_ILLEGAL_GENERATION;
+}
+
+/* Version 8 and later: many groups at once (KIP-709). */
+static void fetch_groups(struct request *request)
+{
+    int16_t version = request->head.version;
+    struct wire_reader *in = &request->in;
+    struct wire_writer *out = &request->out;
+    int32_t count = wire_array(in, 3);
+    wire_put_array(out, count > 0 ? count : 0);
+    for (int32_t i = 0; i < count && !in->failed; i++) {
+        struct weir_slice id = wire_string(in);
+        struct weir_slice member_id = version >= 9 ? wire_string(in) : weir_slice(NULL, 0);
+        int32_t generation = version >= 9 ? wire_i32(in) : -1;
+        const struct group *group = broker_group_find(request->broker, id);
+        wire_put_string(out, id.data ? id : weir_slice("", 0));
+        fetch_offsets(request, group);
+        wire_tags(in);
+        wire_put_i16(out, (int16_t)may_fetch(group, member_id, generation));
+        wire_put_tags(out);
+    }
+}
+
+enum handled broker_handle_offset_fetch(struct request *request)
+{
+    int16_t version = request->head.version;
+    struct wire_reader *in = &request->in;
+    struct wire_writer *out = &request->out;
+    if (version >= 3)
+        wire_put_i32(out, 0);
+    if (version >= 8)
+        fetch_groups(request);
+    else
+        fetch_offsets(request, broker_group_find(request->broker, wire_string(in)));
     if (version >= 7)
         wire_bool(in); /* require_stable: there are no transactions */
     wire_tags(in);
-    if (version >= 2)
+    if (version >= 2 && version < 8)
         wire_put_i16(out, WIRE_NONE);
     wire_put_tags(out);
+    return HANDLED_ANSWER;
+}
+
+/* ---- OffsetDelete ---------------------------------------------------------------------------- */
+
+static enum wire_error may_delete(const struct group *group)
+{
+    if (!group)
+        return WIRE_GROUP_ID_NOT_FOUND;
+    return group->members && !broker_group_is_of_consumers(group) ? WIRE_NON_EMPTY_GROUP
+                                                                  : WIRE_NONE;
+}
+
+static enum wire_error delete_offset(struct request *request, struct group *group,
+                                     struct weir_slice topic, int32_t partition)
+{
+    struct weir_error error = {.code = WEIR_OK};
+    if (!broker_partition_find(request->broker, topic, partition))
+        return WIRE_UNKNOWN_TOPIC_OR_PARTITION;
+    if (group->members && broker_group_subscribes(group, topic))
+        return WIRE_GROUP_SUBSCRIBED_TO_TOPIC;
+    enum weir_err err = broker_group_forget_offset(group, topic, partition, &error);
+    if (err == WEIR_OK || err == WEIR_NOT_FOUND)
+        return WIRE_NONE;
+    weir_log(&request->broker->options.log, WEIR_LOG_ERROR, "broker",
+             "an offset of group %s was not deleted: %s", group->id, error.message);
+    return WIRE_UNKNOWN_SERVER_ERROR;
+}
+
+enum handled broker_handle_offset_delete(struct request *request)
+{
+    struct wire_reader *in = &request->in;
+    struct wire_writer *out = &request->out;
+    struct group *group = broker_group_find(request->broker, wire_string(in));
+    enum wire_error refused = may_delete(group);
+    int32_t topics = wire_array(in, 6);
+    wire_put_i16(out, (int16_t)refused);
+    wire_put_i32(out, 0);
+    wire_put_array(out, refused == WIRE_NONE && topics > 0 ? topics : 0);
+    for (int32_t i = 0; i < topics && !in->failed && refused == WIRE_NONE; i++) {
+        struct weir_slice topic = wire_string(in);
+        int32_t partitions = wire_array(in, 4);
+        wire_put_string(out, topic);
+        wire_put_array(out, partitions > 0 ? partitions : 0);
+        for (int32_t j = 0; j < partitions && !in->failed; j++) {
+            int32_t partition = wire_i32(in);
+            wire_put_i32(out, partition);
+            wire_put_i16(out, in->failed
+                                  ? WIRE_NONE
+                                  : (int16_t)delete_offset(request, group, topic, partition));
+        }
+    }
     return HANDLED_ANSWER;
 }

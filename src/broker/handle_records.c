@@ -91,6 +91,7 @@ static void put_produced(struct wire_writer *out, int16_t version, int32_t index
         wire_put_array(out, 0);
         wire_put_text(out, *produced->message ? produced->message : NULL);
     }
+    wire_put_tags(out);
 }
 
 enum handled broker_handle_produce(struct request *request)
@@ -101,31 +102,56 @@ enum handled broker_handle_produce(struct request *request)
     struct weir_slice transactional_id = wire_string(in);
     int16_t acks = wire_i16(in);
     wire_i32(in); /* timeout: one node never waits for others */
-    int32_t topics = wire_array(in, 6);
+    int32_t topics = wire_array(in, 3);
     wire_put_array(out, topics > 0 ? topics : 0);
     for (int32_t i = 0; i < topics && !in->failed; i++) {
         struct weir_slice topic = wire_string(in);
-        int32_t partitions = wire_array(in, 8);
+        int32_t partitions = wire_array(in, 5);
         wire_put_string(out, topic);
         wire_put_array(out, partitions > 0 ? partitions : 0);
         for (int32_t j = 0; j < partitions && !in->failed; j++) {
             struct produced produced = {.error = WIRE_INVALID_REQUEST, .offset_base = -1};
             int32_t index = wire_i32(in);
             struct weir_slice records = wire_bytes(in);
+            wire_tags(in);
             if (in->failed)
                 break;
             if (!transactional_id.data && acks >= -1 && acks <= 1)
                 append(request, topic, index, records, &produced);
             put_produced(out, version, index, &produced);
         }
+        wire_tags(in);
+        wire_put_tags(out);
     }
+    wire_tags(in);
     wire_put_i32(out, 0); /* throttle */
+    wire_put_tags(out);
     return acks == 0 && !in->failed ? HANDLED_SILENT : HANDLED_ANSWER;
 }
 
 /* ---- ListOffsets ----------------------------------------------------------------------------- */
 
-enum { LATEST = -1, EARLIEST = -2 };
+/* What a timestamp below 0 stands for. All that is here is local: the earliest, too. */
+enum { LATEST = -1, EARLIEST = -2, MAX_TIMESTAMP = -3, EARLIEST_LOCAL = -4 };
+
+enum wire_error broker_check_leader_epoch(int32_t epoch)
+{
+    if (epoch < 0 || epoch == LEADER_EPOCH)
+        return WIRE_NONE;
+    return epoch < LEADER_EPOCH ? WIRE_FENCED_LEADER_EPOCH : WIRE_UNKNOWN_LEADER_EPOCH;
+}
+
+/* The first record that is as old as this or younger; -1 if there is none. */
+static enum wire_error find_time(struct partition *partition, int64_t timestamp_ms, int64_t *offset,
+                                 int64_t *timestamp)
+{
+    enum weir_err err = weir_plog_find_time(partition->log, timestamp_ms, offset, timestamp, NULL);
+    if (err == WEIR_OK)
+        return WIRE_NONE;
+    *offset = -1;
+    *timestamp = -1;
+    return err == WEIR_NOT_FOUND ? WIRE_NONE : WIRE_STORAGE_ERROR;
+}
 
 static enum wire_error find_offset(struct partition *partition, int64_t timestamp_ms,
                                    int64_t *offset, int64_t *timestamp)
@@ -136,19 +162,16 @@ static enum wire_error find_offset(struct partition *partition, int64_t timestam
         return WIRE_UNKNOWN_TOPIC_OR_PARTITION;
     if (timestamp_ms == LATEST) {
         *offset = weir_plog_offset_next(partition->log);
-    } else if (timestamp_ms == EARLIEST) {
+    } else if (timestamp_ms == EARLIEST || timestamp_ms == EARLIEST_LOCAL) {
         *offset = weir_plog_offset_first(partition->log);
+    } else if (timestamp_ms == MAX_TIMESTAMP) {
+        timestamp_ms = weir_plog_timestamp_max(partition->log);
+        return timestamp_ms < 0 ? WIRE_NONE
+                                : find_time(partition, timestamp_ms, offset, timestamp);
     } else if (timestamp_ms < 0) {
         return WIRE_UNSUPPORTED_VERSION;
     } else {
-        enum weir_err err =
-            weir_plog_find_time(partition->log, timestamp_ms, offset, timestamp, NULL);
-        if (err == WEIR_NOT_FOUND) {
-            *offset = -1;
-            *timestamp = -1;
-        } else if (err != WEIR_OK) {
-            return WIRE_STORAGE_ERROR;
-        }
+        return find_time(partition, timestamp_ms, offset, timestamp);
     }
     return WIRE_NONE;
 }
@@ -161,7 +184,7 @@ enum handled broker_handle_list_offsets(struct request *request)
     wire_i32(in); /* replica id */
     if (version >= 2)
         wire_i8(in); /* isolation level: there are no transactions */
-    int32_t topics = wire_array(in, 6);
+    int32_t topics = wire_array(in, 3);
     if (version >= 2)
         wire_put_i32(out, 0);
     wire_put_array(out, topics > 0 ? topics : 0);
@@ -171,22 +194,72 @@ enum handled broker_handle_list_offsets(struct request *request)
         wire_put_string(out, topic);
         wire_put_array(out, partitions > 0 ? partitions : 0);
         for (int32_t j = 0; j < partitions && !in->failed; j++) {
-            int64_t offset, timestamp;
+            int64_t offset = -1, timestamp = -1;
             int32_t index = wire_i32(in);
-            if (version >= 4)
-                wire_i32(in); /* current leader epoch */
+            int32_t epoch = version >= 4 ? wire_i32(in) : -1;
             int64_t wanted_ms = wire_i64(in);
-            enum wire_error error =
-                find_offset(broker_partition_find(request->broker, topic, index), wanted_ms,
-                            &offset, &timestamp);
+            wire_tags(in);
+            enum wire_error error = broker_check_leader_epoch(epoch);
+            if (error == WIRE_NONE)
+                error = find_offset(broker_partition_find(request->broker, topic, index), wanted_ms,
+                                    &offset, &timestamp);
             wire_put_i32(out, index);
             wire_put_i16(out, (int16_t)error);
             wire_put_i64(out, timestamp);
             wire_put_i64(out, offset);
             if (version >= 4)
                 wire_put_i32(out, offset < 0 ? -1 : LEADER_EPOCH);
+            wire_put_tags(out);
         }
+        wire_tags(in);
+        wire_put_tags(out);
     }
+    wire_tags(in);
+    wire_put_tags(out);
+    return HANDLED_ANSWER;
+}
+
+/* ---- OffsetForLeaderEpoch -------------------------------------------------------------------- */
+
+/* Where the records of an epoch end. There has been one epoch only. */
+static void put_epoch_end(struct request *request, struct weir_slice topic)
+{
+    struct wire_reader *in = &request->in;
+    struct wire_writer *out = &request->out;
+    int32_t index = wire_i32(in), current = wire_i32(in), epoch = wire_i32(in);
+    wire_tags(in);
+    struct partition *partition = broker_partition_find(request->broker, topic, index);
+    enum wire_error error =
+        partition ? broker_check_leader_epoch(current) : WIRE_UNKNOWN_TOPIC_OR_PARTITION;
+    bool known = error == WIRE_NONE && epoch == LEADER_EPOCH;
+    wire_put_i16(out, (int16_t)error);
+    wire_put_i32(out, index);
+    wire_put_i32(out, known ? epoch : -1);
+    wire_put_i64(out, known ? weir_plog_offset_next(partition->log) : -1);
+    wire_put_tags(out);
+}
+
+enum handled broker_handle_offset_for_leader_epoch(struct request *request)
+{
+    struct wire_reader *in = &request->in;
+    struct wire_writer *out = &request->out;
+    if (request->head.version >= 3)
+        wire_i32(in); /* replica id */
+    int32_t topics = wire_array(in, 2);
+    wire_put_i32(out, 0);
+    wire_put_array(out, topics > 0 ? topics : 0);
+    for (int32_t i = 0; i < topics && !in->failed; i++) {
+        struct weir_slice topic = wire_string(in);
+        int32_t partitions = wire_array(in, 12);
+        wire_put_string(out, topic);
+        wire_put_array(out, partitions > 0 ? partitions : 0);
+        for (int32_t j = 0; j < partitions && !in->failed; j++)
+            put_epoch_end(request, topic);
+        wire_tags(in);
+        wire_put_tags(out);
+    }
+    wire_tags(in);
+    wire_put_tags(out);
     return HANDLED_ANSWER;
 }
 

@@ -190,6 +190,7 @@ struct partition {
 
 struct topic {
     char *name;
+    struct wire_uuid id; /* random; a topic made again under the same name has another one */
     struct partition *partitions;
     int32_t partition_count;
     struct weir_map configs; /* name -> text, those that were set */
@@ -200,6 +201,7 @@ enum weir_err broker_topics_open(struct weir_broker *broker, struct weir_error *
 /* Flushes, checkpoints, closes; gives the first failure. */
 enum weir_err broker_topics_close(struct weir_broker *broker, struct weir_error *error);
 struct topic *broker_topic_find(const struct weir_broker *broker, struct weir_slice name);
+struct topic *broker_topic_find_id(const struct weir_broker *broker, struct wire_uuid id);
 /* NULL: no such topic or partition. */
 struct partition *broker_partition_find(const struct weir_broker *broker, struct weir_slice topic,
                                         int32_t index);
@@ -224,6 +226,18 @@ enum weir_err broker_topic_configure(struct weir_broker *broker, struct topic *t
 void broker_topics_maintain(struct weir_broker *broker);
 void broker_topics_checkpoint(struct weir_broker *broker);
 
+/* ---- topic ids (topic_id.c) ------------------------------------------------------------------ */
+
+enum { TOPIC_ID_TEXT_BYTES = 23 }; /* with its NUL */
+
+/* A random one (UUID version 4) that Kafka's own clients can take. */
+struct wire_uuid broker_topic_id_new(void);
+/* As Kafka writes it: base64url without padding. */
+void broker_topic_id_format(struct wire_uuid id, char text[TOPIC_ID_TEXT_BYTES]);
+/* False: not the text of an id. */
+bool broker_topic_id_parse(const char *text, struct wire_uuid *out);
+bool broker_topic_id_is_none(struct wire_uuid id);
+
 /* ---- topic settings (topic_config.c) --------------------------------------------------------- */
 
 struct topic_config {
@@ -232,13 +246,15 @@ struct topic_config {
 };
 extern const struct topic_config broker_topic_configs[];
 extern const size_t broker_topic_config_count;
+/* NULL: there is no such setting. */
+const struct topic_config *broker_topic_config_find(struct weir_slice name);
 /* INVALID with what is wrong and, for an unknown name, the nearest. */
 enum weir_err broker_topic_config_check(struct weir_slice name, struct weir_slice value,
                                         struct weir_error *error);
 /* Where a value comes from; the numbers are the protocol's. */
 enum config_source { CONFIG_OF_TOPIC = 1, CONFIG_OF_BROKER = 4, CONFIG_DEFAULT = 5 };
 enum { CONFIG_TEXT_MAX = 128 };
-/* The value in force as text. */
+/* The value in force as text; topic NULL: what one has that sets nothing. */
 enum config_source broker_topic_config_text(const struct weir_broker *broker,
                                             const struct topic *topic,
                                             const struct topic_config *config,
@@ -271,6 +287,9 @@ enum weir_err broker_journal_commit(struct weir_broker *broker, struct weir_slic
                                     const struct committed *committed, struct weir_error *error);
 enum weir_err broker_journal_forget_group(struct weir_broker *broker, struct weir_slice group,
                                           struct weir_error *error);
+enum weir_err broker_journal_forget_offset(struct weir_broker *broker, struct weir_slice group,
+                                           struct weir_slice topic, int32_t partition,
+                                           struct weir_error *error);
 enum weir_err broker_journal_forget_topic(struct weir_broker *broker, struct weir_slice topic,
                                           struct weir_error *error);
 /* A producer id that was never given out before. */
@@ -283,6 +302,11 @@ enum weir_err broker_journal_producer_id(struct weir_broker *broker, int64_t *ou
 struct group;
 /* Removes groups that have neither members nor offsets; called now and then. */
 void broker_groups_maintain(struct weir_broker *broker);
+/* Removes a committed offset from memory; fine if there is none. */
+void broker_group_drop_offset(struct group *group, struct weir_slice topic, int32_t partition);
+/* Removes a committed offset, here and in the journal; NOT_FOUND: there is none. */
+enum weir_err broker_group_forget_offset(struct group *group, struct weir_slice topic,
+                                         int32_t partition, struct weir_error *error);
 /* Forgets what was committed for a topic. */
 void broker_groups_forget_topic(struct weir_broker *broker, struct weir_slice topic);
 void broker_groups_close(struct weir_broker *broker);
@@ -309,9 +333,11 @@ enum handled broker_handle_fetch(struct request *request);
 enum handled broker_handle_list_offsets(struct request *request);
 enum handled broker_handle_delete_records(struct request *request);
 enum handled broker_handle_init_producer_id(struct request *request);
+enum handled broker_handle_offset_for_leader_epoch(struct request *request);
 enum handled broker_handle_api_versions(struct request *request);
 enum handled broker_handle_metadata(struct request *request);
 enum handled broker_handle_describe_cluster(struct request *request);
+enum handled broker_handle_describe_log_dirs(struct request *request);
 enum handled broker_handle_create_topics(struct request *request);
 enum handled broker_handle_delete_topics(struct request *request);
 enum handled broker_handle_create_partitions(struct request *request);
@@ -324,6 +350,7 @@ enum handled broker_handle_heartbeat(struct request *request);
 enum handled broker_handle_leave_group(struct request *request);
 enum handled broker_handle_offset_commit(struct request *request);
 enum handled broker_handle_offset_fetch(struct request *request);
+enum handled broker_handle_offset_delete(struct request *request);
 enum handled broker_handle_list_groups(struct request *request);
 enum handled broker_handle_describe_groups(struct request *request);
 enum handled broker_handle_delete_groups(struct request *request);
@@ -378,6 +405,7 @@ struct weir_broker {
     struct connection *favoured;    /* is read when memory is used up */
     int32_t stalled_count;
     struct weir_map topics, groups; /* name -> struct topic *, struct group * */
+    struct weir_map topic_ids;      /* id -> struct topic * */
     int32_t partition_count;
     bool was_clean;           /* the last stop was orderly */
     bool directory_ready;     /* it is ours, and all of it was read */
@@ -390,5 +418,7 @@ struct weir_broker {
  * address at which this client has reached us. */
 void broker_put_address(struct request *request);
 enum wire_error broker_wire_error_of(enum weir_err err);
+/* Is this the epoch of our leaders, where a client names one (-1 = it does not)? */
+enum wire_error broker_check_leader_epoch(int32_t epoch);
 
 #endif

@@ -10,6 +10,7 @@
  *        FORGET       group
  *        FORGET_TOPIC topic, in all groups
  *        PRODUCER_ID  limit i64: no id below it may be given out again
+ *        FORGET_OFFSET group, topic, partition i32
  *      texts: length u16, bytes; numbers big-endian
  *
  * A commit is acknowledged when it is written: kill -9 loses nothing. A torn tail is cut.
@@ -32,7 +33,7 @@ enum {
 };
 #define FILE_BYTES_MAX ((size_t)1 << 32)
 
-enum kind { COMMIT = 1, FORGET = 2, PRODUCER_ID = 3, FORGET_TOPIC = 4 };
+enum kind { COMMIT = 1, FORGET = 2, PRODUCER_ID = 3, FORGET_TOPIC = 4, FORGET_OFFSET = 5 };
 
 static const char head[HEAD_BYTES + 1] = "WEIRJNL1";
 
@@ -177,6 +178,24 @@ enum weir_err broker_journal_forget_topic(struct weir_broker *broker, struct wei
     return append_name(broker, FORGET_TOPIC, topic, error);
 }
 
+enum weir_err broker_journal_forget_offset(struct weir_broker *broker, struct weir_slice group,
+                                           struct weir_slice topic, int32_t partition,
+                                           struct weir_error *error)
+{
+    struct weir_buffer entry;
+    weir_buffer_init(&entry, PAYLOAD_BYTES_MAX);
+    struct wire_writer writer = wire_writer(&entry, false);
+    size_t place = frame_begin(&writer);
+    wire_put_i8(&writer, FORGET_OFFSET);
+    wire_put_string(&writer, group);
+    wire_put_string(&writer, topic);
+    wire_put_i32(&writer, partition);
+    frame_end(&writer, place);
+    enum weir_err err = append(broker, &writer, error);
+    weir_buffer_release(&entry);
+    return err;
+}
+
 enum weir_err broker_journal_producer_id(struct weir_broker *broker, int64_t *out,
                                          struct weir_error *error)
 {
@@ -226,6 +245,18 @@ static enum weir_err take_commit(struct weir_broker *broker, struct wire_reader 
     return err;
 }
 
+static enum weir_err take_forget_offset(struct weir_broker *broker, struct wire_reader *reader)
+{
+    struct weir_slice id = wire_string(reader), topic = wire_string(reader);
+    int32_t partition = wire_i32(reader);
+    if (reader->failed)
+        return WEIR_CORRUPT;
+    struct group *group = broker_group_find(broker, id);
+    if (group)
+        broker_group_drop_offset(group, topic, partition);
+    return WEIR_OK;
+}
+
 static enum weir_err take_payload(struct weir_broker *broker, struct weir_slice payload)
 {
     struct wire_reader reader = wire_reader(payload, false);
@@ -239,6 +270,8 @@ static enum weir_err take_payload(struct weir_broker *broker, struct weir_slice 
     case FORGET_TOPIC:
         broker_groups_forget_topic(broker, wire_string(&reader));
         return reader.failed ? WEIR_CORRUPT : WEIR_OK;
+    case FORGET_OFFSET:
+        return take_forget_offset(broker, &reader);
     case PRODUCER_ID:
         limit = wire_i64(&reader);
         if (limit > broker->journal.producer_id_limit)

@@ -39,7 +39,7 @@ const struct topic_config broker_topic_configs[] = {
 
 const size_t broker_topic_config_count = sizeof broker_topic_configs / sizeof *broker_topic_configs;
 
-static const struct topic_config *find(struct weir_slice name)
+const struct topic_config *broker_topic_config_find(struct weir_slice name)
 {
     for (size_t i = 0; i < broker_topic_config_count; i++)
         if (weir_slice_equal(name, weir_slice(broker_topic_configs[i].name,
@@ -87,7 +87,7 @@ enum weir_err broker_topic_config_check(struct weir_slice name, struct weir_slic
     static const char *const codecs[] = {"producer", "uncompressed", "none", "gzip",
                                          "snappy",   "lz4",          "zstd"};
     static const char *const truths[] = {"true", "false"};
-    const struct topic_config *config = find(name);
+    const struct topic_config *config = broker_topic_config_find(name);
     bool valid = true;
     int64_t number;
     double ratio;
@@ -156,7 +156,8 @@ static int64_t number_of(const struct weir_broker *broker, const struct topic *t
 {
     char text[CONFIG_TEXT_MAX];
     int64_t number = 0;
-    const struct topic_config *config = find(weir_slice(name, strlen(name)));
+    const struct topic_config *config =
+        broker_topic_config_find(weir_slice(name, strlen(name)));
     broker_topic_config_text(broker, topic, config, text);
     if (weir_parse_int64(weir_slice(text, strlen(text)), &number) != WEIR_OK)
         number = 0; /* it was checked when it was set */

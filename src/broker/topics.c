@@ -24,7 +24,8 @@
 
 enum { FORMAT = 1, FILE_BYTES_MAX = 64 << 20, PATH_BYTES_MAX = 4096, PROGRESS_EVERY = 1000 };
 
-static const char catalogue_head[] = "weir-topics 1\n";
+/* Version 1, of Weir 0.1, has no ids. */
+static const char catalogue_head[] = "weir-topics 2\n", catalogue_head_1[] = "weir-topics 1\n";
 
 /* ---- paths ----------------------------------------------------------------------------------- */
 
@@ -62,6 +63,11 @@ struct topic *broker_topic_find(const struct weir_broker *broker, struct weir_sl
     return name.data ? weir_map_get(&broker->topics, name) : NULL;
 }
 
+struct topic *broker_topic_find_id(const struct weir_broker *broker, struct wire_uuid id)
+{
+    return weir_map_get(&broker->topic_ids, weir_slice(id.bytes, sizeof id.bytes));
+}
+
 struct partition *broker_partition_find(const struct weir_broker *broker, struct weir_slice topic,
                                         int32_t index)
 {
@@ -73,22 +79,26 @@ struct partition *broker_partition_find(const struct weir_broker *broker, struct
 
 static enum weir_err put_topic(struct weir_buffer *text, const struct topic *topic)
 {
-    enum weir_err err =
-        weir_buffer_appendf(text, "topic\t%s\t%d", topic->name, (int)topic->partition_count);
+    char id[TOPIC_ID_TEXT_BYTES];
+    broker_topic_id_format(topic->id, id);
+    enum weir_err err = weir_buffer_appendf(text, "topic\t%s\t%d\t%s", topic->name,
+                                            (int)topic->partition_count, id);
     for (struct weir_map_entry *e = NULL; (e = weir_map_next(&topic->configs, e)) != NULL;)
         if (err == WEIR_OK)
             err = weir_buffer_appendf(text, "\t%s=%s", e->key, (const char *)e->value.pointer);
     return err == WEIR_OK ? weir_buffer_append_byte(text, '\n') : err;
 }
 
-static enum weir_err write_catalogue(struct weir_broker *broker, struct weir_error *error)
+/* without: a topic that is to go, or NULL. */
+static enum weir_err write_catalogue(struct weir_broker *broker, const struct topic *without,
+                                     struct weir_error *error)
 {
     char path[PATH_BYTES_MAX];
     struct weir_buffer text;
     weir_buffer_init(&text, FILE_BYTES_MAX);
     enum weir_err err = weir_buffer_append_text(&text, catalogue_head);
     for (struct weir_map_entry *e = NULL; (e = weir_map_next(&broker->topics, e)) != NULL;)
-        if (err == WEIR_OK)
+        if (err == WEIR_OK && e->value.pointer != without)
             err = put_topic(&text, e->value.pointer);
     path_of(broker, "weir-topics", path);
     if (err == WEIR_OK)
@@ -176,6 +186,22 @@ static enum weir_err set_config(struct topic *topic, struct weir_slice name,
     return err;
 }
 
+/* Makes it known by name and id, or by neither. */
+static enum weir_err enter_topic(struct weir_broker *broker, struct topic *topic)
+{
+    struct weir_slice id = weir_slice(topic->id.bytes, sizeof topic->id.bytes);
+    enum weir_err err = weir_map_put(&broker->topic_ids, id, topic);
+    if (err == WEIR_OK && (err = weir_map_put_text(&broker->topics, topic->name, topic)) != WEIR_OK)
+        weir_map_remove(&broker->topic_ids, id, NULL);
+    return err;
+}
+
+static void leave_topic(struct weir_broker *broker, struct topic *topic)
+{
+    weir_map_remove(&broker->topics, weir_slice(topic->name, strlen(topic->name)), NULL);
+    weir_map_remove(&broker->topic_ids, weir_slice(topic->id.bytes, sizeof topic->id.bytes), NULL);
+}
+
 static struct topic *new_topic(struct weir_slice name, int32_t partitions)
 {
     struct topic *topic = weir_calloc(1, sizeof *topic);
@@ -185,6 +211,7 @@ static struct topic *new_topic(struct weir_slice name, int32_t partitions)
     topic->name = weir_strndup(name.data, name.bytes);
     topic->partitions = weir_calloc((size_t)partitions, sizeof *topic->partitions);
     topic->partition_count = partitions;
+    topic->id = broker_topic_id_new();
     if (!topic->name || !topic->partitions) {
         free_topic(topic);
         return NULL;
@@ -237,9 +264,9 @@ enum weir_err broker_topic_create(struct weir_broker *broker, struct weir_slice 
     if (err == WEIR_OK)
         err = open_partitions(broker, topic, 0, error);
     if (err == WEIR_OK) {
-        err = weir_map_put(&broker->topics, name, topic);
-        if (err == WEIR_OK && (err = write_catalogue(broker, error)) != WEIR_OK)
-            weir_map_remove(&broker->topics, name, NULL);
+        err = enter_topic(broker, topic);
+        if (err == WEIR_OK && (err = write_catalogue(broker, NULL, error)) != WEIR_OK)
+            leave_topic(broker, topic);
         if (err != WEIR_OK)
             destroy_partitions(broker, topic, 0, partitions);
     }
@@ -276,7 +303,7 @@ enum weir_err broker_topic_grow(struct weir_broker *broker, struct topic *topic,
     topic->partitions = grown;
     topic->partition_count = partitions;
     enum weir_err err = open_partitions(broker, topic, before, error);
-    if (err == WEIR_OK && (err = write_catalogue(broker, error)) != WEIR_OK)
+    if (err == WEIR_OK && (err = write_catalogue(broker, NULL, error)) != WEIR_OK)
         destroy_partitions(broker, topic, before, partitions);
     if (err != WEIR_OK)
         topic->partition_count = before;
@@ -290,12 +317,10 @@ enum weir_err broker_topic_delete(struct weir_broker *broker, struct topic *topi
     struct weir_slice name = weir_slice(topic->name, strlen(topic->name));
     for (int32_t i = 0; i < topic->partition_count; i++)
         broker_fetches_release(&topic->partitions[i]);
-    weir_map_remove(&broker->topics, name, NULL);
-    enum weir_err err = write_catalogue(broker, error);
-    if (err != WEIR_OK) {
-        weir_assert(weir_map_put(&broker->topics, name, topic) == WEIR_OK);
+    enum weir_err err = write_catalogue(broker, topic, error);
+    if (err != WEIR_OK)
         return err;
-    }
+    leave_topic(broker, topic);
     destroy_partitions(broker, topic, 0, topic->partition_count);
     count_topics(broker);
     broker_topics_checkpoint(broker); /* lest a topic of the same name begins where it ended */
@@ -320,7 +345,7 @@ enum weir_err broker_topic_configure(struct weir_broker *broker, struct topic *t
     for (uint32_t i = 0; i < config_count && err == WEIR_OK; i++)
         err = set_config(topic, configs[i].name, configs[i].value);
     if (err == WEIR_OK)
-        err = write_catalogue(broker, error);
+        err = write_catalogue(broker, NULL, error);
     for (int32_t i = 0; i < topic->partition_count; i++) {
         struct weir_plog_options options;
         broker_topic_log_options(broker, topic, &options);
@@ -331,21 +356,27 @@ enum weir_err broker_topic_configure(struct weir_broker *broker, struct topic *t
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
-/* One line of the catalogue: "topic<TAB>name<TAB>partitions[<TAB>key=value]...". */
-static enum weir_err read_topic(struct weir_broker *broker, char *line, struct weir_error *error)
+/* One line of the catalogue: "topic<TAB>name<TAB>partitions<TAB>id[<TAB>key=value]...". */
+static enum weir_err read_topic(struct weir_broker *broker, char *line, bool has_id,
+                                struct weir_error *error)
 {
     char *rest = line, *word = strsep(&rest, "\t"), *name = strsep(&rest, "\t");
-    char *count = strsep(&rest, "\t");
+    char *count = strsep(&rest, "\t"), *id = has_id ? strsep(&rest, "\t") : NULL;
+    struct wire_uuid uuid = {{0}};
     int64_t partitions;
     if (strcmp(word, "topic") != 0 || !name || !count ||
         !broker_topic_name_valid(weir_slice(name, strlen(name))) ||
         weir_parse_int64(weir_slice(count, strlen(count)), &partitions) != WEIR_OK ||
         partitions < 1 || partitions > PARTITIONS_MAX ||
-        broker_topic_find(broker, weir_slice(name, strlen(name))))
+        (has_id && (!id || !broker_topic_id_parse(id, &uuid))) ||
+        broker_topic_find(broker, weir_slice(name, strlen(name))) ||
+        broker_topic_find_id(broker, uuid))
         return weir_error_set(error, WEIR_CORRUPT, -1, "%s/weir-topics: a line can't be read: %s",
                               broker->data_dir, line);
     struct topic *topic = new_topic(weir_slice(name, strlen(name)), (int32_t)partitions);
     enum weir_err err = topic ? WEIR_OK : WEIR_NOMEM;
+    if (topic && has_id)
+        topic->id = uuid;
     while (err == WEIR_OK && (word = strsep(&rest, "\t")) != NULL) {
         char *value = strchr(word, '=');
         if (value) {
@@ -357,7 +388,7 @@ static enum weir_err read_topic(struct weir_broker *broker, char *line, struct w
     if (err == WEIR_OK)
         err = open_partitions(broker, topic, 0, error);
     if (err == WEIR_OK)
-        err = weir_map_put_text(&broker->topics, topic->name, topic);
+        err = enter_topic(broker, topic);
     if (err != WEIR_OK && topic) {
         close_partitions(broker, topic, 0, topic->partition_count);
         free_topic(topic);
@@ -444,7 +475,8 @@ static enum weir_err read_catalogue(struct weir_broker *broker, struct weir_erro
         return remove_leftovers(broker, false, error); /* a new directory */
     }
     char *line = err == WEIR_OK ? (char *)(uintptr_t)weir_buffer_text(&text) : NULL;
-    if (err == WEIR_OK && strncmp(line, catalogue_head, strlen(catalogue_head)) != 0)
+    bool old = line && strncmp(line, catalogue_head_1, strlen(catalogue_head_1)) == 0;
+    if (err == WEIR_OK && !old && strncmp(line, catalogue_head, strlen(catalogue_head)) != 0)
         err = weir_error_set(error, WEIR_OTHER_VERSION, -1,
                              "%s: not a catalogue of topics that this version reads", path);
     if (err == WEIR_OK)
@@ -456,10 +488,12 @@ static enum weir_err read_catalogue(struct weir_broker *broker, struct weir_erro
             break;
         }
         *next++ = '\0';
-        err = read_topic(broker, line, error);
+        err = read_topic(broker, line, !old, error);
     }
     weir_buffer_release(&text);
-    return err == WEIR_OK ? remove_leftovers(broker, true, error) : err;
+    if (err == WEIR_OK)
+        err = remove_leftovers(broker, true, error);
+    return err == WEIR_OK && old ? write_catalogue(broker, NULL, error) : err; /* ids are for ever */
 }
 
 /* Kafka's checkpoint: version 0, a count, then "topic partition offset" lines. */
@@ -630,6 +664,7 @@ enum weir_err broker_topics_close(struct weir_broker *broker, struct weir_error 
         free_topic(topic);
     }
     weir_map_release(&broker->topics);
+    weir_map_release(&broker->topic_ids);
     weir_map_release(&broker->recovery);
     path_of(broker, ".kafka_cleanshutdown", path);
     if (err == WEIR_OK && broker->directory_ready)

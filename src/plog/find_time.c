@@ -116,3 +116,15 @@ enum weir_err weir_plog_find_time(struct weir_plog *log, int64_t timestamp_ms, i
     return weir_error_set(error, WEIR_NOT_FOUND, -1, "%s: all records are older than %lld",
                           log->directory, (long long)timestamp_ms);
 }
+
+int64_t weir_plog_timestamp_max(struct weir_plog *log)
+{
+    int64_t largest = -1;
+
+    pthread_mutex_lock(&log->mutex);
+    for (uint32_t i = 0; i < log->segment_count; i++)
+        if (log->segments[i]->timestamp_max > largest)
+            largest = log->segments[i]->timestamp_max;
+    pthread_mutex_unlock(&log->mutex);
+    return largest;
+}

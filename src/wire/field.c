@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+enum { PLAIN_LENGTH_BYTES = 4, COMPACT_LENGTH_BYTES = 5 };
+
 /* ---- reading --------------------------------------------------------------------------------- */
 
 struct wire_reader wire_reader(struct weir_slice bytes, bool flexible)
@@ -96,6 +98,15 @@ static struct weir_slice take_slice(struct wire_reader *reader, int64_t length)
     if (!at)
         return weir_slice(NULL, 0);
     return weir_slice(length ? (const void *)at : empty, (size_t)length);
+}
+
+struct wire_uuid wire_uuid(struct wire_reader *reader)
+{
+    struct wire_uuid value = {{0}};
+    const uint8_t *at = take(reader, sizeof value.bytes);
+    if (at)
+        memcpy(value.bytes, at, sizeof value.bytes);
+    return value;
 }
 
 struct weir_slice wire_string(struct wire_reader *reader)
@@ -196,6 +207,11 @@ void wire_put_uvarint(struct wire_writer *writer, uint32_t value)
     put(writer, bytes, count);
 }
 
+void wire_put_uuid(struct wire_writer *writer, struct wire_uuid value)
+{
+    put(writer, value.bytes, sizeof value.bytes);
+}
+
 void wire_put_string(struct wire_writer *writer, struct weir_slice text)
 {
     if (text.data && text.bytes > INT16_MAX)
@@ -249,4 +265,28 @@ void wire_fill_i32(struct wire_writer *writer, size_t place, int32_t value)
         return;
     for (unsigned i = 0; i < 4; i++)
         writer->into->data[place + i] = (uint8_t)(bits >> 8 * (3 - i));
+}
+
+size_t wire_bytes_begin(struct wire_writer *writer)
+{
+    static const uint8_t zeros[COMPACT_LENGTH_BYTES];
+    size_t place = writer->into->bytes;
+    put(writer, zeros, writer->flexible ? COMPACT_LENGTH_BYTES : PLAIN_LENGTH_BYTES);
+    return place;
+}
+
+void wire_bytes_end(struct wire_writer *writer, size_t place)
+{
+    size_t head_bytes = writer->flexible ? COMPACT_LENGTH_BYTES : PLAIN_LENGTH_BYTES;
+    if (writer->err != WEIR_OK)
+        return;
+    uint32_t length = (uint32_t)(writer->into->bytes - place - head_bytes);
+    if (!writer->flexible) {
+        wire_fill_i32(writer, place, (int32_t)length);
+        return;
+    }
+    uint64_t left = (uint64_t)length + 1;
+    for (size_t i = 0; i < COMPACT_LENGTH_BYTES; i++, left >>= 7)
+        writer->into->data[place + i] =
+            (uint8_t)((left & 0x7f) | (i + 1 < COMPACT_LENGTH_BYTES ? 0x80 : 0));
 }

@@ -21,6 +21,11 @@
 
 enum { WIRE_ARRAY_MAX = 1 << 20 }; /* elements of one array */
 
+/* Sixteen bytes; all zero stands for none. */
+struct wire_uuid {
+    uint8_t bytes[16];
+};
+
 struct wire_reader {
     const uint8_t *at, *end;
     bool flexible, failed;
@@ -34,6 +39,7 @@ int64_t wire_i64(struct wire_reader *reader);
 bool wire_bool(struct wire_reader *reader);
 /* Up to five bytes, little-endian groups of seven bits. */
 uint32_t wire_uvarint(struct wire_reader *reader);
+struct wire_uuid wire_uuid(struct wire_reader *reader);
 /* STRING or COMPACT_STRING, nullable or not: null is a null slice. */
 struct weir_slice wire_string(struct wire_reader *reader);
 /* The same that never is compact (the client id of a request header). */
@@ -59,6 +65,7 @@ void wire_put_i32(struct wire_writer *writer, int32_t value);
 void wire_put_i64(struct wire_writer *writer, int64_t value);
 void wire_put_bool(struct wire_writer *writer, bool value);
 void wire_put_uvarint(struct wire_writer *writer, uint32_t value);
+void wire_put_uuid(struct wire_writer *writer, struct wire_uuid value);
 void wire_put_string(struct wire_writer *writer, struct weir_slice text); /* null slice = null */
 void wire_put_text(struct wire_writer *writer, const char *text);         /* NULL = null */
 void wire_put_bytes(struct wire_writer *writer, struct weir_slice bytes);
@@ -68,5 +75,10 @@ void wire_put_tags(struct wire_writer *writer);                 /* none of them 
 /* A 32-bit place to be filled in later, for sizes that come after their content. */
 size_t wire_reserve_i32(struct wire_writer *writer);
 void wire_fill_i32(struct wire_writer *writer, size_t place, int32_t value);
+/* Bytes that are appended to the writer's buffer by somebody else: their length is filled in behind
+ * them. The compact form is a varint of five bytes whatever the length, which readers of varints
+ * take as well as the shortest. */
+size_t wire_bytes_begin(struct wire_writer *writer);
+void wire_bytes_end(struct wire_writer *writer, size_t place);
 
 #endif

@@ -90,7 +90,7 @@ static void other_directories_are_not_touched(void **state)
          WEIR_OTHER_VERSION, "newer version"},
         {"meta.properties", "version=1\ncluster.id=abc\nnode.id=1\n", WEIR_INVALID,
          "not a directory of weir broker"},
-        {"weir-topics", "weir-topics 2\n", WEIR_OTHER_VERSION, "not a catalogue"},
+        {"weir-topics", "weir-topics 3\n", WEIR_OTHER_VERSION, "not a catalogue"},
         {"weir-topics", "weir-topics 1\ntopic\t../../etc\t1\n", WEIR_CORRUPT, "can't be read"},
         {"weir-topics", "weir-topics 1\ntopic\tt\t99999999999999\n", WEIR_CORRUPT, "can't be read"},
         {"weir-topics", "weir-topics 1\ntopic\tt\t1", WEIR_CORRUPT, "cut off"},
