@@ -248,7 +248,7 @@ enum weir_err broker_topic_create(struct weir_broker *broker, struct weir_slice 
         return weir_error_set(error, WEIR_INVALID, -1,
                               "a topic's name has 1 to 249 letters, digits, '.', '_' and '-'");
     if (broker_topic_find(broker, name))
-        return weir_error_set(error, WEIR_EXISTS, -1, "topic '%.*s' already exists",
+        return weir_error_set(error, WEIR_EXISTS, -1, "Topic '%.*s' already exists.",
                               (int)name.bytes, (const char *)name.data);
     if (partitions < 1 || broker->partition_count + partitions > PARTITIONS_MAX)
         return weir_error_set(error, WEIR_LIMIT, -1,

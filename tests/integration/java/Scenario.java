@@ -72,6 +72,15 @@ public final class Scenario {
         });
     }
 
+    /** Removes what an earlier run has left. */
+    private void clean() throws Exception {
+        admin.deleteTopics(admin.listTopics().names().get()).all().get();
+        await(() -> admin.listTopics().names().get().isEmpty());
+        List<String> groups =
+            admin.listConsumerGroups().all().get().stream().map(g -> g.groupId()).toList();
+        admin.deleteConsumerGroups(groups).all().get();
+    }
+
     // ---- cluster
 
     private void cluster() throws Exception {
@@ -115,11 +124,22 @@ public final class Scenario {
         });
     }
 
-    /** Apache Kafka answers a deletion before its listings show it. */
-    private void awaitGone(String topic) throws Exception {
+    /** Apache Kafka answers a change a moment before its listings show it. */
+    private static void await(Callable<Boolean> shown) throws Exception {
         long end = System.nanoTime() + LIMIT_NS;
-        while (admin.listTopics().names().get().contains(topic) && System.nanoTime() < end)
+        while (!shown.call() && System.nanoTime() < end)
             Thread.sleep(20);
+    }
+
+    private void make(NewTopic... topics) throws Exception {
+        admin.createTopics(List.of(topics)).all().get();
+        for (NewTopic topic : topics)
+            awaitPartitions(topic.name(), topic.numPartitions());
+    }
+
+    private void awaitPartitions(String topic, int count) throws Exception {
+        await(() -> tried(() -> admin.describeTopics(List.of(topic)).allTopicNames().get()
+            .get(topic).partitions().size()).equals("" + count));
     }
 
     private void topics() throws Exception {
@@ -139,6 +159,8 @@ public final class Scenario {
         say("only check", outcome(admin.createTopics(List.of(new NewTopic("c", 1, (short) 1)),
             new CreateTopicsOptions().validateOnly(true)).all()));
         say("checked is not made", !admin.listTopics().names().get().contains("c"));
+        awaitPartitions("t", 3);
+        awaitPartitions("a", 2);
         Map<String, TopicDescription> found = admin.describeTopics(List.of("t"),
             new DescribeTopicsOptions().includeAuthorizedOperations(true)).allTopicNames().get();
         say("describe", described(found.get("t")));
@@ -155,6 +177,7 @@ public final class Scenario {
         say("shrink", outcome(admin.createPartitions(Map.of("t", NewPartitions.increaseTo(2))).all()));
         say("grow unknown",
             outcome(admin.createPartitions(Map.of("none", NewPartitions.increaseTo(2))).all()));
+        awaitPartitions("t", 5);
         say("grown", described(admin.describeTopics(List.of("t")).allTopicNames().get().get("t")));
         say("delete by id", outcome(admin.deleteTopics(TopicCollection.ofTopicIds(List.of(
             admin.describeTopics(List.of("a")).allTopicNames().get().get("a").topicId()))).all()));
@@ -162,9 +185,9 @@ public final class Scenario {
         say("delete unknown", outcome(admin.deleteTopics(List.of("none")).all()));
         say("delete unknown id", outcome(admin.deleteTopics(
             TopicCollection.ofTopicIds(List.of(Uuid.randomUuid()))).all()));
-        awaitGone("d");
+        await(() -> !admin.listTopics().names().get().contains("d"));
         say("left", new TreeSet<>(admin.listTopics().names().get()));
-        admin.createTopics(List.of(new NewTopic("d", 1, (short) 1))).all().get();
+        make(new NewTopic("d", 1, (short) 1));
         say("made again with another id", !id.equals(
             admin.describeTopics(List.of("d")).allTopicNames().get().get("d").topicId()));
     }
@@ -189,6 +212,12 @@ public final class Scenario {
                   .toList();
     }
 
+    /** The setting, once it has this value. */
+    private String setting(String name, String value) throws Exception {
+        await(() -> setting(name).startsWith(value + " "));
+        return setting(name);
+    }
+
     private void settings() throws Exception {
         for (String name : List.of("cleanup.policy", "compression.type", "delete.retention.ms",
                  "index.interval.bytes", "max.message.bytes", "message.timestamp.type",
@@ -200,14 +229,14 @@ public final class Scenario {
         say("set an unknown one", altered("t", "no.such", "1", AlterConfigOp.OpType.SET));
         say("set of no topic", altered("none", "segment.bytes", "1048576",
             AlterConfigOp.OpType.SET));
-        say("segment.bytes", setting("segment.bytes"));
+        say("segment.bytes", setting("segment.bytes", "1048576"));
         say("append", altered("t", "cleanup.policy", "compact", AlterConfigOp.OpType.APPEND));
-        say("cleanup.policy", setting("cleanup.policy"));
+        say("cleanup.policy", setting("cleanup.policy", "delete,compact"));
         say("subtract", altered("t", "cleanup.policy", "compact", AlterConfigOp.OpType.SUBTRACT));
-        say("cleanup.policy", setting("cleanup.policy"));
+        say("cleanup.policy", setting("cleanup.policy", "delete"));
         say("append to a number", altered("t", "segment.bytes", "1", AlterConfigOp.OpType.APPEND));
         say("delete", altered("t", "segment.bytes", "", AlterConfigOp.OpType.DELETE));
-        say("segment.bytes", setting("segment.bytes"));
+        say("segment.bytes", setting("segment.bytes", "1073741824"));
         ConfigResource nowhere = new ConfigResource(ConfigResource.Type.TOPIC, "none");
         say("settings of no topic", outcome(admin.describeConfigs(List.of(nowhere)).all()));
     }
@@ -288,7 +317,7 @@ public final class Scenario {
                 .configs(Map.of("retention.ms", "-1")));
         topics.add(new NewTopic("stamped", 1, (short) 1)
             .configs(Map.of("message.timestamp.type", "LogAppendTime")));
-        admin.createTopics(topics).all().get();
+        make(topics.toArray(new NewTopic[0]));
         try (KafkaConsumer<String, String> consumer = consumer(null)) {
             for (String codec : List.of("none", "gzip", "snappy", "lz4", "zstd")) {
                 TopicPartition partition = new TopicPartition("r-" + codec, 0);
@@ -529,8 +558,7 @@ public final class Scenario {
     }
 
     private void groups() throws Exception {
-        admin.createTopics(List.of(new NewTopic("g", 4, (short) 1)
-            .configs(Map.of("retention.ms", "-1")))).all().get();
+        make(new NewTopic("g", 4, (short) 1).configs(Map.of("retention.ms", "-1")));
         sharing("cooperative", CooperativeStickyAssignor.class.getName());
         sharing("eager", RangeAssignor.class.getName());
         staticMembers();
@@ -553,6 +581,7 @@ public final class Scenario {
 
     public static void main(String[] arguments) throws Exception {
         Scenario scenario = new Scenario(arguments[0]);
+        scenario.clean();
         scenario.cluster();
         scenario.topics();
         scenario.settings();

@@ -41,14 +41,15 @@ public final class Tools {
         };
         Exit.setExitProcedure(end);
         Exit.setHaltProcedure(end);
+        ByteArrayOutputStream said = new ByteArrayOutputStream(); // one for all: some keep it
+        PrintStream both = new PrintStream(said, true, StandardCharsets.UTF_8);
+        System.setOut(both);
+        System.setErr(both);
         for (String line : Files.readAllLines(Path.of(arguments[0]))) {
             String[] words = line.split("\t");
             String[] rest = new String[words.length - 2];
             System.arraycopy(words, 2, rest, 0, rest.length);
-            ByteArrayOutputStream said = new ByteArrayOutputStream();
-            PrintStream both = new PrintStream(said, true, StandardCharsets.UTF_8);
-            System.setOut(both);
-            System.setErr(both);
+            said.reset();
             first[0] = -1;
             int status = run(words[1], rest);
             out.println("== " + words[0]);
