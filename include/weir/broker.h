@@ -73,7 +73,7 @@ struct weir_broker_options {
     int32_t group_initial_rebalance_delay_ms; /* group.initial.rebalance.delay.ms [0] */
     int32_t group_session_timeout_ms_min;     /* group.min.session.timeout.ms [6000] */
     int32_t group_session_timeout_ms_max;     /* group.max.session.timeout.ms [30 minutes] */
-    int64_t offsets_retention_ms; /* offsets.retention.minutes, here in ms [7 days] */
+    int64_t offsets_retention_ms;             /* offsets.retention.minutes, here in ms [7 days] */
     uint32_t connections_max;                 /* max.connections [10000] */
     int64_t connections_max_idle_ms;          /* connections.max.idle.ms [10 minutes] */
     size_t request_bytes_max;                 /* socket.request.max.bytes [100 MiB] */

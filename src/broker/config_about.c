@@ -126,6 +126,17 @@ static int64_t number_of(const struct weir_broker *broker, const char *name)
     return 1; /* of what there is one of: replicas */
 }
 
+/* "PROTOCOL://host:port" of each, with commas between. */
+static void list_listeners(const struct weir_broker *broker, char text[BROKER_CONFIG_TEXT_MAX])
+{
+    _Static_assert((WEIR_NET_TEXT_MAX + 32) * SECURITIES < BROKER_CONFIG_TEXT_MAX, "they fit");
+    size_t used = 0;
+    for (uint32_t i = 0; i < broker->listener_count; i++)
+        used += (size_t)snprintf(text + used, BROKER_CONFIG_TEXT_MAX - used, "%s%s://%s",
+                                 i ? "," : "", broker_security_name(broker->listeners[i].security),
+                                 broker->listeners[i].address);
+}
+
 enum config_source broker_config_text(const struct weir_broker *broker,
                                       const struct broker_config *config,
                                       char text[BROKER_CONFIG_TEXT_MAX])
@@ -134,11 +145,11 @@ enum config_source broker_config_text(const struct weir_broker *broker,
         snprintf(text, BROKER_CONFIG_TEXT_MAX, "%s",
                  broker->options.auto_create_topics ? "true" : "false");
     else if (strcmp(config->name, "listeners") == 0)
-        snprintf(text, BROKER_CONFIG_TEXT_MAX, "PLAINTEXT://%s", weir_broker_address(broker));
+        list_listeners(broker, text);
     else if (strcmp(config->name, "log.dirs") == 0)
         snprintf(text, BROKER_CONFIG_TEXT_MAX, "%s", broker->data_dir);
     else
         snprintf(text, BROKER_CONFIG_TEXT_MAX, "%lld", (long long)number_of(broker, config->name));
     return config->default_text && strcmp(text, config->default_text) == 0 ? CONFIG_DEFAULT
-                                                                            : CONFIG_OF_BROKER;
+                                                                           : CONFIG_OF_BROKER;
 }

@@ -389,9 +389,8 @@ enum weir_err broker_group_forget_offset(struct group *group, struct weir_slice 
 {
     if (!broker_group_committed(group, topic, partition))
         return WEIR_NOT_FOUND;
-    enum weir_err err =
-        broker_journal_forget_offset(group->broker, weir_slice(group->id, strlen(group->id)), topic,
-                                     partition, error);
+    enum weir_err err = broker_journal_forget_offset(
+        group->broker, weir_slice(group->id, strlen(group->id)), topic, partition, error);
     if (err == WEIR_OK)
         broker_group_drop_offset(group, topic, partition);
     return err;

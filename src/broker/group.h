@@ -56,8 +56,8 @@ struct group {
     struct weir_map pending; /* ids given out with MEMBER_ID_REQUIRED -> struct pending * */
     struct weir_map offsets; /* "<topic>\0<partition>" -> struct committed * */
     struct weir_loop_timer rebalance;
-    bool initial_delay; /* the rebalance timer waits for more members, not for joins */
-    bool members_came;  /* since that timer was started */
+    bool initial_delay;     /* the rebalance timer waits for more members, not for joins */
+    bool members_came;      /* since that timer was started */
     int64_t delay_left_ms;  /* by which the initial delay may still be prolonged */
     int64_t empty_since_ms; /* wall clock; when its last member went, or it was made */
 };

@@ -23,7 +23,7 @@ static int32_t operations_if(bool asked, int32_t operations)
 void broker_put_address(struct request *request)
 {
     struct wire_writer *out = &request->out;
-    struct weir_endpoint reached = request->broker->advertised;
+    struct weir_endpoint reached = request->connection->listener->advertised;
     struct weir_address address = {.bytes = sizeof address.storage};
     if (!*reached.host && getsockname(request->connection->fd, (struct sockaddr *)&address.storage,
                                       &address.bytes) == 0)
@@ -274,8 +274,7 @@ static void put_log_topics(struct request *request, int32_t count)
             wire_i32(in);
         wire_tags(in);
         wire_put_string(out, name);
-        put_log_asked(out, broker_topic_find(broker, name), indices,
-                      in->failed ? 0 : index_count);
+        put_log_asked(out, broker_topic_find(broker, name), indices, in->failed ? 0 : index_count);
         wire_put_tags(out);
     }
     for (struct weir_map_entry *e = NULL; count < 0 && (e = weir_map_next(&broker->topics, e));) {

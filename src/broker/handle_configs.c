@@ -271,10 +271,11 @@ static enum weir_err resolve(const struct weir_broker *broker, const struct topi
         if (!config || broker_config_about(config->name)->type != CONFIG_LIST ||
             operation > OPERATION_SUBTRACT || operation < 0 || !pair->value.data ||
             pair->value.bytes >= sizeof words)
-            return weir_error_set(error, WEIR_INVALID, -1,
-                                  "nothing can be appended to or subtracted from '%.*s' in this way",
-                                  pair->name.bytes > 100 ? 100 : (int)pair->name.bytes,
-                                  (const char *)pair->name.data);
+            return weir_error_set(
+                error, WEIR_INVALID, -1,
+                "nothing can be appended to or subtracted from '%.*s' in this way",
+                pair->name.bytes > 100 ? 100 : (int)pair->name.bytes,
+                (const char *)pair->name.data);
         memcpy(words, pair->value.data, pair->value.bytes);
         broker_topic_config_text(broker, topic, config, text);
         if (!change_list(text, words, operation == OPERATION_APPEND, changes->lists[i]))
@@ -328,8 +329,8 @@ static enum wire_error alter(struct request *request, int8_t kind, struct weir_s
     if (err == WEIR_OK && request->head.key == WIRE_ALTER_CONFIGS)
         take_back_others(changes);
     if (err == WEIR_OK && !only_check)
-        err = broker_topic_configure(broker, topic, changes->pairs, (uint32_t)changes->count,
-                                     error);
+        err =
+            broker_topic_configure(broker, topic, changes->pairs, (uint32_t)changes->count, error);
     return err == WEIR_INVALID ? WIRE_INVALID_CONFIG : broker_wire_error_of(err);
 }
 

@@ -12,7 +12,7 @@
 enum { FETCH_BYTES_MAX = 64 << 20, FETCH_PARTITIONS_MAX = 100000 };
 
 struct wanted {
-    char *topic; /* shared by the partitions of a topic: see topic_first; "" = no such id */
+    char *topic;         /* shared by the partitions of a topic: see topic_first; "" = no such id */
     struct wire_uuid id; /* as the client named it, from version 13 on */
     bool topic_first;
     int32_t topic_partitions; /* of the topic's group, on its first */

@@ -271,8 +271,7 @@ static bool is_settled(const struct group *group, const struct member *member,
  * never been away, if the protocol stays the same. If it leads it must not assign anew: from version
  * 9 on it is told so, before that it is told that somebody else leads (KIP-814).
  */
-static enum handled welcome_back(struct request *request, struct member *member,
-                                 const char *old_id)
+static enum handled welcome_back(struct request *request, struct member *member, const char *old_id)
 {
     int16_t version = request->head.version;
     bool leads = member->group->leader == member;

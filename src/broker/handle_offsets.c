@@ -77,8 +77,7 @@ static struct group *find_committing(struct request *request, struct weir_slice 
     }
     struct group *group = broker_group_find(request->broker, id);
     if (!group && generation >= 0) {
-        *error =
-            request->head.version >= 9 ? WIRE_GROUP_ID_NOT_FOUND : WIRE_ILLEGAL_GENERATION;
+        *error = request->head.version >= 9 ? WIRE_GROUP_ID_NOT_FOUND : WIRE_ILLEGAL_GENERATION;
         return NULL;
     }
     if (!group)

@@ -166,8 +166,7 @@ static enum wire_error find_offset(struct partition *partition, int64_t timestam
         *offset = weir_plog_offset_first(partition->log);
     } else if (timestamp_ms == MAX_TIMESTAMP) {
         timestamp_ms = weir_plog_timestamp_max(partition->log);
-        return timestamp_ms < 0 ? WIRE_NONE
-                                : find_time(partition, timestamp_ms, offset, timestamp);
+        return timestamp_ms < 0 ? WIRE_NONE : find_time(partition, timestamp_ms, offset, timestamp);
     } else if (timestamp_ms < 0) {
         return WIRE_UNSUPPORTED_VERSION;
     } else {

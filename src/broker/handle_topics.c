@@ -10,7 +10,7 @@ struct creation {
     struct weir_slice name;
     int32_t partitions;
     int16_t replication;
-    struct config_pair configs[CONFIGS_MAX];
+    struct config_pair configs[CONFIGS_MAX] = {0};
     int32_t config_count;
 };
 
@@ -241,4 +241,3 @@ enum handled broker_handle_create_partitions(struct request *request)
     wire_put_tags(out);
     return HANDLED_ANSWER;
 }
-

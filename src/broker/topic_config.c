@@ -156,8 +156,7 @@ static int64_t number_of(const struct weir_broker *broker, const struct topic *t
 {
     char text[CONFIG_TEXT_MAX];
     int64_t number = 0;
-    const struct topic_config *config =
-        broker_topic_config_find(weir_slice(name, strlen(name)));
+    const struct topic_config *config = broker_topic_config_find(weir_slice(name, strlen(name)));
     broker_topic_config_text(broker, topic, config, text);
     if (weir_parse_int64(weir_slice(text, strlen(text)), &number) != WEIR_OK)
         number = 0; /* it was checked when it was set */

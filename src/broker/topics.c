@@ -493,7 +493,8 @@ static enum weir_err read_catalogue(struct weir_broker *broker, struct weir_erro
     weir_buffer_release(&text);
     if (err == WEIR_OK)
         err = remove_leftovers(broker, true, error);
-    return err == WEIR_OK && old ? write_catalogue(broker, NULL, error) : err; /* ids are for ever */
+    return err == WEIR_OK && old ? write_catalogue(broker, NULL, error)
+                                 : err; /* ids are for ever */
 }
 
 /* Kafka's checkpoint: version 0, a count, then "topic partition offset" lines. */

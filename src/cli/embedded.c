@@ -167,6 +167,8 @@ static void own_settings(const struct weir_settings *settings, struct weir_broke
     options->connections_max = (uint32_t)weir_settings_int(settings, "max.connections");
     options->connections_max_idle_ms = weir_settings_int(settings, "connections.max.idle.ms");
     options->memory_bytes = (size_t)weir_settings_int(settings, "connections.memory.bytes");
+    options->offsets_retention_ms =
+        weir_settings_int(settings, "offsets.retention.minutes") * 60 * 1000;
     options->segment_bytes = weir_settings_int(settings, "log.segment.bytes");
     options->flush = (enum weir_broker_flush)weir_settings_enum(settings, "flush");
 }

@@ -175,6 +175,52 @@ static void writes_the_compact_forms(void **state)
     weir_buffer_release(&buffer);
 }
 
+static void ids_are_sixteen_bytes(void **state)
+{
+    (void)state;
+    struct weir_buffer buffer;
+    struct wire_uuid id, read;
+    for (uint8_t i = 0; i < sizeof id.bytes; i++)
+        id.bytes[i] = (uint8_t)(i * 17);
+    weir_buffer_init(&buffer, 64);
+    struct wire_writer w = wire_writer(&buffer, true);
+    wire_put_uuid(&w, id);
+    assert_int_equal(buffer.bytes, 16);
+    struct wire_reader r = reader_of(buffer.data, buffer.bytes, true);
+    read = wire_uuid(&r);
+    assert_memory_equal(read.bytes, id.bytes, 16);
+    assert_false(r.failed);
+    read = wire_uuid(&r);
+    assert_true(r.failed);
+    weir_buffer_release(&buffer);
+}
+
+static void bytes_may_get_their_length_behind_them(void **state)
+{
+    (void)state;
+    static const size_t counts[] = {0, 1, 126, 127, 20000};
+    for (int flexible = 0; flexible < 2; flexible++) {
+        for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+            struct weir_buffer buffer;
+            weir_buffer_init(&buffer, 1 << 20);
+            struct wire_writer w = wire_writer(&buffer, flexible);
+            wire_put_i16(&w, 7);
+            size_t place = wire_bytes_begin(&w);
+            for (size_t n = 0; n < counts[i]; n++)
+                wire_put_i8(&w, 'x');
+            wire_bytes_end(&w, place);
+            wire_put_i16(&w, 9);
+            assert_int_equal(w.err, WEIR_OK);
+            struct wire_reader r = reader_of(buffer.data, buffer.bytes, flexible);
+            assert_int_equal(wire_i16(&r), 7);
+            assert_int_equal(wire_bytes(&r).bytes, counts[i]);
+            assert_int_equal(wire_i16(&r), 9);
+            assert_false(r.failed);
+            weir_buffer_release(&buffer);
+        }
+    }
+}
+
 static void a_full_writer_stops_and_says_so(void **state)
 {
     (void)state;
@@ -269,6 +315,8 @@ int main(void)
         cmocka_unit_test(arrays_claim_no_more_than_can_follow),
         cmocka_unit_test(writes_the_plain_forms),
         cmocka_unit_test(writes_the_compact_forms),
+        cmocka_unit_test(ids_are_sixteen_bytes),
+        cmocka_unit_test(bytes_may_get_their_length_behind_them),
         cmocka_unit_test(a_full_writer_stops_and_says_so),
         cmocka_unit_test(the_table_is_sound),
         cmocka_unit_test(reads_plain_and_flexible_heads),
