@@ -399,6 +399,7 @@ struct weir_broker {
     int lock_fd;
     struct weir_loop_timer maintenance;
     uint32_t maintenance_round;
+    int64_t offsets_checked_ms;     /* for expiry; monotonic clock */
     struct connection *connections; /* a list */
     struct connection *dirty;       /* a list */
     size_t memory_used;             /* of the connections' buffers */

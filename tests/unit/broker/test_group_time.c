@@ -361,11 +361,11 @@ static void the_first_rebalance_waits_if_it_is_told_to(void **state)
     begin_join(&a);
     raw_pass(&raw, 1000);
     begin_join(&b);
-    raw_pass(&raw, 2500);
+    raw_pass(&raw, 2000);
     assert_int_equal(join_error(&a), -100); /* somebody came: as long again */
-    raw_pass(&raw, 2400);
+    raw_pass(&raw, 2999);
     assert_int_equal(join_error(&a), -100);
-    raw_pass(&raw, 200);
+    raw_pass(&raw, 1);
     assert_int_equal(join_error(&a), WIRE_NONE);
     assert_int_equal(join_error(&b), WIRE_NONE);
     assert_int_equal(a.members + b.members, 2);

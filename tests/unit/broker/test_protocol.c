@@ -130,7 +130,7 @@ static void garbage_harms_nobody(void **state)
         bytes[4] = 0;
         bytes[5] = (uint8_t)wire_apis[weir_random_below(&random, (uint32_t)wire_api_count)].key;
         bytes[6] = 0;
-        bytes[7] = (uint8_t)weir_random_below(&random, 10);
+        bytes[7] = (uint8_t)weir_random_below(&random, 19);
         raw_send(raw, fd, bytes, count);
         raw_close(raw, fd);
     }

@@ -28,6 +28,7 @@ static void the_first_record_not_older_is_found_inside_its_batch(void **state)
     f->options.index_interval_bytes = 200;
     open_log(f, false);
     assert_none(f, 0);
+    assert_int_equal(weir_plog_timestamp_max(f->log), -1);
     /* Records at 100, 110, 120 | 130 .. : offset o has 100 + 10 * o. */
     for (int i = 0; i < 60; i++)
         append_ok(f,
@@ -61,6 +62,7 @@ static void timestamps_out_of_order_are_found_at_their_first(void **state)
     for (int i = 0; i < 10; i++)
         append_ok(f, &(struct batch_spec){.timestamp = times[i], .value_bytes = 100}, i);
     for (int pass = 0; pass < 2; pass++) {
+        assert_int_equal(weir_plog_timestamp_max(f->log), 100);
         for (int64_t t = 0; t <= 100; t++) {
             int first = 0;
             while (times[first] < t)
