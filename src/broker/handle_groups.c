@@ -268,8 +268,8 @@ static bool is_settled(const struct group *group, const struct member *member,
 
 /*
  * A static member has come back without an id of its own, and a stable group goes on as if it had
- * never been away, if the protocol stays the same. If it leads it must not assign anew: from version
- * 9 on it is told so, before that it is told that somebody else leads (KIP-814).
+ * never been away, if the protocol stays the same. If it leads it must not assign anew: from
+ * version 9 on it is told so, before that it is told that somebody else leads (KIP-814).
  */
 static enum handled welcome_back(struct request *request, struct member *member, const char *old_id)
 {

@@ -137,8 +137,8 @@ WEIR_MUST_USE enum weir_err weir_plog_read(struct weir_plog *log, int64_t offset
 WEIR_MUST_USE enum weir_err weir_plog_find_time(struct weir_plog *log, int64_t timestamp_ms,
                                                 int64_t *offset_out, int64_t *timestamp_out,
                                                 struct weir_error *error);
-/* The largest timestamp of all records, -1 if there are none with one. Records below the first offset
- * count as long as their segment is there. */
+/* The largest timestamp of all records, -1 if there are none with one. Records below the first
+ * offset count as long as their segment is there. */
 int64_t weir_plog_timestamp_max(struct weir_plog *log);
 
 /* Deletes records below `offset` (DeleteRecords): moves the first offset, drops whole segments. The

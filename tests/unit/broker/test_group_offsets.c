@@ -1,4 +1,4 @@
-/* What groups have committed: batches of them, deletion, expiry; and static leaders that come back. */
+/* What groups have committed: batches, deletion, expiry; and static leaders that come back. */
 #include "raw.h"
 
 #include <stdio.h>
@@ -97,7 +97,7 @@ static int delete_offset(struct raw *raw, int fd, const char *group, const char 
     return error;
 }
 
-/* ---- a member --------------------------------------------------------------------------------- */
+/* ---- a member -------------------------------------------------------------------------------- */
 
 /* A member of "g"; instance NULL = a dynamic one. */
 struct client {
@@ -201,7 +201,7 @@ static void heartbeat(struct raw *raw, int fd, const struct client *client)
     call_end(&call);
 }
 
-/* ---- tests ------------------------------------------------------------------------------------ */
+/* ---- tests ----------------------------------------------------------------------------------- */
 
 static void many_groups_are_asked_at_once(void **state)
 {
