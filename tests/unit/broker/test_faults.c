@@ -252,6 +252,80 @@ static void put_creation(struct call *call, const struct raw *raw)
     wire_put_i32(&call->writer, 1000);
 }
 
+static void put_static_join(struct call *call, const struct raw *raw)
+{
+    struct wire_writer *w = &call->writer;
+    (void)raw;
+    wire_put_text(w, "s");
+    wire_put_i32(w, 1800000);
+    wire_put_i32(w, 10000);
+    wire_put_text(w, "");
+    wire_put_text(w, "instance");
+    wire_put_text(w, "consumer");
+    wire_put_array(w, 1);
+    wire_put_text(w, "range");
+    wire_put_bytes(w, weir_slice("meta", 4));
+    wire_put_tags(w);
+    wire_put_text(w, NULL);
+    wire_put_tags(w);
+}
+
+static void put_fetch_by_id(struct call *call, const struct raw *raw)
+{
+    struct wire_writer *w = &call->writer;
+    wire_put_i32(w, 100000);
+    wire_put_i32(w, 1 << 20);
+    wire_put_i32(w, 50 << 20);
+    wire_put_i8(w, 0);
+    wire_put_i32(w, 0);
+    wire_put_i32(w, -1);
+    wire_put_array(w, 1);
+    wire_put_uuid(w, broker_topic_find(raw->broker, weir_slice("t", 1))->id);
+    wire_put_array(w, 1);
+    wire_put_i32(w, 0);
+    wire_put_i32(w, 0);
+    wire_put_i64(w, 0);
+    wire_put_i32(w, -1);
+    wire_put_i64(w, -1);
+    wire_put_i32(w, 50 << 20);
+    wire_put_tags(w);
+    wire_put_tags(w);
+    wire_put_array(w, 0);
+    wire_put_text(w, "");
+    wire_put_tags(w);
+}
+
+static void put_offset_delete(struct call *call, const struct raw *raw)
+{
+    (void)raw;
+    wire_put_text(&call->writer, "another");
+    wire_put_array(&call->writer, 1);
+    wire_put_text(&call->writer, "t");
+    wire_put_array(&call->writer, 1);
+    wire_put_i32(&call->writer, 0);
+}
+
+static void put_alteration(struct call *call, const struct raw *raw)
+{
+    struct wire_writer *w = &call->writer;
+    (void)raw;
+    wire_put_array(w, 1);
+    wire_put_i8(w, 2);
+    wire_put_text(w, "t");
+    wire_put_array(w, 2);
+    wire_put_text(w, "cleanup.policy");
+    wire_put_i8(w, 2);
+    wire_put_text(w, "delete");
+    wire_put_tags(w);
+    wire_put_text(w, "retention.ms");
+    wire_put_i8(w, 0);
+    wire_put_text(w, "-1");
+    wire_put_tags(w);
+    wire_put_tags(w);
+    wire_put_bool(w, false);
+    wire_put_tags(w);
+}
+
 /* One request on a connection of its own while the n-th allocation of the broker fails, for every
  * n; the client's buffers are made before the watch begins. */
 static void fail_every_allocation(struct raw *raw, enum wire_api_key key, int16_t version,
@@ -304,7 +378,11 @@ static void every_allocation_may_fail(void **state)
     fail_every_allocation(&raw, WIRE_CREATE_TOPICS, 0, put_creation);
     fail_every_allocation(&raw, WIRE_JOIN_GROUP, 3, put_join);
     fail_every_allocation(&raw, WIRE_OFFSET_COMMIT, 2, put_commit);
+    fail_every_allocation(&raw, WIRE_OFFSET_DELETE, 0, put_offset_delete);
+    fail_every_allocation(&raw, WIRE_JOIN_GROUP, 9, put_static_join);
     fail_every_allocation(&raw, WIRE_FETCH, 4, put_fetch);
+    fail_every_allocation(&raw, WIRE_FETCH, 17, put_fetch_by_id);
+    fail_every_allocation(&raw, WIRE_INCREMENTAL_ALTER_CONFIGS, 1, put_alteration);
     fd = raw_connect(&raw);
     raw_produce(&raw, fd, "t", 0, 1);
     raw_close(&raw, fd);
