@@ -10,7 +10,7 @@ struct creation {
     struct weir_slice name;
     int32_t partitions;
     int16_t replication;
-    struct config_pair configs[CONFIGS_MAX] = {0};
+    struct config_pair configs[CONFIGS_MAX];
     int32_t config_count;
 };
 

@@ -10,6 +10,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/errno_error.h"
 #include "base/net.h"
 
 struct tls_context {
@@ -94,8 +95,7 @@ static enum weir_err check_readable(const char *path, const char *setting, struc
 {
     if (access(path, R_OK) == 0)
         return WEIR_OK;
-    return weir_error_set(error, errno == EACCES ? WEIR_DENIED : WEIR_NOT_FOUND, -1, "%s: %s: %s",
-                          setting, path, strerror(errno));
+    return weir_errno_set(error, errno, setting, path);
 }
 
 static enum weir_err load_key(SSL_CTX *ssl, const struct tls_options *options,

@@ -15,6 +15,7 @@
 
 #include "base/alloc.h"
 #include "base/disk.h"
+#include "base/errno_error.h"
 #include "base/number.h"
 
 enum { FILE_BYTES_MAX = 16 << 20 };
@@ -258,12 +259,11 @@ static enum weir_err check_mode(const char *path, struct weir_error *error)
 {
     struct stat status;
     if (stat(path, &status) != 0)
-        return errno == ENOENT
-                   ? weir_error_set(error, WEIR_NOT_FOUND, -1,
-                                    "%s: there is no such file; make it with "
-                                    "weir users add NAME",
-                                    path)
-                   : weir_error_set(error, WEIR_IO, -1, "%s: %s", path, strerror(errno));
+        return errno == ENOENT ? weir_error_set(error, WEIR_NOT_FOUND, -1,
+                                                "%s: there is no such file; make it with "
+                                                "weir users add NAME",
+                                                path)
+                               : weir_errno_set(error, errno, path, NULL);
     if (status.st_mode & 077)
         return weir_error_set(error, WEIR_DENIED, -1,
                               "%s: others may read or write it (mode %03o); run: chmod 600 %s",
@@ -334,7 +334,7 @@ static enum weir_err replace(const char *path, struct weir_slice text, struct we
                  path);
     /* Made anew, so that it has our mode and nobody has it open. */
     if (unlink(temporary) != 0 && errno != ENOENT)
-        return weir_error_set(error, WEIR_IO, -1, "%s: %s", temporary, strerror(errno));
+        return weir_errno_set(error, errno, temporary, NULL);
     enum weir_err err =
         weir_disk_open(NULL, temporary, O_WRONLY | O_CREAT | O_EXCL, 0600, &fd, error);
     if (err != WEIR_OK)

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "base/alloc.h"
+#include "base/assert.h"
 #include "base/clock.h"
 #include "base/number.h"
 #include "base/setting_value.h"
@@ -256,6 +257,7 @@ static int64_t committed(const struct kafka_group *group, const char *topic, int
 static enum weir_err moves_of_group(const struct kafka_group *group, struct moves *moves,
                                     struct weir_error *error)
 {
+    weir_assert(group);
     enum weir_err err = moves_init(moves, group->offset_count, error);
     for (uint32_t i = 0; err == WEIR_OK && i < group->offset_count; i++) {
         const struct kafka_group_offset *at = &group->offsets[i];

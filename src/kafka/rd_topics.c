@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/arena.h"
+#include "base/assert.h"
 #include "kafka/admin.h"
 #include "kafka/rd.h"
 
@@ -315,7 +316,8 @@ static enum weir_err fill_offsets(struct rd_client *admin, const struct descript
 {
     rd_kafka_topic_partition_list_t *asked =
         rd_kafka_topic_partition_list_new((int)into->topic.partition_count);
-    rd_kafka_topic_partition_list_t *firsts, *ends;
+    rd_kafka_topic_partition_list_t *firsts = NULL, *ends = NULL;
+    weir_assert(partitions || !into->topic.partition_count);
     for (uint32_t i = 0; i < into->topic.partition_count; i++)
         if (partitions[i].leader >= 0)
             rd_kafka_topic_partition_list_add(asked, into->topic.name, (int32_t)i);

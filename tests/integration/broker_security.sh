@@ -47,8 +47,8 @@ seq 1 2000 >lines
 read_back() { # read_back TOPIC ARGS...
     local topic=$1
     shift
-    kcat "$@" -q -C -t "$topic" -e -o beginning >read
-    cmp -s lines read || fail "what $topic brought is not what was sent"
+    kcat "$@" -q -C -t "$topic" -e -o beginning >received
+    cmp -s lines received || fail "what $topic brought is not what was sent"
 }
 for mechanism in PLAIN SCRAM-SHA-256 SCRAM-SHA-512; do
     for user in 'alice wonder,land=1' 'b=ob, the 2nd builder'; do
@@ -61,7 +61,7 @@ for mechanism in PLAIN SCRAM-SHA-256 SCRAM-SHA-512; do
     done
 done
 as=(-b "$half" -X security.protocol=SASL_PLAINTEXT -X sasl.mechanisms=SCRAM-SHA-512
-    -X sasl.username=alice -X sasl.password=wonder,land=1)
+    -X sasl.username=alice -X 'sasl.password=wonder,land=1')
 read_back t-PLAIN-19 "${as[@]}"
 as=(-b "$certified" -X security.protocol=SSL -X ssl.ca.location=ca.pem
     -X ssl.certificate.location=client.crt -X ssl.key.location=client.key)
@@ -69,7 +69,7 @@ read_back t-PLAIN-19 "${as[@]}"
 
 # ---- weir's own clients
 client=(--brokers "$secure" -X security.protocol=SASL_SSL -X ssl.ca.location=ca.pem
-    -X sasl.mechanisms=SCRAM-SHA-256 -X sasl.username=alice -X sasl.password=wonder,land=1)
+    -X sasl.mechanisms=SCRAM-SHA-256 -X sasl.username=alice -X 'sasl.password=wonder,land=1')
 "$weir" topics list "${client[@]}" | grep '^t-SCRAM-SHA-256-19 ' >/dev/null || fail 'weir topics'
 "$weir" provide "${client[@]}" --once --count 20 --rate 0 >provide.log 2>provide.err || fail 'weir provide'
 [ "$("$weir" read mdata "${client[@]}" --count 20 | wc -l)" -eq 20 ] || fail 'weir read'

@@ -46,8 +46,8 @@ tool ConsoleProducer --topic java --producer.config client.properties <lines ||
     { cat tool.log; fail 'the producer'; }
 client PLAIN plain.PlainLoginModule wonderland
 tool consumer.ConsoleConsumer --topic java --from-beginning --max-messages 500 --group readers \
-    --consumer.config client.properties >read || { cat tool.log; fail 'the consumer'; }
-cmp -s lines read || fail 'what was read is not what was sent'
+    --consumer.config client.properties >received || { cat tool.log; fail 'the consumer'; }
+cmp -s lines received || fail 'what was read is not what was sent'
 client SCRAM-SHA-256 scram.ScramLoginModule wonderland
 tool TopicCommand --list --command-config client.properties | grep -x java >/dev/null ||
     { cat tool.log; fail 'the list of topics'; }
