@@ -205,7 +205,7 @@ static void read_changes(struct request *request, struct changes *changes)
 {
     struct wire_reader *in = &request->in;
     bool incremental = request->head.key == WIRE_INCREMENTAL_ALTER_CONFIGS;
-    memset(changes->operations, OPERATION_SET, sizeof changes->operations);
+    memset(changes, 0, sizeof *changes);
     changes->count = wire_array(in, 2);
     if (changes->count > CONFIGS_MAX)
         in->failed = true;
