@@ -8,7 +8,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 
-enum { OFFSETS_MAX = 1 << 20, PENDING_MAX = MEMBERS_MAX, EXPIRE_EVERY_MS = 60000 };
+enum { OFFSETS_MAX = 1 << 20, PENDING_MAX = MEMBERS_MAX, EXPIRE_EVERY_MS = 600000 };
 
 const char *broker_group_state_name(enum group_state state)
 {
@@ -173,13 +173,12 @@ void broker_groups_maintain(struct weir_broker *broker)
 {
     int64_t now_ms = weir_clock_wall_ms(broker->clock);
     int64_t since_ms = weir_clock_now_ms(broker->clock) - broker->offsets_checked_ms;
-    bool expire = since_ms >= EXPIRE_EVERY_MS;
-    if (expire)
-        broker->offsets_checked_ms += since_ms;
+    if (since_ms < EXPIRE_EVERY_MS)
+        return;
+    broker->offsets_checked_ms += since_ms;
     for (struct weir_map_entry *e = NULL; (e = weir_map_next(&broker->groups, e)) != NULL;) {
         struct group *group = e->value.pointer;
-        if (expire)
-            expire_offsets(group, now_ms);
+        expire_offsets(group, now_ms);
         if (!group->members && !weir_map_count(&group->pending) && !weir_map_count(&group->offsets))
             broker_group_forget(broker, weir_slice(e->key, e->key_bytes));
     }

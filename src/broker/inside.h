@@ -300,7 +300,8 @@ enum weir_err broker_journal_producer_id(struct weir_broker *broker, int64_t *ou
 
 /* Kafka's names; see group.h for what each waits for. */
 struct group;
-/* Removes groups that have neither members nor offsets; called now and then. */
+/* Removes offsets that nobody uses, and groups that have neither members nor offsets: every ten
+ * minutes, as Kafka does; called now and then. */
 void broker_groups_maintain(struct weir_broker *broker);
 /* Removes a committed offset from memory; fine if there is none. */
 void broker_group_drop_offset(struct group *group, struct weir_slice topic, int32_t partition);

@@ -316,6 +316,7 @@ static enum weir_err fill_offsets(struct rd_client *admin, const struct descript
 {
     rd_kafka_topic_partition_list_t *asked =
         rd_kafka_topic_partition_list_new((int)into->topic.partition_count);
+    weir_assert(partitions);
     rd_kafka_topic_partition_list_t *firsts = NULL, *ends = NULL;
     for (uint32_t i = 0; i < into->topic.partition_count; i++)
         if (partitions[i].leader >= 0)
@@ -324,7 +325,7 @@ static enum weir_err fill_offsets(struct rd_client *admin, const struct descript
     if (asked->cnt > 0)
         err = rd_ask_offsets(admin, asked, timeout_ms, &firsts, &ends, error);
     for (int i = 0; err == WEIR_OK && i < asked->cnt; i++) {
-        weir_assert(partitions && firsts && ends);
+        weir_assert(firsts && ends);
         struct kafka_partition *at = &partitions[asked->elems[i].partition];
         at->first = firsts->elems[i].err ? -1 : firsts->elems[i].offset;
         at->end = ends->elems[i].err ? -1 : ends->elems[i].offset;
