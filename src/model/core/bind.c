@@ -96,20 +96,6 @@ void model_unbind(struct weir_scorer *scorer)
 
 /* ---- strings --------------------------------------------------------------------------------- */
 
-struct weir_slice model_string_of(const struct weir_scorer *scorer, double value)
-{
-    const struct model_symbols *known = &scorer->model->symbols;
-    if (!(value >= 0)) {
-        return weir_slice(NULL, 0);
-    }
-    uint32_t number = (uint32_t)value;
-    if (number < known->count) {
-        return known->strings[number];
-    }
-    number -= known->count;
-    return number < scorer->strings.count ? scorer->strings.strings[number] : weir_slice(NULL, 0);
-}
-
 static struct model_string_value value_of_string(struct weir_scorer *scorer, uint32_t input,
                                                  struct weir_slice text)
 {

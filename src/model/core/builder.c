@@ -110,6 +110,20 @@ static bool reserve(struct model_builder *b, void **array, uint32_t count, uint3
     return true;
 }
 
+/* How deep the evaluation of an expression goes, slots included. */
+static uint32_t depth_of(const struct model_builder *b, const struct model_expr *expr)
+{
+    uint32_t deepest = 0;
+    if (expr->args == NULL) {
+        return expr->kind == MODEL_EXPR_CONSTANT ? 0 : b->slots[expr->slot].depth + 1U;
+    }
+    for (uint32_t i = 0; i < expr->count; i++) {
+        uint32_t depth = depth_of(b, &expr->args[i]);
+        deepest = depth > deepest ? depth : deepest;
+    }
+    return deepest + 1;
+}
+
 uint32_t model_builder_slot(struct model_builder *b, const struct model_slot *slot)
 {
     uint32_t index = b->model->slot_count;
@@ -124,11 +138,12 @@ uint32_t model_builder_slot(struct model_builder *b, const struct model_slot *sl
     *to = *slot;
     to->name = name;
     to->depth = 0;
-    if (to->expr != NULL && to->expr->kind != MODEL_EXPR_CONSTANT) {
-        to->depth = (uint16_t)(b->slots[to->expr->slot].depth + 1);
-        if (to->depth > MODEL_SLOT_DEPTH_MAX) {
+    if (to->expr != NULL) {
+        uint32_t depth = depth_of(b, to->expr);
+        if (depth > MODEL_SLOT_DEPTH_MAX) {
             keep(b, WEIR_LIMIT);
         }
+        to->depth = (uint16_t)depth;
     }
     b->model->slot_count++;
     return index;
@@ -153,10 +168,11 @@ uint32_t model_builder_input(struct model_builder *b, const struct model_slot *s
         [MODEL_STRING] = WEIR_STRING, [MODEL_INTEGER] = WEIR_INT64, [MODEL_FLOAT] = WEIR_FLOAT,
         [MODEL_DOUBLE] = WEIR_DOUBLE, [MODEL_BOOLEAN] = WEIR_INT64,
     };
+    enum weir_type type = model_is_calendar(slot->type) ? WEIR_STRING : types[slot->type];
     b->inputs[index] = (struct model_input){slot_index, *treatment};
     b->input_infos[index] = (struct weir_model_input){
         .name = b->slots[slot_index].name,
-        .type = types[slot->type],
+        .type = type,
         .categorical = slot->optype != MODEL_CONTINUOUS,
         .required = treatment->missing_is_invalid,
     };

@@ -46,7 +46,14 @@ static double output_value(const struct model_element *element, const struct mod
                            struct model_row *row, const struct model_result *result)
 {
     if (output->feature == MODEL_FEATURE_TRANSFORMED_VALUE) {
-        return model_expr_value(output->expr, row);
+        /* An output that fails is missing; what a later segment would make of it is not scored. */
+        enum weir_err status = row->status;
+        double value = model_expr_value(output->expr, row);
+        if (row->status != status && element == row->model->root) {
+            row->status = status;
+            value = model_missing();
+        }
+        return value;
     }
     if (result->missing) {
         return model_missing();

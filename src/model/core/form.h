@@ -74,6 +74,7 @@ struct model_treatment {
 enum weir_err model_treat(const struct model_treatment *treatment, double raw, double *value_out);
 /* What becomes of a text that is no value of the field's type: as an invalid value, but that it
  * can't be taken as it is. */
+bool model_is_valid(const struct model_treatment *treatment, double value);
 enum weir_err model_treat_unreadable(const struct model_treatment *treatment, double *value_out);
 
 enum model_expr_kind {
@@ -82,22 +83,41 @@ enum model_expr_kind {
     MODEL_EXPR_NORM_CONTINUOUS,
     MODEL_EXPR_NORM_DISCRETE,
     MODEL_EXPR_TREAT, /* a segment's own MiningField */
+    MODEL_EXPR_CAST,  /* args[0] as a value of another type */
+    MODEL_EXPR_DISCRETIZE,
+    MODEL_EXPR_MAP_VALUES,
+    MODEL_EXPR_APPLY, /* a built-in function */
 };
 
 struct model_norm_point {
     double orig, norm;
 };
 
+struct model_bin {
+    struct model_interval interval;
+    double value;
+};
+
 /* An expression over slots. A missing operand gives map_missing_to (missing if there is none). */
 struct model_expr {
     enum model_expr_kind kind;
+    enum model_type type; /* of its value */
     uint32_t slot;
     double value; /* CONSTANT; NORM_DISCRETE: the category */
     double map_missing_to;
+    double default_value; /* DISCRETIZE, MAP_VALUES: nothing fits; APPLY: the result is missing */
     uint32_t point_count;
-    const struct model_norm_point *points; /* [point_count >= 2], orig ascending */
-    enum model_outliers outliers;          /* NORM_CONTINUOUS */
-    const struct model_treatment *treatment;
+    const struct model_norm_point *points;   /* [point_count >= 2], orig ascending */
+    enum model_outliers outliers;            /* NORM_CONTINUOUS */
+    const struct model_treatment *treatment; /* TREAT; APPLY: of isValid's field, or NULL */
+    uint32_t count;                          /* of args, bins, or columns of a table */
+    const struct model_expr *args;           /* [count] APPLY, CAST; MAP_VALUES: the fields */
+    const struct model_bin *bins;            /* [count] DISCRETIZE */
+    uint32_t row_count;
+    const double *table;     /* MAP_VALUES: [row_count][count + 1], the value last, ascending */
+    uint32_t function;       /* APPLY: enum model_function */
+    uint32_t work;           /* APPLY: first of count doubles in row->work */
+    bool invalid_is_missing; /* APPLY: a result that is not defined is a missing one */
 };
 
 double model_expr_value(const struct model_expr *expr, struct model_row *row);
@@ -249,18 +269,26 @@ struct weir_model {
     const struct model_element *root;
     const struct model_plan *plan; /* the fast way, or NULL */
     uint32_t work_count;           /* doubles of row->work */
+    bool makes_strings;            /* an expression needs row->text */
 };
 
 /* One row on its way through the general path: the scratch memory of a scorer. */
 struct model_row {
     const struct weir_model *model;
-    double *values;       /* [slot_count] */
-    uint32_t *computed;   /* [slot_count] epoch in which a derived slot was computed */
-    uint32_t epoch;       /* of this row, never 0 */
-    uint32_t surrogates;  /* surrogate predicates that had to fall back, for this node */
-    enum weir_err status; /* sticky: the first error of this row */
-    double *work;         /* [work_count] */
+    double *values;                /* [slot_count] */
+    uint32_t *computed;            /* [slot_count] epoch in which a derived slot was computed */
+    uint32_t epoch;                /* of this row, never 0 */
+    uint32_t surrogates;           /* surrogate predicates that had to fall back, for this node */
+    enum weir_err status;          /* sticky: the first error of this row */
+    double *work;                  /* [work_count] */
+    char *text;                    /* [MODEL_TEXT_MAX] if the model makes strings */
+    struct model_symbols *strings; /* that the model does not know, numbered behind its own */
 };
+
+/* Text of a string value, null slice for one that was seen nowhere. */
+struct weir_slice model_row_text(const struct model_row *row, double value);
+/* Value of a text; false and row->status without memory. */
+bool model_row_string(struct model_row *row, struct weir_slice text, double *value_out);
 
 static inline void model_row_fail(struct model_row *row, enum weir_err why)
 {

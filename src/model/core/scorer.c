@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "model/core/function.h"
 
 enum { MISSING_NAMED_MAX = 5 };
 
@@ -82,6 +83,10 @@ static enum weir_err take_row(struct weir_scorer *s)
     s->row.values = take(s, s->model->slot_count, sizeof *s->row.values, &err);
     s->row.computed = take(s, s->model->slot_count, sizeof *s->row.computed, &err);
     s->row.work = take(s, s->model->work_count, sizeof *s->row.work, &err);
+    s->row.strings = &s->strings;
+    if (s->model->makes_strings) {
+        s->row.text = take(s, MODEL_TEXT_MAX, 1, &err);
+    }
     return err;
 }
 
@@ -90,10 +95,6 @@ static enum weir_err take_details(struct weir_scorer *s)
     if ((s->flags & WEIR_SCORER_DETAILS) == 0) {
         return WEIR_OK;
     }
-    static const enum weir_type types[] = {
-        [MODEL_STRING] = WEIR_STRING, [MODEL_INTEGER] = WEIR_DOUBLE, [MODEL_FLOAT] = WEIR_DOUBLE,
-        [MODEL_DOUBLE] = WEIR_DOUBLE, [MODEL_BOOLEAN] = WEIR_DOUBLE,
-    };
     struct model_detail_store *d = &s->details;
     const struct weir_model *model = s->model;
     enum weir_err err = WEIR_OK;
@@ -108,7 +109,8 @@ static enum weir_err take_details(struct weir_scorer *s)
         if (model->slots[i].named) {
             d->derived_slots[d->derived_count] = i;
             d->derived[d->derived_count++] = (struct weir_field){
-                .name = model->slots[i].name, .type = types[model->slots[i].type]};
+                .name = model->slots[i].name,
+                .type = model->slots[i].type == MODEL_STRING ? WEIR_STRING : WEIR_DOUBLE};
         }
     }
     d->cells = take(s, (size_t)s->rows_max * d->derived_count, sizeof *d->cells, &err);
@@ -197,6 +199,7 @@ void weir_scorer_free(struct weir_scorer *s)
     weir_free(s->row.values);
     weir_free(s->row.computed);
     weir_free(s->row.work);
+    weir_free(s->row.text);
     weir_free(s->details.entity_ids);
     weir_free(s->details.has);
     weir_free(s->details.probabilities);
@@ -281,7 +284,7 @@ static enum weir_err write_outputs(struct weir_scorer *s, uint32_t row,
         } else if (output->feature == MODEL_FEATURE_ENTITY_ID) {
             err = write_string(s, i + 1, row, result->entity_id);
         } else if (column->type == WEIR_STRING) {
-            err = write_string(s, i + 1, row, model_string_of(s, value));
+            err = write_string(s, i + 1, row, model_row_text(&s->row, value));
         } else {
             write_number(column, row, value);
         }
@@ -318,7 +321,7 @@ static struct weir_cell cell_of(const struct weir_scorer *s, uint32_t slot)
                                  s->row.computed[slot] == s->row.epoch && !model_is_missing(value)};
     if (s->model->slots[slot].type == MODEL_STRING) {
         cell.type = WEIR_STRING;
-        cell.string = cell.valid ? model_string_of(s, value) : weir_slice(NULL, 0);
+        cell.string = cell.valid ? model_row_text(&s->row, value) : weir_slice(NULL, 0);
     } else {
         cell.type = WEIR_DOUBLE;
         cell.f64 = value;
@@ -688,9 +691,14 @@ void weir_scorer_score(struct weir_scorer *s, const struct weir_block *block, co
     }
     uint32_t count = rows != NULL ? row_count : block->rows;
     begin_output(s, block);
+    /* What the rows of the last block made is forgotten, so that strings don't pile up. */
+    if (s->model->makes_strings) {
+        model_symbols_truncate(&s->strings, s->strings_bound);
+    }
     if (!s->direct) {
         model_bind_block(s, block);
     }
+    s->strings_bound = s->strings.count;
     if (s->plan == NULL) {
         score_general(s, block, rows, count);
     }

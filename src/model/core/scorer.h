@@ -50,6 +50,7 @@ struct weir_scorer {
     unsigned flags;
     struct model_binding *bindings; /* [input_count] */
     struct model_symbols strings;   /* that the model does not know, numbered behind its own */
+    uint32_t strings_bound;         /* the first of them came from columns, the rest from rows */
     struct model_row row;
     struct model_detail_store details;
 
@@ -82,7 +83,5 @@ enum weir_err model_bind_raw(const struct weir_scorer *scorer, const struct weir
 /* The same, treated. */
 enum weir_err model_bind_value(const struct weir_scorer *scorer, const struct weir_block *block,
                                uint32_t input, uint32_t row, double *value_out);
-/* Text of a string value, null slice for one that was seen in no column. */
-struct weir_slice model_string_of(const struct weir_scorer *scorer, double value);
 
 #endif

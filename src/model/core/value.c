@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "base/number.h"
+#include "model/core/calendar.h"
 
 /* ---- symbols --------------------------------------------------------------------------------- */
 
@@ -87,6 +88,17 @@ enum weir_err model_symbols_add(struct model_symbols *symbols, struct weir_slice
     return WEIR_OK;
 }
 
+void model_symbols_truncate(struct model_symbols *symbols, uint32_t count)
+{
+    /* In the order opposite to their coming, no string was put past a bucket that is emptied. */
+    while (symbols->count > count) {
+        struct weir_slice last = symbols->strings[symbols->count - 1];
+        symbols->buckets[find_bucket(symbols, last)] = 0;
+        symbols->count--;
+        weir_free((void *)(uintptr_t)last.data);
+    }
+}
+
 void model_symbols_release(struct model_symbols *symbols)
 {
     for (uint32_t i = 0; i < symbols->count; i++) {
@@ -120,28 +132,24 @@ static bool is_word(struct weir_slice text, const char *word)
 
 bool model_cast_number(enum model_type type, double number, double *value_out)
 {
-    switch (type) {
-    case MODEL_FLOAT:
-        *value_out = (double)(float)number;
-        return true;
-    case MODEL_INTEGER:
-        *value_out = number;
-        return number == floor(number) && !isinf(number);
-    case MODEL_BOOLEAN:
-        *value_out = number;
+    *value_out = type == MODEL_FLOAT ? (double)(float)number : number;
+    if (type == MODEL_BOOLEAN) {
         return number == 0 || number == 1;
-    case MODEL_STRING:
-    case MODEL_DOUBLE:
-        break;
     }
-    *value_out = number;
-    return true;
+    if (type == MODEL_TIME || type == MODEL_DATE_TIME) {
+        return isfinite(number); /* seconds may have a fraction */
+    }
+    bool whole = type == MODEL_INTEGER || model_is_calendar(type);
+    return !whole || (number == floor(number) && !isinf(number));
 }
 
 bool model_parse_value(enum model_type type, struct weir_slice text, double *value_out)
 {
     struct weir_slice word = trim(text);
     double number;
+    if (model_is_calendar(type)) {
+        return model_parse_calendar(type, word, value_out);
+    }
     if (is_word(word, "true") || is_word(word, "false")) {
         *value_out = is_word(word, "true") ? 1 : 0;
         return type == MODEL_BOOLEAN || type == MODEL_INTEGER;

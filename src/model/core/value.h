@@ -18,8 +18,32 @@
 
 #include <weir/base.h>
 
-/* PMML's DATATYPE, as far as it is supported. */
-enum model_type { MODEL_STRING, MODEL_INTEGER, MODEL_FLOAT, MODEL_DOUBLE, MODEL_BOOLEAN };
+/* PMML's DATATYPE. What dates and times are as numbers: calendar.h. */
+enum model_type {
+    MODEL_STRING,
+    MODEL_INTEGER,
+    MODEL_FLOAT,
+    MODEL_DOUBLE,
+    MODEL_BOOLEAN,
+    MODEL_DATE,
+    MODEL_TIME,
+    MODEL_DATE_TIME,
+    MODEL_TIME_SECONDS, /* this one and those behind it count, and are numbers to functions */
+    MODEL_DAYS_0,
+    MODEL_DAYS_1960,
+    MODEL_DAYS_1970,
+    MODEL_DAYS_1980,
+    MODEL_SECONDS_0,
+    MODEL_SECONDS_1960,
+    MODEL_SECONDS_1970,
+    MODEL_SECONDS_1980,
+    MODEL_TYPE_OPEN, /* no type: what reads an expression takes the one it has */
+};
+
+static inline bool model_is_calendar(enum model_type type)
+{
+    return type >= MODEL_DATE;
+}
 
 /* PMML's OPTYPE. */
 enum model_optype { MODEL_CONTINUOUS, MODEL_CATEGORICAL, MODEL_ORDINAL };
@@ -60,11 +84,14 @@ int64_t model_symbols_find(const struct model_symbols *symbols, struct weir_slic
 /* Number of a string; copies it (malloc) if it is new. Errors: NOMEM, LIMIT (MODEL_SYMBOLS_MAX). */
 WEIR_MUST_USE enum weir_err model_symbols_add(struct model_symbols *symbols, struct weir_slice text,
                                               uint32_t *number_out);
+/* Forgets all but the first count strings. */
+void model_symbols_truncate(struct model_symbols *symbols, uint32_t count);
 void model_symbols_release(struct model_symbols *symbols);
 
 /*
  * Reads text as a value of a type: surrounding blanks are dropped for all but strings, "1.0" is an
- * integer, "INF", "-INF" and "NaN" are numbers, a boolean is true, false, 1 or 0. Not for strings.
+ * integer, "INF", "-INF" and "NaN" are numbers, a boolean is true, false, 1 or 0, dates and times
+ * are written as in ISO 8601 without a zone. Not for strings.
  * False when the text is no such value.
  */
 bool model_parse_value(enum model_type type, struct weir_slice text, double *value_out);

@@ -53,6 +53,9 @@ static bool is_pmml_namespace(const xmlChar *uri)
     if (text == NULL) {
         return true;
     }
+    if (strcmp(text, "http://jpmml.org/jpmml-model/InlineTable") == 0) {
+        return true; /* cells of tables in files that JPMML's converters write */
+    }
     static const char plain[] = "http://www.dmg.org/PMML-";
     static const char secure[] = "https://www.dmg.org/PMML-";
     bool is_secure = strncmp(text, secure, sizeof secure - 1) == 0;

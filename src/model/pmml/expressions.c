@@ -22,20 +22,29 @@ bool pmml_is_expression(const struct pmml_element *element)
 }
 
 static void read_constant(struct pmml_reader *r, const struct pmml_element *e,
-                          struct model_expr *expr)
+                          enum model_type wanted, struct model_expr *expr)
 {
-    static const char *const types[] = {"string", "integer", "float", "double", "boolean", NULL};
     struct weir_slice text = pmml_text(r->document, e);
     expr->kind = MODEL_EXPR_CONSTANT;
     const char *missing = pmml_attribute(e, "missing");
-    if (text.data == NULL || (missing != NULL && strcmp(missing, "true") == 0)) {
+    /* Without a type: what is wanted, else an integer, a real number or a string by its looks. */
+    double number;
+    enum model_type type = wanted;
+    if (type == MODEL_TYPE_OPEN && text.data != NULL) {
+        bool is_number = model_parse_value(MODEL_DOUBLE, text, &number);
+        bool has_point = memchr(text.data, '.', text.bytes) != NULL;
+        type = !is_number                             ? MODEL_STRING
+               : has_point || number != floor(number) ? MODEL_DOUBLE
+                                                      : MODEL_INTEGER;
+    }
+    expr->type = (enum model_type)pmml_choice(r, e, "dataType", pmml_type_names, type);
+    bool empty = text.data == NULL || text.bytes == 0;
+    if ((missing != NULL && strcmp(missing, "true") == 0) ||
+        (empty && expr->type != MODEL_STRING)) {
         expr->value = model_missing();
         return;
     }
-    double number;
-    bool is_number = model_parse_value(MODEL_DOUBLE, text, &number);
-    uint32_t type = pmml_choice(r, e, "dataType", types, is_number ? MODEL_DOUBLE : MODEL_STRING);
-    expr->value = pmml_value(r, e, (enum model_type)type, text.data);
+    expr->value = pmml_value(r, e, expr->type, empty ? "" : text.data);
 }
 
 void pmml_read_norm_continuous(struct pmml_reader *r, const struct pmml_element *e,
@@ -63,31 +72,27 @@ void pmml_read_norm_continuous(struct pmml_reader *r, const struct pmml_element 
     expr->points = points;
 }
 
-void pmml_read_expression(struct pmml_reader *r, const struct pmml_element *e,
+/* FieldRef, NormContinuous, NormDiscrete: one field. */
+static void read_of_field(struct pmml_reader *r, const struct pmml_element *e,
                           struct model_expr *expr)
 {
-    *expr = (struct model_expr){.map_missing_to = model_missing()};
-    if (pmml_is(e, "Constant")) {
-        read_constant(r, e, expr);
-        return;
-    }
     bool is_ref = pmml_is(e, "FieldRef");
-    if (!is_ref && !pmml_is(e, "NormContinuous") && !pmml_is(e, "NormDiscrete")) {
-        pmml_unsupported(r, e);
-        return;
-    }
     expr->slot = pmml_slot(r, e, pmml_required(r, e, "field"));
     if (r->err != WEIR_OK) {
         return;
     }
     enum model_type type = pmml_slot_info(r, expr->slot)->type;
+    expr->type = is_ref ? type : MODEL_DOUBLE;
     const char *map = pmml_attribute(e, "mapMissingTo");
     if (map != NULL) {
-        expr->map_missing_to = pmml_value(r, e, is_ref ? type : MODEL_DOUBLE, map);
+        expr->map_missing_to = pmml_value(r, e, expr->type, map);
     }
     if (is_ref) {
         expr->kind = MODEL_EXPR_SLOT;
     } else if (pmml_is(e, "NormContinuous")) {
+        if (type == MODEL_STRING) {
+            pmml_fail(r, e, WEIR_INVALID, "has a field of strings, which can't be normalized");
+        }
         pmml_read_norm_continuous(r, e, expr);
     } else {
         expr->kind = MODEL_EXPR_NORM_DISCRETE;
@@ -95,12 +100,79 @@ void pmml_read_expression(struct pmml_reader *r, const struct pmml_element *e,
     }
 }
 
+void pmml_read_expression(struct pmml_reader *r, const struct pmml_element *e,
+                          enum model_type wanted, struct model_expr *expr)
+{
+    *expr =
+        (struct model_expr){.map_missing_to = model_missing(), .default_value = model_missing()};
+    if (r->derivation_depth == MODEL_SLOT_DEPTH_MAX) {
+        pmml_fail(r, e, WEIR_LIMIT, "stands in too many other expressions and fields");
+        return;
+    }
+    r->derivation_depth++;
+    if (pmml_is(e, "Constant")) {
+        read_constant(r, e, wanted, expr);
+    } else if (pmml_is(e, "FieldRef") || pmml_is(e, "NormContinuous") ||
+               pmml_is(e, "NormDiscrete")) {
+        read_of_field(r, e, expr);
+    } else if (pmml_is(e, "Apply")) {
+        pmml_read_apply(r, e, expr);
+    } else if (pmml_is(e, "Discretize")) {
+        pmml_read_discretize(r, e, wanted, expr);
+    } else if (pmml_is(e, "MapValues")) {
+        pmml_read_map_values(r, e, wanted, expr);
+    } else {
+        pmml_unsupported(r, e);
+    }
+    r->derivation_depth--;
+}
+
+/* Numbers that are wider hold the narrower ones; whole dates are no numbers. */
+static bool holds(enum model_type type, enum model_type from)
+{
+    bool calendar = model_is_calendar(type) || model_is_calendar(from);
+    return type == from || (type == MODEL_DOUBLE && from != MODEL_STRING &&
+                            (!calendar || from >= MODEL_TIME_SECONDS));
+}
+
+void pmml_cast(struct pmml_reader *r, const struct pmml_element *element, enum model_type type,
+               struct model_expr *expr)
+{
+    if (type == MODEL_TYPE_OPEN || r->err != WEIR_OK || holds(type, expr->type)) {
+        return;
+    }
+    bool from_date = expr->type >= MODEL_DATE && expr->type <= MODEL_DATE_TIME;
+    bool to_date = type >= MODEL_DATE && type <= MODEL_DATE_TIME;
+    bool text = type == MODEL_STRING || expr->type == MODEL_STRING;
+    if (!text && (from_date || to_date) &&
+        !(model_is_calendar(type) && model_is_calendar(expr->type))) {
+        pmml_fail(r, element, WEIR_INVALID, "makes a date of a number, or a number of a date");
+        return;
+    }
+    struct model_expr *inner = model_alloc(&r->b, 1, sizeof *inner);
+    if (inner == NULL) {
+        pmml_ok(r, element);
+        return;
+    }
+    *inner = *expr;
+    *expr = (struct model_expr){
+        .kind = MODEL_EXPR_CAST,
+        .type = type,
+        .map_missing_to = model_missing(),
+        .default_value = model_missing(),
+        .count = 1,
+        .args = inner,
+    };
+    r->b.model->makes_strings |= type == MODEL_STRING;
+}
+
 void pmml_read_derivation(struct pmml_reader *r, const struct pmml_element *field,
-                          struct model_expr *expr)
+                          enum model_type type, struct model_expr *expr)
 {
     for (const struct pmml_element *e = field->first; e != NULL; e = e->next) {
         if (pmml_is_expression(e)) {
-            pmml_read_expression(r, e, expr);
+            pmml_read_expression(r, e, type, expr);
+            pmml_cast(r, e, type, expr);
             return;
         }
     }

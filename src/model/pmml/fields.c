@@ -6,7 +6,26 @@
 
 /* ---- DataDictionary -------------------------------------------------------------------------- */
 
-static const char *const type_names[] = {"string", "integer", "float", "double", "boolean", NULL};
+const char *const pmml_type_names[] = {
+    "string",
+    "integer",
+    "float",
+    "double",
+    "boolean",
+    "date",
+    "time",
+    "dateTime",
+    "timeSeconds",
+    "dateDaysSince[0]",
+    "dateDaysSince[1960]",
+    "dateDaysSince[1970]",
+    "dateDaysSince[1980]",
+    "dateTimeSecondsSince[0]",
+    "dateTimeSecondsSince[1960]",
+    "dateTimeSecondsSince[1970]",
+    "dateTimeSecondsSince[1980]",
+    NULL,
+};
 static const char *const optype_names[] = {"continuous", "categorical", "ordinal", NULL};
 
 void pmml_read_dictionary(struct pmml_reader *r, const struct pmml_element *dictionary)
@@ -29,8 +48,8 @@ void pmml_read_dictionary(struct pmml_reader *r, const struct pmml_element *dict
         /* A type that is not supported is refused when the field is used. */
         const char *type = pmml_attribute(e, "dataType");
         field->type = MODEL_STRING;
-        for (uint32_t i = 0; type != NULL && type_names[i] != NULL; i++) {
-            if (strcmp(type_names[i], type) == 0) {
+        for (uint32_t i = 0; type != NULL && pmml_type_names[i] != NULL; i++) {
+            if (strcmp(pmml_type_names[i], type) == 0) {
                 field->type = (enum model_type)i;
             }
         }
@@ -112,11 +131,23 @@ static void read_missing_texts(struct pmml_reader *r, const struct pmml_element 
     t->missing_text_count = count;
 }
 
-static void read_intervals(struct pmml_reader *r, const struct pmml_element *field,
-                           struct model_treatment *t)
+struct model_interval pmml_interval(struct pmml_reader *r, const struct pmml_element *e)
 {
     static const char *const closures[] = {"openOpen", "openClosed", "closedOpen", "closedClosed",
                                            NULL};
+    pmml_required(r, e, "closure");
+    uint32_t closure = pmml_choice(r, e, "closure", closures, 0);
+    return (struct model_interval){
+        .low = pmml_number(r, e, "leftMargin", -INFINITY),
+        .high = pmml_number(r, e, "rightMargin", INFINITY),
+        .low_closed = (closure & 2) != 0,
+        .high_closed = (closure & 1) != 0,
+    };
+}
+
+static void read_intervals(struct pmml_reader *r, const struct pmml_element *field,
+                           struct model_treatment *t)
+{
     struct model_interval *intervals =
         model_alloc(&r->b, pmml_count(field, "Interval"), sizeof *intervals);
     t->intervals = intervals;
@@ -124,14 +155,7 @@ static void read_intervals(struct pmml_reader *r, const struct pmml_element *fie
         if (!pmml_is(e, "Interval")) {
             continue;
         }
-        pmml_required(r, e, "closure");
-        uint32_t closure = pmml_choice(r, e, "closure", closures, 0);
-        intervals[t->interval_count++] = (struct model_interval){
-            .low = pmml_number(r, e, "leftMargin", -INFINITY),
-            .high = pmml_number(r, e, "rightMargin", INFINITY),
-            .low_closed = (closure & 2) != 0,
-            .high_closed = (closure & 1) != 0,
-        };
+        intervals[t->interval_count++] = pmml_interval(r, e);
     }
 }
 
@@ -211,7 +235,7 @@ static void add_input(struct pmml_reader *r, const struct pmml_element *mining)
         pmml_fail(r, mining, WEIR_INVALID, "names \"%.60s\", which is no DataField", name);
         return;
     }
-    pmml_choice(r, field->element, "dataType", type_names, 0);
+    pmml_choice(r, field->element, "dataType", pmml_type_names, 0);
     struct model_treatment treatment = {.type = field->type};
     read_domain(r, field, &treatment);
     read_mining_field(r, mining, &treatment);
@@ -356,12 +380,13 @@ static void compile_derived(struct pmml_reader *r, struct pmml_name *entry,
     struct pmml_scope *outer = r->scope;
     r->scope = scope;
     struct model_expr *expr = model_alloc(&r->b, 1, sizeof *expr);
-    if (pmml_ok(r, e)) {
-        pmml_read_derivation(r, e, expr);
-    }
     struct model_slot slot = {.name = entry->name, .expr = expr, .named = true};
-    slot.type = (enum model_type)pmml_choice(r, e, "dataType", type_names, MODEL_DOUBLE);
+    slot.type = (enum model_type)pmml_choice(r, e, "dataType", pmml_type_names, MODEL_DOUBLE);
     slot.optype = (enum model_optype)pmml_choice(r, e, "optype", optype_names, MODEL_CONTINUOUS);
+    if (pmml_ok(r, e)) {
+        pmml_read_derivation(r, e, slot.type, expr);
+    }
+    slot.value_count = read_values(r, e, slot.type, "valid", &slot.values);
     if (pmml_ok(r, e)) {
         entry->slot = model_builder_slot(&r->b, &slot);
     }

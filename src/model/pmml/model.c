@@ -242,7 +242,6 @@ static void read_output_field(struct pmml_reader *r, const struct pmml_element *
 {
     static const char *const features[] = {"predictedValue", "probability",      "confidence",
                                            "entityId",       "transformedValue", NULL};
-    static const char *const types[] = {"string", "integer", "float", "double", "boolean", NULL};
     const struct model_classes *classes = r->target->classes;
     output->feature = (enum model_feature)pmml_choice(r, e, "feature", features, 0);
     output->name = pmml_required(r, e, "name");
@@ -255,17 +254,19 @@ static void read_output_field(struct pmml_reader *r, const struct pmml_element *
     } else if (output->feature == MODEL_FEATURE_TRANSFORMED_VALUE) {
         struct model_expr *expr = model_alloc(&r->b, 1, sizeof *expr);
         if (pmml_ok(r, e)) {
-            pmml_read_derivation(r, e, expr);
+            type = (enum model_type)pmml_choice(r, e, "dataType", pmml_type_names, MODEL_TYPE_OPEN);
+            pmml_read_derivation(r, e, type, expr);
+            bool date = expr->type >= MODEL_DATE && expr->type <= MODEL_DATE_TIME;
+            pmml_cast(r, e, date ? MODEL_STRING : MODEL_TYPE_OPEN, expr);
             output->expr = expr;
-            bool is_slot = expr->kind == MODEL_EXPR_SLOT;
-            type = is_slot && r->err == WEIR_OK ? pmml_slot_info(r, expr->slot)->type : type;
+            type = expr->type;
         }
     } else if (output->feature != MODEL_FEATURE_PREDICTED_VALUE) {
         const char *value = pmml_attribute(e, "value");
         output->class_index = value != NULL ? pmml_class(r, e, value) : UINT32_MAX;
     }
-    if (type != MODEL_STRING) {
-        type = (enum model_type)pmml_choice(r, e, "dataType", types, type);
+    if (type != MODEL_STRING && output->expr == NULL) {
+        type = (enum model_type)pmml_choice(r, e, "dataType", pmml_type_names, type);
     }
     /* A class whose labels are numbers may be declared a string; its value stays a number. */
     bool is_class = output->feature == MODEL_FEATURE_PREDICTED_VALUE && classes != NULL;
@@ -468,6 +469,9 @@ static void read_document(struct pmml_reader *r, struct model_builder_info *info
     }
     pmml_read_dictionary(r, dictionary);
     r->transformations = transformations;
+    if (transformations != NULL && r->err == WEIR_OK) {
+        pmml_read_functions(r, transformations);
+    }
     r->b.model->root = r->err == WEIR_OK ? pmml_read_model(r, model, true) : NULL;
     if (r->err != WEIR_OK) {
         return;

@@ -62,7 +62,7 @@ static void read_inputs(struct pmml_reader *r, const struct pmml_element *e, str
         }
         ids->items[ids->count++] =
             (struct neuron_id){pmml_required(r, c, "id"), n->activation_count++};
-        pmml_read_derivation(r, field, &inputs[n->input_count++]);
+        pmml_read_derivation(r, field, MODEL_DOUBLE, &inputs[n->input_count++]);
     }
     n->inputs = inputs;
     sort_ids(r, e, ids);

@@ -42,6 +42,13 @@ struct pmml_field {
     enum model_optype optype;
 };
 
+/* A DefineFunction. */
+struct pmml_function {
+    const char *name;
+    const struct pmml_element *element;
+    bool expanding;
+};
+
 /* What a model element predicts. */
 struct pmml_target {
     const char *name; /* "" if there is none */
@@ -60,8 +67,14 @@ struct pmml_reader {
     struct pmml_scope *scope;                   /* the innermost */
     struct pmml_target *target;                 /* of the innermost model element */
     const struct pmml_element *transformations; /* TransformationDictionary, or NULL */
-    uint32_t derivation_depth;
+    uint32_t function_count;
+    struct pmml_function *functions;
+    uint32_t derivation_depth; /* of fields and expressions in one another */
+    uint32_t expansions;       /* calls of defined functions */
 };
+
+/* Names of DATATYPE in the order of enum model_type. */
+extern const char *const pmml_type_names[];
 
 /* ---- errors and attributes (reader.c) -------------------------------------------------------- */
 
@@ -78,6 +91,8 @@ void *pmml_scratch(struct pmml_reader *r, size_t count, size_t bytes);
 /* A required attribute; "" and an error without it. */
 const char *pmml_required(struct pmml_reader *r, const struct pmml_element *element,
                           const char *name);
+/* Closure and margins of an Interval. */
+struct model_interval pmml_interval(struct pmml_reader *r, const struct pmml_element *element);
 /* A number; fallback when absent. An attribute that is no number is an error. */
 double pmml_number(struct pmml_reader *r, const struct pmml_element *element, const char *name,
                    double fallback);
@@ -120,11 +135,24 @@ uint32_t pmml_declared_labels(struct pmml_reader *r, const struct pmml_element *
 /* ---- expressions and predicates -------------------------------------------------------------- */
 
 bool pmml_is_expression(const struct pmml_element *element);
+/* wanted: type of a value that the expression writes down without saying its type, or
+ * MODEL_TYPE_OPEN. expr->type is what it gives. */
 void pmml_read_expression(struct pmml_reader *r, const struct pmml_element *element,
-                          struct model_expr *expr);
-/* The expression in a DerivedField or OutputField. */
+                          enum model_type wanted, struct model_expr *expr);
+/* The expression in a DerivedField, OutputField or DefineFunction, brought to a type. */
 void pmml_read_derivation(struct pmml_reader *r, const struct pmml_element *field,
-                          struct model_expr *expr);
+                          enum model_type type, struct model_expr *expr);
+/* Makes an expression one of another type; MODEL_TYPE_OPEN leaves it. */
+void pmml_cast(struct pmml_reader *r, const struct pmml_element *element, enum model_type type,
+               struct model_expr *expr);
+/* DefineFunctions of a TransformationDictionary. */
+void pmml_read_functions(struct pmml_reader *r, const struct pmml_element *transformations);
+void pmml_read_apply(struct pmml_reader *r, const struct pmml_element *element,
+                     struct model_expr *expr);
+void pmml_read_discretize(struct pmml_reader *r, const struct pmml_element *element,
+                          enum model_type wanted, struct model_expr *expr);
+void pmml_read_map_values(struct pmml_reader *r, const struct pmml_element *element,
+                          enum model_type wanted, struct model_expr *expr);
 /* Points and outliers of a NormContinuous, not its field. */
 void pmml_read_norm_continuous(struct pmml_reader *r, const struct pmml_element *element,
                                struct model_expr *expr);
