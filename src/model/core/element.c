@@ -69,6 +69,9 @@ static double output_value(const struct model_element *element, const struct mod
     case MODEL_FEATURE_CONFIDENCE:
         of_class = result->confidences;
         break;
+    case MODEL_FEATURE_REASON_CODE:
+        return output->rank <= result->reason_count ? result->reasons[output->rank - 1]
+                                                    : model_missing();
     case MODEL_FEATURE_ENTITY_ID:
     case MODEL_FEATURE_TRANSFORMED_VALUE:
         break;

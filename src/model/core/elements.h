@@ -20,6 +20,8 @@ enum model_missing_strategy {
     MODEL_STRATEGY_NULL_PREDICTION,
     MODEL_STRATEGY_LAST_PREDICTION,
     MODEL_STRATEGY_DEFAULT_CHILD,
+    MODEL_STRATEGY_WEIGHTED_CONFIDENCE,
+    MODEL_STRATEGY_AGGREGATE_NODES,
 };
 
 struct model_node {
@@ -32,6 +34,8 @@ struct model_node {
     uint32_t class_index;        /* classification */
     const double *probabilities; /* [class_count] or NULL */
     const double *confidences;   /* [class_count] or NULL */
+    const double *counts;        /* [class_count] of records: AGGREGATE_NODES, else NULL */
+    double record_count;         /* WEIGHTED_CONFIDENCE */
     struct weir_slice id;
 };
 
@@ -41,7 +45,8 @@ struct model_tree {
     enum model_missing_strategy missing_strategy;
     bool return_last_prediction; /* noTrueChildStrategy */
     double missing_penalty;      /* multiplies confidences once for each missing level */
-}; /* Work: class_count if missing_penalty != 1 (scaled confidences), else 0 */
+}; /* Work: class_count if missing_penalty != 1 (scaled confidences) or the strategy gathers
+      confidences or counts, else 0 */
 
 extern const struct model_element_ops model_tree_ops;
 
@@ -191,6 +196,61 @@ struct model_general_regression {
 }; /* Work: class_count */
 
 extern const struct model_element_ops model_general_regression_ops;
+
+/* ---- Scorecard ------------------------------------------------------------------------------ */
+
+struct model_attribute {
+    struct model_predicate predicate;
+    double partial_score;
+    const struct model_expr *expr; /* ComplexPartialScore instead, or NULL */
+    double baseline;               /* of the attribute, its characteristic or the model */
+    double reason;                 /* reasonCode, a string's value */
+};
+
+struct model_characteristic {
+    const struct model_attribute *attributes;
+    uint32_t attribute_count;
+};
+
+struct model_scorecard {
+    struct model_element element;
+    double initial_score;
+    bool use_reason_codes, points_above;
+    uint32_t characteristic_count;
+    const struct model_characteristic *characteristics;
+}; /* Work: 2 * characteristic_count */
+
+extern const struct model_element_ops model_scorecard_ops;
+
+/* ---- RuleSetModel ---------------------------------------------------------------------------- */
+
+enum model_criterion {
+    MODEL_CRITERION_FIRST_HIT,
+    MODEL_CRITERION_WEIGHTED_SUM,
+    MODEL_CRITERION_WEIGHTED_MAX,
+};
+
+/* A SimpleRule, or a CompoundRule with the rules in it. */
+struct model_rule {
+    struct model_predicate predicate;
+    bool is_compound;
+    uint32_t rule_count;
+    const struct model_rule *rules;
+    uint32_t class_index;
+    double weight, confidence;
+    struct weir_slice id;
+};
+
+struct model_rule_set {
+    struct model_element element;
+    enum model_criterion criterion;
+    uint32_t rule_count;
+    const struct model_rule *rules;
+    uint32_t default_class; /* UINT32_MAX = none */
+    double default_confidence;
+}; /* Work: class_count */
+
+extern const struct model_element_ops model_rule_set_ops;
 
 /* ---- NeuralNetwork --------------------------------------------------------------------------- */
 

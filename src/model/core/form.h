@@ -190,6 +190,8 @@ struct model_result {
     const double *probabilities; /* [class_count] or NULL; NaN = none for this class */
     const double *confidences;   /* likewise */
     struct weir_slice entity_id; /* null if there is none */
+    uint32_t reason_count;
+    const double *reasons; /* [reason_count] reason codes as strings' values, the first first */
 };
 
 /* PMML's Target: what is done to a regression's number, in this order; defaults. */
@@ -212,6 +214,7 @@ enum model_feature {
     MODEL_FEATURE_CONFIDENCE,
     MODEL_FEATURE_ENTITY_ID,
     MODEL_FEATURE_TRANSFORMED_VALUE,
+    MODEL_FEATURE_REASON_CODE,
 };
 
 /* One OutputField of an element. */
@@ -219,6 +222,7 @@ struct model_output {
     const char *name;
     enum model_feature feature;
     uint32_t class_index; /* of value=; UINT32_MAX = the winning class */
+    uint32_t rank;        /* REASON_CODE: 1 = the first */
     uint32_t slot;        /* where later readers find it */
     enum model_type type;
     const struct model_expr *expr; /* TRANSFORMED_VALUE */

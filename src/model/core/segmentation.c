@@ -88,6 +88,8 @@ static void gather_number(const struct model_segmentation *s, struct gathering *
 {
     if (s->method == MODEL_METHOD_MEDIAN) {
         g->votes[g->voted] = number;
+    } else if (s->method == MODEL_METHOD_MAX) {
+        g->sum = g->voted == 0 || number > g->sum ? number : g->sum;
     } else {
         g->sum += is_weighted(s->method) ? weight * number : number;
     }

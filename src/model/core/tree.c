@@ -26,6 +26,7 @@ static const struct model_node *on_unknown(const struct model_tree *tree,
         return NULL;
     case MODEL_STRATEGY_NULL_PREDICTION:
     case MODEL_STRATEGY_NONE:
+    default:
         break;
     }
     return NULL;
@@ -71,11 +72,111 @@ static struct descent descend(const struct model_tree *tree, struct model_row *r
     return descent;
 }
 
+/* ---- weightedConfidence, aggregateNodes ------------------------------------------------------ */
+
+/* The nodes that a row may belong to, gone through in document order. */
+struct gathering {
+    const struct model_tree *tree;
+    struct model_row *row;
+    double *classes;               /* [class_count] sums of confidences or counts */
+    const struct model_node *only; /* the one node that was reached without an unknown predicate */
+    bool unknown;                  /* any predicate was unknown */
+};
+
+static double confidence_of(const struct model_node *node, uint32_t index)
+{
+    const double *of_class = node->confidences != NULL ? node->confidences : node->probabilities;
+    if (of_class == NULL) {
+        return index == node->class_index ? 1 : 0;
+    }
+    return isnan(of_class[index]) ? 0 : of_class[index];
+}
+
+static void take_node(struct gathering *g, const struct model_node *node, double share)
+{
+    uint32_t class_count = g->tree->element.classes->count;
+    g->only = node;
+    for (uint32_t i = 0; i < class_count && node->has_score; i++) {
+        if (g->tree->missing_strategy == MODEL_STRATEGY_WEIGHTED_CONFIDENCE) {
+            g->classes[i] += share * confidence_of(node, i);
+        } else if (node->counts != NULL) {
+            g->classes[i] += node->counts[i];
+        }
+    }
+}
+
+/*
+ * A true child before any unknown one is gone down alone; from the first unknown one on, every
+ * child that is not false has its share by its number of records.
+ */
+static void gather(struct gathering *g, const struct model_node *node, double share)
+{
+    double records = 0;
+    bool unknown = false;
+    const struct model_node *next = NULL;
+    for (uint32_t i = 0; i < node->child_count && (next == NULL || unknown); i++) {
+        enum model_truth truth = model_predicate_test(&node->children[i].predicate, g->row);
+        unknown |= truth == MODEL_UNKNOWN;
+        next = truth == MODEL_TRUE ? &node->children[i] : next;
+        records += truth != MODEL_FALSE ? node->children[i].record_count : 0;
+    }
+    if (!unknown) {
+        if (next != NULL) {
+            gather(g, next, share);
+        } else if (node->child_count == 0 || g->tree->return_last_prediction) {
+            take_node(g, node, share);
+        }
+        return;
+    }
+    g->unknown = true;
+    for (uint32_t i = 0; i < node->child_count; i++) {
+        const struct model_node *child = &node->children[i];
+        if (model_predicate_test(&child->predicate, g->row) != MODEL_FALSE) {
+            gather(g, child, share * child->record_count / records);
+        }
+    }
+}
+
+/* The node to take the result of as in any tree; NULL: *result is complete. */
+static const struct model_node *score_gathered(const struct model_tree *tree, struct model_row *row,
+                                               struct model_result *result)
+{
+    uint32_t class_count = tree->element.classes->count;
+    struct gathering g = {.tree = tree, .row = row, .classes = row->work + tree->element.work};
+    memset(g.classes, 0, class_count * sizeof *g.classes);
+    if (model_predicate_test(&tree->root.predicate, row) != MODEL_TRUE) {
+        return NULL;
+    }
+    gather(&g, &tree->root, 1);
+    if (!g.unknown) {
+        return g.only;
+    }
+    double sum = 0;
+    for (uint32_t i = 0; i < class_count; i++) {
+        sum += g.classes[i];
+    }
+    if (!(sum > 0)) {
+        return NULL;
+    }
+    if (tree->missing_strategy == MODEL_STRATEGY_AGGREGATE_NODES) {
+        for (uint32_t i = 0; i < class_count; i++) {
+            g.classes[i] /= sum;
+        }
+        result->probabilities = g.classes;
+    }
+    result->confidences = g.classes;
+    result->class_index = model_argmax(g.classes, class_count);
+    result->missing = false;
+    return NULL;
+}
+
 static void score(const struct model_element *element, struct model_row *row,
                   struct model_result *result)
 {
     const struct model_tree *tree = (const struct model_tree *)element;
-    struct descent descent = descend(tree, row);
+    bool gathers = tree->missing_strategy >= MODEL_STRATEGY_WEIGHTED_CONFIDENCE;
+    struct descent descent =
+        gathers ? (struct descent){score_gathered(tree, row, result), 0} : descend(tree, row);
     const struct model_node *node = descent.node;
     if (node == NULL || !node->has_score) {
         return;

@@ -35,9 +35,8 @@ static void check_method(struct pmml_reader *r, const struct pmml_element *e,
 {
     bool classes = r->target->classes != NULL;
     bool number_only = s->method == MODEL_METHOD_SUM || s->method == MODEL_METHOD_WEIGHTED_SUM;
-    bool class_only = s->method == MODEL_METHOD_MAJORITY_VOTE ||
-                      s->method == MODEL_METHOD_WEIGHTED_MAJORITY_VOTE ||
-                      s->method == MODEL_METHOD_MAX;
+    bool class_only =
+        s->method == MODEL_METHOD_MAJORITY_VOTE || s->method == MODEL_METHOD_WEIGHTED_MAJORITY_VOTE;
     if ((classes && number_only) || (!classes && class_only)) {
         pmml_fail(r, e, WEIR_INVALID, "has a multipleModelMethod that its functionName can't have");
     }

@@ -18,6 +18,8 @@ static const struct {
     {"RegressionModel", pmml_read_regression},
     {"GeneralRegressionModel", pmml_read_general_regression},
     {"NeuralNetwork", pmml_read_neural},
+    {"Scorecard", pmml_read_scorecard},
+    {"RuleSetModel", pmml_read_rule_set},
     {"AnomalyDetectionModel", NULL},
     {"AssociationModel", NULL},
     {"BaselineModel", NULL},
@@ -26,8 +28,6 @@ static const struct {
     {"GaussianProcessModel", NULL},
     {"NaiveBayesModel", NULL},
     {"NearestNeighborModel", NULL},
-    {"RuleSetModel", NULL},
-    {"Scorecard", NULL},
     {"SequenceModel", NULL},
     {"SupportVectorMachineModel", NULL},
     {"TextModel", NULL},
@@ -97,6 +97,10 @@ static void collect_labels(struct pmml_reader *r, const struct pmml_element *ele
     if (pmml_is(element, "Node") || pmml_is(element, "ScoreDistribution")) {
         bool is_node = pmml_is(element, "Node");
         add_label(r, element, labels, pmml_attribute(element, is_node ? "score" : "value"));
+    } else if (pmml_is(element, "SimpleRule")) {
+        add_label(r, element, labels, pmml_attribute(element, "score"));
+    } else if (pmml_is(element, "RuleSet")) {
+        add_label(r, element, labels, pmml_attribute(element, "defaultScore"));
     } else if (pmml_is(element, "RegressionTable") || pmml_is(element, "PCell")) {
         add_label(r, element, labels, pmml_attribute(element, "targetCategory"));
     } else if (pmml_is(element, "GeneralRegressionModel")) {
@@ -240,8 +244,9 @@ static const struct model_target *read_targets(struct pmml_reader *r,
 static void read_output_field(struct pmml_reader *r, const struct pmml_element *e,
                               struct model_output *output)
 {
-    static const char *const features[] = {"predictedValue", "probability",      "confidence",
-                                           "entityId",       "transformedValue", NULL};
+    static const char *const features[] = {
+        "predictedValue",   "probability", "confidence", "entityId",
+        "transformedValue", "reasonCode",  NULL};
     const struct model_classes *classes = r->target->classes;
     output->feature = (enum model_feature)pmml_choice(r, e, "feature", features, 0);
     output->name = pmml_required(r, e, "name");
@@ -249,6 +254,14 @@ static void read_output_field(struct pmml_reader *r, const struct pmml_element *
     enum model_type type = MODEL_DOUBLE;
     if (output->feature == MODEL_FEATURE_ENTITY_ID) {
         type = MODEL_STRING;
+    } else if (output->feature == MODEL_FEATURE_REASON_CODE) {
+        double rank = pmml_number(r, e, "rank", 1);
+        type = MODEL_STRING;
+        if (!(rank >= 1 && rank <= 1000 && rank == floor(rank))) {
+            pmml_fail(r, e, WEIR_INVALID, "has a rank that is none from 1 to 1000");
+            return;
+        }
+        output->rank = (uint32_t)rank;
     } else if (output->feature == MODEL_FEATURE_PREDICTED_VALUE && classes != NULL) {
         type = r->target->type;
     } else if (output->feature == MODEL_FEATURE_TRANSFORMED_VALUE) {
@@ -279,7 +292,16 @@ static void read_output_field(struct pmml_reader *r, const struct pmml_element *
     }
 }
 
-static void read_output(struct pmml_reader *r, const struct pmml_element *e,
+/* A predicted value under the target's own name: the first column of the output has it already. */
+static bool is_target_again(const struct pmml_element *e, const struct pmml_target *target)
+{
+    const char *feature = pmml_attribute(e, "feature");
+    const char *name = pmml_attribute(e, "name");
+    return name != NULL && strcmp(name, target->name) == 0 &&
+           (feature == NULL || strcmp(feature, "predictedValue") == 0);
+}
+
+static void read_output(struct pmml_reader *r, const struct pmml_element *e, bool top,
                         struct model_element *base)
 {
     struct model_output *outputs = model_alloc(&r->b, e->child_count, sizeof *outputs);
@@ -287,6 +309,8 @@ static void read_output(struct pmml_reader *r, const struct pmml_element *e,
     for (const struct pmml_element *f = e->first; f != NULL && pmml_ok(r, f); f = f->next) {
         if (!pmml_is(f, "OutputField")) {
             pmml_unsupported(r, f);
+        } else if (top && is_target_again(f, r->target)) {
+            continue;
         } else {
             read_output_field(r, f, &outputs[count++]);
         }
@@ -343,7 +367,7 @@ static struct model_element *read_in_scope(struct pmml_reader *r, const struct p
         base->target = read_targets(r, targets);
     }
     if (r->err == WEIR_OK && output != NULL) {
-        read_output(r, output, base);
+        read_output(r, output, top, base);
     }
     return base;
 }

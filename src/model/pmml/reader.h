@@ -181,5 +181,7 @@ pmml_model_reader pmml_read_mining;
 pmml_model_reader pmml_read_regression;
 pmml_model_reader pmml_read_general_regression;
 pmml_model_reader pmml_read_neural;
+pmml_model_reader pmml_read_scorecard;
+pmml_model_reader pmml_read_rule_set;
 
 #endif

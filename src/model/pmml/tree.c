@@ -1,8 +1,13 @@
 /* TreeModel. */
 #include "model/pmml/reader.h"
 
-static const char *const strategy_names[] = {"none", "nullPrediction", "lastPrediction",
-                                             "defaultChild", NULL};
+static const char *const strategy_names[] = {"none",
+                                             "nullPrediction",
+                                             "lastPrediction",
+                                             "defaultChild",
+                                             "weightedConfidence",
+                                             "aggregateNodes",
+                                             NULL};
 
 /* Refuses what stands in a Node and would change its result. */
 static void check_node(struct pmml_reader *r, const struct pmml_element *e)
@@ -21,11 +26,13 @@ static void check_node(struct pmml_reader *r, const struct pmml_element *e)
  * score of a node that has no score of its own.
  */
 static void read_distribution(struct pmml_reader *r, const struct pmml_element *e,
-                              struct model_node *node)
+                              enum model_missing_strategy strategy, struct model_node *node)
 {
     uint32_t class_count = r->target->classes->count;
     double *probabilities = model_alloc(&r->b, class_count, sizeof *probabilities);
     double *confidences = NULL;
+    bool aggregates = strategy == MODEL_STRATEGY_AGGREGATE_NODES;
+    double *counts = aggregates ? model_alloc(&r->b, class_count, sizeof *counts) : NULL;
     if (!pmml_ok(r, e)) {
         return;
     }
@@ -40,6 +47,9 @@ static void read_distribution(struct pmml_reader *r, const struct pmml_element *
         uint32_t index = pmml_class(r, d, pmml_required(r, d, "value"));
         double count = pmml_number(r, d, "recordCount", 0);
         sum += count;
+        if (counts != NULL) {
+            counts[index] += count;
+        }
         if (count > largest) {
             largest = count;
             best = index;
@@ -63,13 +73,16 @@ static void read_distribution(struct pmml_reader *r, const struct pmml_element *
     }
     node->probabilities = probabilities;
     node->confidences = confidences;
+    node->counts = counts;
+    node->record_count = sum;
     if (!node->has_score) {
         node->has_score = true;
         node->class_index = best;
     }
 }
 
-static void read_score(struct pmml_reader *r, const struct pmml_element *e, struct model_node *node)
+static void read_score(struct pmml_reader *r, const struct pmml_element *e,
+                       enum model_missing_strategy strategy, struct model_node *node)
 {
     const char *score = pmml_attribute(e, "score");
     bool classification = r->target->classes != NULL;
@@ -80,7 +93,11 @@ static void read_score(struct pmml_reader *r, const struct pmml_element *e, stru
         node->number = pmml_number(r, e, "score", 0);
     }
     if (classification && pmml_child(e, "ScoreDistribution") != NULL) {
-        read_distribution(r, e, node);
+        read_distribution(r, e, strategy, node);
+    }
+    node->record_count = pmml_number(r, e, "recordCount", node->record_count);
+    if (strategy == MODEL_STRATEGY_WEIGHTED_CONFIDENCE && !(node->record_count > 0)) {
+        pmml_fail(r, e, WEIR_INVALID, "needs a recordCount for weightedConfidence");
     }
     const char *id = pmml_attribute(e, "id");
     if (id != NULL) {
@@ -112,16 +129,17 @@ static int32_t find_default_child(struct pmml_reader *r, const struct pmml_eleme
     return -1;
 }
 
-static void read_node(struct pmml_reader *r, const struct pmml_element *e, struct model_node *node)
+static void read_node(struct pmml_reader *r, const struct pmml_element *e,
+                      enum model_missing_strategy strategy, struct model_node *node)
 {
     check_node(r, e);
     node->default_child = find_default_child(r, e);
     pmml_read_predicate_of(r, e, &node->predicate);
-    read_score(r, e, node);
+    read_score(r, e, strategy, node);
     struct model_node *children = model_alloc(&r->b, pmml_count(e, "Node"), sizeof *children);
     for (const struct pmml_element *c = e->first; c != NULL && pmml_ok(r, c); c = c->next) {
         if (pmml_is(c, "Node")) {
-            read_node(r, c, &children[node->child_count++]);
+            read_node(r, c, strategy, &children[node->child_count++]);
         }
     }
     node->children = children;
@@ -144,9 +162,16 @@ struct model_element *pmml_read_tree(struct pmml_reader *r, const struct pmml_el
         (enum model_missing_strategy)pmml_choice(r, e, "missingValueStrategy", strategy_names, 0);
     tree->missing_penalty = pmml_number(r, e, "missingValuePenalty", 1);
     tree->return_last_prediction = pmml_choice(r, e, "noTrueChildStrategy", no_true_child, 0) == 1;
-    if (tree->missing_penalty != 1 && r->target->classes != NULL) {
+    bool gathers = tree->missing_strategy >= MODEL_STRATEGY_WEIGHTED_CONFIDENCE;
+    if (gathers && (tree->missing_penalty != 1 || r->target->classes == NULL)) {
+        pmml_fail(r, e, WEIR_UNSUPPORTED,
+                  "has missingValueStrategy=\"%s\" with a missingValuePenalty or for regression",
+                  strategy_names[tree->missing_strategy]);
+        return NULL;
+    }
+    if ((gathers || tree->missing_penalty != 1) && r->target->classes != NULL) {
         tree->element.work = model_builder_work(&r->b, r->target->classes->count);
     }
-    read_node(r, root, &tree->root);
+    read_node(r, root, tree->missing_strategy, &tree->root);
     return &tree->element;
 }
