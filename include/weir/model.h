@@ -17,7 +17,8 @@
  * Threads: a model may be shared by any number of threads. A scorer is used by one thread at a
  *          time: a loader thread may make and warm it, hand it over, and free it later.
  *          The last unref and scorer_free may happen on any thread.
- * Memory:  everything is allocated by load and by scorer_new; weir_scorer_score allocates nothing.
+ * Memory:  everything is allocated by load and by scorer_new; weir_scorer_score allocates nothing
+ *          but room for strings it has not seen.
  * Errors:  load refuses with PARSE, UNSUPPORTED, INVALID or LIMIT, naming element and line. A row
  *          that can't be scored gets a status in the output block; the others are scored.
  */
@@ -118,8 +119,8 @@ void weir_scorer_free(struct weir_scorer *scorer); /* NULL is allowed */
  * Scores rows[0 .. row_count) (ascending row numbers; NULL = all) of the block (same schema, at
  * most rows_max rows) whose status is OK; the others keep their status in the output. Row r of the
  * output belongs to row r of the block; rows not asked for are undefined there. Never allocates,
- * locks or parses, but for a string column whose dictionary has new strings; if there is no memory
- * for one, its rows get status NOMEM.
+ * locks or parses, but for a string column whose dictionary has new strings and for expressions
+ * that make or read strings; if there is no memory for one, its rows get status NOMEM.
  */
 void weir_scorer_score(struct weir_scorer *scorer, const struct weir_block *block,
                        const uint32_t *rows, uint32_t row_count);

@@ -10,7 +10,8 @@ no columns, no shortcuts. Missing is None; truth is True, False or None (unknown
 import math
 import xml.etree.ElementTree as ElementTree
 
-MODELS = ("TreeModel", "MiningModel", "RegressionModel", "GeneralRegressionModel", "NeuralNetwork")
+MODELS = ("TreeModel", "MiningModel", "RegressionModel", "GeneralRegressionModel", "NeuralNetwork",
+          "Scorecard", "RuleSetModel")
 PREDICATES = ("SimplePredicate", "SimpleSetPredicate", "CompoundPredicate", "True", "False")
 
 
@@ -21,8 +22,9 @@ class NoResult(Exception):
 class Result:
     """What a model element says of a record; value None is a missing prediction."""
 
-    def __init__(self, value=None, probabilities=None, confidences=None, entity=None):
+    def __init__(self, value=None, probabilities=None, confidences=None, entity=None, reasons=()):
         self.value = value
+        self.reasons = reasons
         self.probabilities = probabilities
         self.confidences = confidences
         self.entity = entity
@@ -249,10 +251,89 @@ def norm_continuous(element, value):
     return interpolate(points, value)
 
 
+def rounded(x):
+    return math.floor(x) + (1.0 if x - math.floor(x) >= 0.5 else 0.0)
+
+
+AGGREGATES = {
+    "min": min, "max": max, "sum": sum, "product": math.prod,
+    "avg": lambda values: sum(values) / len(values), "median": lambda values: median(values),
+}
+FUNCTIONS = {
+    "+": lambda x, y: x + y, "-": lambda x, y: x - y, "*": lambda x, y: x * y,
+    "/": lambda x, y: x / y, "pow": math.pow, "hypot": math.hypot,
+    "modulo": lambda x, y: x - y * math.floor(x / y),
+    "threshold": lambda x, y: float(x > y), "abs": abs, "exp": math.exp, "tanh": math.tanh,
+    "floor": math.floor, "ceil": math.ceil, "round": rounded, "rint": round,
+    "stdNormalCDF": lambda x: math.erfc(-x / math.sqrt(2)) / 2,
+    "and": lambda *x: all(x), "or": lambda *x: any(x), "not": lambda x: not x,
+    "uppercase": str.upper, "stringLength": len, "trimBlanks": str.strip,
+    "substring": lambda text, first, count: text[int(first) - 1:int(first + count) - 1],
+    **COMPARE,
+}
+
+
+def call(name, parts, scope):
+    """A built-in function; its arguments are elements, so that an if looks at one branch."""
+    if name == "if":
+        truth = evaluate(parts[0], scope)
+        chosen = [] if truth is None else parts[1:2] if truth else parts[2:3]
+        return evaluate(chosen[0], scope) if chosen else None
+    values = [evaluate(p, scope) for p in parts]
+    if name in ("isMissing", "isNotMissing"):
+        return (values[0] is None) == (name == "isMissing")
+    if name in ("isIn", "isNotIn"):
+        return (values[0] in values[1:]) == (name == "isIn")
+    if name == "concat":
+        texts = [v for v in values if v is not None]
+        return "".join(texts) if texts else None
+    if name in AGGREGATES:
+        values = [v for v in values if v is not None]
+        return AGGREGATES[name](values) if values else None
+    return None if None in values else FUNCTIONS[name](*values)
+
+
+def apply(element, scope):
+    parts = [c for c in element if tag(c) != "Extension"]
+    replacement = number(element, "mapMissingTo")
+    if replacement is not None and None in [evaluate(p, scope) for p in parts]:
+        return replacement
+    value = call(element.get("function"), parts, scope)
+    return number(element, "defaultValue") if value is None else value
+
+
+def discretize(element, value):
+    kind = element.get("dataType", "string")
+    for b in children(element, "DiscretizeBin"):
+        if in_interval(child(b, "Interval"), value):
+            return parse(kind, b.get("binValue"))
+    text = element.get("defaultValue")
+    return None if text is None else parse(kind, text)
+
+
+def map_values(element, scope):
+    kind = element.get("dataType", "string")
+    wanted = {p.get("column"): (scope.value(p.get("field")), scope.field(p.get("field")).kind)
+              for p in children(element, "FieldColumnPair")}
+    text = element.get("defaultValue")
+    if None in [value for value, _ in wanted.values()]:
+        text = element.get("mapMissingTo")
+    else:
+        for row in child(element, "InlineTable"):
+            cells = {tag(c): c.text for c in row}
+            if all(parse(k, cells[column]) == v for column, (v, k) in wanted.items()):
+                text = cells[element.get("outputColumn")]
+    return None if text is None else parse(kind, text)
+
+
 def evaluate(element, scope):
     name = tag(element)
     if name == "Constant":
         return parse(element.get("dataType", "double"), element.text)
+    if name == "Apply":
+        return apply(element, scope)
+    if name == "MapValues":
+        return map_values(element, scope)
     value = scope.value(element.get("field"))
     if name == "FieldRef":
         missing = element.get("mapMissingTo")
@@ -263,6 +344,8 @@ def evaluate(element, scope):
         return number(element, "mapMissingTo")
     if name == "NormContinuous":
         return norm_continuous(element, value)
+    if name == "Discretize":
+        return discretize(element, value)
     if name == "NormDiscrete":
         kind = scope.field(element.get("field")).kind
         return 1.0 if value == parse(kind, element.get("value")) else 0.0
@@ -293,8 +376,8 @@ class Scope:
     def value(self, name):
         if name in self.derived and name not in self.values:
             element, scope = self.derived[name]
-            self.values[name] = evaluate(
-                next(c for c in element if tag(c) != "Extension"), scope)
+            value = evaluate(next(c for c in element if tag(c) != "Extension"), scope)
+            self.values[name] = float(value) if isinstance(value, (bool, int)) else value
         return self.values.get(name)  # an output of a segment that took no part: missing
 
     def field(self, name):
@@ -349,7 +432,52 @@ def node_result(model, node, factor):
     return Result(score, probabilities, confidences, node.get("id"))
 
 
+def reachable(element, node, scope):
+    """(nodes the record may belong to with their shares, was anything unknown)."""
+    nodes, truths = children(node, "Node"), []
+    for candidate in nodes:
+        truths.append(test(predicate_of(candidate), scope))
+        if truths[-1] is True and None not in truths:
+            return reachable(element, candidate, scope)
+    possible = [c for c, truth in zip(nodes, truths) if truth is not False]
+    if not possible:
+        stays = not nodes or element.get("noTrueChildStrategy") == "returnLastPrediction"
+        return ([(node, 1.0)] if stays else []), False
+    total = sum(number(c, "recordCount") for c in possible)
+    found = []
+    for candidate in possible:
+        share = number(candidate, "recordCount") / total
+        found += [(n, s * share) for n, s in reachable(element, candidate, scope)[0]]
+    return found, True
+
+
+def score_gathered(model, element, scope):
+    root = child(element, "Node")
+    if test(predicate_of(root), scope) is not True:
+        return Result()
+    found, unknown = reachable(element, root, scope)
+    if not unknown:
+        return node_result(model, found[0][0], 1.0) if found else Result()
+    aggregates = element.get("missingValueStrategy") == "aggregateNodes"
+    sums = {c: 0.0 for c in model.classes}
+    for node, share in found:
+        result = node_result(model, node, 1.0)
+        counts = {d.get("value"): number(d, "recordCount")
+                  for d in children(node, "ScoreDistribution")}
+        sure = result.confidences or certain(model, result)
+        for label in sums:
+            sums[label] += counts.get(label, 0.0) if aggregates else share * sure.get(label, 0.0)
+    total = sum(sums.values())
+    if not total > 0:
+        return Result()
+    if aggregates:
+        sums = {c: s / total for c, s in sums.items()}
+    return Result(first_largest(model, sums), sums if aggregates else None, sums)
+
+
 def score_tree(model, element, scope):
+    if element.get("missingValueStrategy") in ("weightedConfidence", "aggregateNodes"):
+        return score_gathered(model, element, scope)
     node = child(element, "Node")
     levels, going = 0, True
     if test(predicate_of(node), scope) is not True:
@@ -608,6 +736,57 @@ def score_general_regression(model, element, scope):
     return Result(first_largest(model, probabilities), probabilities)
 
 
+# ---- Scorecard, RuleSetModel ---------------------------------------------------------------------
+
+
+def score_card(model, element, scope):
+    total, reasons = number(element, "initialScore", 0.0), []
+    above = element.get("reasonCodeAlgorithm") == "pointsAbove"
+    for characteristic in child(element, "Characteristics"):
+        true = [a for a in characteristic if test(predicate_of(a), scope) is True]
+        if not true:
+            return Result()
+        complex_score = child(true[0], "ComplexPartialScore")
+        points = number(true[0], "partialScore") if complex_score is None else \
+            evaluate(complex_score[0], scope)
+        if points is None:
+            return Result()
+        total += points
+        given = lambda name: next(e.get(name) for e in (true[0], characteristic, element)
+                                  if e.get(name) is not None)
+        lost = points - float(given("baselineScore"))
+        reasons.append((lost if above else -lost, given("reasonCode")))
+    reasons = sorted((r for r in reasons if r[0] >= 0), key=lambda r: -r[0])
+    return Result(total, reasons=[code for _, code in reasons])
+
+
+def fired(rules, scope):
+    found = []
+    for rule in rules:
+        if tag(rule) == "CompoundRule" and test(predicate_of(rule), scope) is True:
+            found += fired(children(rule, "SimpleRule", "CompoundRule"), scope)
+        elif tag(rule) == "SimpleRule" and test(predicate_of(rule), scope) is True:
+            found.append(rule)
+    return found
+
+
+def score_rules(model, element, scope):
+    rule_set = child(element, "RuleSet")
+    criterion = child(rule_set, "RuleSelectionMethod").get("criterion")
+    rules = fired(children(rule_set, "SimpleRule", "CompoundRule"), scope)
+    if not rules:
+        label = rule_set.get("defaultScore")
+        return Result(label, None, {label: number(rule_set, "defaultConfidence")})
+    weight = lambda rule: number(rule, "weight", 1.0)
+    if criterion == "weightedSum":
+        sums = {c: sum(weight(r) for r in rules if r.get("score") == c) / len(rules)
+                for c in model.classes}
+        return Result(first_largest(model, sums), None, sums)
+    rule = rules[0] if criterion == "firstHit" else max(rules, key=weight)
+    return Result(rule.get("score"), None, {rule.get("score"): number(rule, "confidence", 1.0)},
+                  rule.get("id"))
+
+
 # ---- NeuralNetwork -------------------------------------------------------------------------------
 
 def of_angle(function):
@@ -679,7 +858,8 @@ def score_network(model, element, scope):
 # ---- the model -----------------------------------------------------------------------------------
 
 SCORE = {"TreeModel": score_tree, "MiningModel": score_mining, "RegressionModel": score_regression,
-         "GeneralRegressionModel": score_general_regression, "NeuralNetwork": score_network}
+         "GeneralRegressionModel": score_general_regression, "NeuralNetwork": score_network,
+         "Scorecard": score_card, "RuleSetModel": score_rules}
 
 
 def cast_integer(how, value):
@@ -748,6 +928,9 @@ class Model:
             return result.value
         if feature == "entityId":
             return result.entity
+        if feature == "reasonCode":
+            rank = int(output.get("rank", "1"))
+            return result.reasons[rank - 1] if rank <= len(result.reasons) else None
         source = result.probabilities if feature == "probability" else result.confidences
         return (source or {}).get(label or result.value)
 

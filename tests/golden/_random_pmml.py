@@ -14,7 +14,7 @@ CATEGORIES = ["a", "b", "two words"]
 LEVELS = ["low", "middle", "high"]
 CLASSES = ["first", "second", "third", "fourth"]
 KINDS = ["plain_forest", "tree", "forest", "regression", "general_regression", "network",
-         "chain"]
+         "chain", "scorecard", "rules"]
 
 
 def element(name, attributes, *inner):
@@ -28,6 +28,10 @@ class Maker:
         self.kind = kind
         self.plain = kind == "plain_forest" or rng.random() < 0.3
         self.classes = CLASSES[:rng.randint(2, 4)] if rng.random() < 0.5 else []
+        if kind == "scorecard":
+            self.classes = []
+        elif kind == "rules":
+            self.classes = CLASSES[:rng.randint(2, 4)]
         self.ordinal_target = False
         self.derived = []  # fields that may be used where the text stands now
         self.derivations = 0
@@ -143,11 +147,86 @@ class Maker:
                                      "mapMissingTo": self.maybe(0.5, self.real())}),
                 element("NormDiscrete", {"field": CATEGORY,
                                          "value": self.rng.choice(CATEGORIES),
-                                         "mapMissingTo": self.maybe(0.3, 0.25)})])
+                                         "mapMissingTo": self.maybe(0.3, 0.25)}),
+                self.apply(2), self.apply(3), self.discretize(source), self.map_values()])
             fields.append(element("DerivedField", {"name": name, "optype": "continuous",
                                                    "dataType": "double"}, inner))
             self.derived.append(name)
         return element(tag, {}, *fields)
+
+    # ---- expressions
+
+    def operand(self, depth):
+        draw = self.rng.random()
+        if depth > 0 and draw < 0.4:
+            return self.apply(depth - 1)
+        if draw < 0.85:
+            return element("FieldRef", {"field": self.rng.choice(NUMBERS + self.derived)})
+        return element("Constant", {"dataType": "double"}, str(self.real()))
+
+    @staticmethod
+    def call(function, *args, **given):
+        return element("Apply", {"function": function, **given}, *args)
+
+    def truth(self, depth):
+        draw = self.rng.uniform(0.3 if self.plain else 0.0, 1.0)
+        text = element("FieldRef", {"field": CATEGORY})
+        label = lambda: element("Constant", {"dataType": "string"}, self.rng.choice(CATEGORIES))
+        if draw < 0.2:
+            return self.call("isIn", text, label(), label())
+        if draw < 0.3:
+            upper = element("Constant", {"dataType": "string"}, "A-two words")
+            return self.call("equal", self.call("concat", self.call("uppercase", text), element(
+                "Constant", {"dataType": "string"}, "-"), label()), upper)
+        if draw < 0.4:
+            return self.call(self.rng.choice(["isMissing", "isNotMissing"]), self.operand(depth))
+        if draw < 0.6 and depth > 0:
+            parts = [self.truth(depth - 1) for _ in range(2)]
+            return self.call(self.rng.choice(["and", "or"]), *parts)
+        compare = ["equal", "notEqual", "lessThan", "lessOrEqual", "greaterThan", "greaterOrEqual"]
+        return self.call(self.rng.choice(compare), self.operand(depth), self.operand(depth))
+
+    def apply(self, depth):
+        """A call that gives a double; functions that lose no digits where arguments are close."""
+        rng, draw = self.rng, self.rng.random()
+        given = {"mapMissingTo": self.maybe(0.2, self.real()),
+                 "defaultValue": self.maybe(0.2, self.real())}
+        if draw < 0.25:
+            return self.call("if", self.truth(depth), self.operand(depth),
+                             self.operand(depth), defaultValue=given["defaultValue"])
+        if draw < 0.5:
+            parts = [self.operand(depth) for _ in range(rng.randint(1, 4))]
+            return self.call(rng.choice(["min", "max", "avg", "median"]), *parts, **given)
+        if draw < 0.75:
+            name = rng.choice(["+", "-", "threshold", "hypot"])
+            return self.call(name, self.operand(depth), self.operand(depth), **given)
+        if draw < 0.8:  # by a constant: products of large numbers leave sums without digits
+            factor = element("Constant", {"dataType": "double"}, str(self.real(1)))
+            return self.call("*", factor, self.operand(depth), **given)
+        name = rng.choice(["abs", "tanh", "rint", "stdNormalCDF"])
+        return self.call(name, self.operand(depth), **given)
+
+    def discretize(self, source):
+        cuts = sorted(self.rng.sample(range(-5, 6), 3))
+        closure = self.rng.choice(["openClosed", "closedOpen"])
+        bins = [element("DiscretizeBin", {"binValue": self.real()}, element("Interval", {
+            "closure": closure, "leftMargin": low, "rightMargin": high}))
+            for low, high in zip([None] + cuts[:2], cuts)]
+        return element("Discretize", {"field": source, "dataType": "double",
+                                      "mapMissingTo": self.maybe(0.3, 0.5),
+                                      "defaultValue": self.maybe(0.5, -0.5)}, *bins)
+
+    def map_values(self):
+        rows = [element("row", {}, element("c", {}, label), element("n", {}, str(number)),
+                        element("out", {}, str(self.real())))
+                for label in self.rng.sample(CATEGORIES, 2) for number in range(-3, 4)]
+        self.rng.shuffle(rows)
+        return element("MapValues", {"outputColumn": "out", "dataType": "double",
+                                     "mapMissingTo": self.maybe(0.3, 0.5),
+                                     "defaultValue": self.maybe(0.5, -0.5)},
+                       element("FieldColumnPair", {"field": CATEGORY, "column": "c"}),
+                       element("FieldColumnPair", {"field": INTEGER, "column": "n"}),
+                       element("InlineTable", {}, *rows))
 
     # ---- predicates
 
@@ -224,13 +303,17 @@ class Maker:
                 inner.append(self.node(depth - 1, p, regular, confidences))
             default = first if self.rng.random() < 0.8 else None
         bare = self.classes and self.rng.random() < 0.2 and inner[1]
-        given = {"id": node_id, "score": None if bare else score, "defaultChild": default}
+        given = {"id": node_id, "score": None if bare else score, "defaultChild": default,
+                 "recordCount": self.rng.randint(1, 90)}
         return element("Node", given, *inner)
 
     def tree(self, schema, output, regular):
         strategy = self.rng.choice([None, "none", "nullPrediction", "lastPrediction",
-                                    "defaultChild"])
-        penalty = self.maybe(0.4, 0.75)
+                                    "defaultChild"] +
+                                   (["weightedConfidence", "aggregateNodes"] * 2
+                                    if self.classes else []))
+        gathers = strategy in ("weightedConfidence", "aggregateNodes")
+        penalty = None if gathers else self.maybe(0.4, 0.75)
         no_child = self.rng.choice([None, "returnNullPrediction", "returnLastPrediction"])
         root = element("True", {}) if regular or self.rng.random() < 0.8 else self.predicate()
         local = self.transformations("LocalTransformations")
@@ -244,6 +327,50 @@ class Maker:
 
     def function(self):
         return "classification" if self.classes else "regression"
+
+    # ---- scorecards and rules
+
+    def scorecard(self, schema, output):
+        local = self.transformations("LocalTransformations")
+        characteristics = []
+        for c in range(self.rng.randint(1, 5)):
+            attributes = [element("Attribute", {
+                "partialScore": self.real(40), "reasonCode": self.maybe(0.3, "own%d" % a)},
+                self.predicate()) for a in range(self.rng.randint(0, 3))]
+            if self.rng.random() < 0.3:
+                attributes.append(element("Attribute", {}, element("True", {}), element(
+                    "ComplexPartialScore", {}, self.apply(1))))
+            elif self.rng.random() < 0.9:
+                attributes.append(element("Attribute", {"partialScore": self.real(40)},
+                                          element("True", {})))
+            characteristics.append(element("Characteristic", {
+                "reasonCode": "code%d" % c, "baselineScore": self.maybe(0.7, self.real(40))},
+                *attributes))
+        given = {"functionName": "regression", "initialScore": self.maybe(0.5, self.real()),
+                 "baselineScore": self.real(40),
+                 "reasonCodeAlgorithm": self.rng.choice([None, "pointsAbove", "pointsBelow"])}
+        return element("Scorecard", given, schema, output, local,
+                       element("Characteristics", {}, *characteristics))
+
+    def rule(self, depth):
+        if depth > 0 and self.rng.random() < 0.3:
+            inner = [self.rule(depth - 1) for _ in range(self.rng.randint(1, 3))]
+            return element("CompoundRule", {}, self.predicate(), *inner)
+        self.nodes += 1
+        return element("SimpleRule", {
+            "id": "r%d" % self.nodes, "score": self.rng.choice(self.classes),
+            "weight": self.maybe(0.8, self.rng.randint(1, 5)),
+            "confidence": self.maybe(0.8, abs(self.real(1)))}, self.predicate())
+
+    def rules(self, schema, output):
+        local = self.transformations("LocalTransformations")
+        methods = [element("RuleSelectionMethod", {"criterion": c})
+                   for c in self.rng.sample(["firstHit", "weightedSum", "weightedMax"], 2)]
+        rules = [self.rule(2) for _ in range(self.rng.randint(1, 6))]
+        given = {"defaultScore": self.rng.choice(self.classes), "defaultConfidence": 0.25} \
+            if self.rng.random() < 0.6 else {}
+        return element("RuleSetModel", {"functionName": "classification"}, schema, output, local,
+                       element("RuleSet", given, *methods, *rules))
 
     # ---- regression
 
@@ -452,13 +579,16 @@ class Maker:
             fields.append({"name": "winner", "feature": "probability"})
             fields += [{"name": "of " + c, "feature": "probability", "value": c}
                        for c in self.rng.sample(self.classes, 2)]
-        if self.kind == "tree":
+        if self.kind == "scorecard":
+            fields += [{"name": "reason %d" % rank, "feature": "reasonCode", "rank": rank}
+                       for rank in (1, 2, 4)]
+        if self.kind in ("tree", "rules"):
             fields.append({"name": "where", "feature": "entityId"})
             if self.classes:
                 fields.append({"name": "sure", "feature": "confidence"})
         out = []
         for field in fields:
-            text = field["feature"] == "entityId" or (
+            text = field["feature"] in ("entityId", "reasonCode") or (
                 self.classes and field["feature"] == "predictedValue")
             field["optype"] = "categorical" if text else "continuous"
             field["dataType"] = "string" if text else "double"
@@ -497,6 +627,8 @@ class Maker:
             "general_regression": lambda: self.general_regression(schema, output),
             "network": lambda: self.network(schema, output),
             "chain": lambda: self.chain(schema, output),
+            "scorecard": lambda: self.scorecard(schema, output),
+            "rules": lambda: self.rules(schema, output),
         }[self.kind]()
         return ('<?xml version="1.0"?>\n<PMML version="4.4" '
                 'xmlns="http://www.dmg.org/PMML-4_4"><Header></Header>%s%s%s</PMML>\n'
