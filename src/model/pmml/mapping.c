@@ -90,7 +90,7 @@ static void read_columns(struct pmml_reader *r, const struct pmml_element *e,
     }
 }
 
-/* Cells of a row; a row without one of the columns, or with a cell of the wrong type, is refused. */
+/* Cells of a row; one that lacks a column, or has a cell of the wrong type, is refused. */
 static void read_cells(struct pmml_reader *r, const struct pmml_element *row,
                        const struct columns *columns, double *cells)
 {
