@@ -49,7 +49,7 @@ static double output_value(const struct model_element *element, const struct mod
         /* An output that fails is missing; what a later segment would make of it is not scored. */
         enum weir_err status = row->status;
         double value = model_expr_value(output->expr, row);
-        if (row->status != status && element == row->model->root) {
+        if (status == WEIR_OK && row->status == WEIR_MODEL_FAILED && element == row->model->root) {
             row->status = status;
             value = model_missing();
         }
