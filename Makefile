@@ -52,7 +52,7 @@ asan: ## unit tests and fuzz corpora under AddressSanitizer and UBSan
 tsan: ## tests of everything with threads under ThreadSanitizer
 	@scripts/deps build test
 	@scripts/build tsan
-	@scripts/run-tests build/tsan -R '^unit_(base|loop|kafka|plog|streams|broker|http|serving)_'
+	@scripts/run-tests build/tsan -R '^unit_(base|loop|kafka|flow|plog|streams|broker|http|serving)_'
 
 install: all ## into PREFIX (/usr/local)
 	@DESTDIR="$(DESTDIR)" cmake --install build --prefix "$(PREFIX)"

@@ -23,6 +23,7 @@ MAY_INCLUDE = {
     "wire": [],
     "record": [],
     "kafka": ["loop", "record"],
+    "flow": ["loop"],
     "plog": ["wire"],
     "model": ["record"],
     "streams": ["kafka", "record"],

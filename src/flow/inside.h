@@ -1,0 +1,197 @@
+/*
+ * flow/inside.h - what the files of this room know of each other: graphs, streams, islands, edges.
+ *
+ * What:    a graph is nodes and edges in one arena; weir_flow_run makes a stage of every node, a
+ *          connection of every edge, and splits the stages into islands at asynchronous edges.
+ * Life:    everything of a stream lies in its arena, from weir_flow_run to weir_flow_stream_free.
+ * Threads: an island and what belongs to it is touched by one thread at a time, the one that runs
+ *          it; `mailbox` and `schedule` by any. The materializer's mutex guards its own fields.
+ * Memory:  none is allocated by a running island.
+ * Errors:  as in weir/flow.h.
+ */
+#ifndef WEIR_FLOW_INSIDE_H
+#define WEIR_FLOW_INSIDE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include <weir/flow.h>
+
+#include "base/arena.h"
+#include "base/assert.h"
+#include "base/clock.h"
+#include "base/random.h"
+#include "loop/timer_heap.h"
+
+/* ---- blueprint (graph.c) ---------------------------------------------------------------------- */
+
+struct flow_end {
+    int32_t node, port;
+};
+
+struct flow_node {
+    const struct weir_flow_stage_ops *ops;
+    const void *config;
+    const struct weir_flow_kind *kind;
+    uint32_t in_count, out_count;
+    struct flow_end *ins;   /* the outlets that the inlets are connected to */
+    uint32_t *async_buffer; /* for each outlet; 0 = fused */
+    bool *connected;        /* for each outlet */
+    enum weir_flow_directive (*decide)(void *opaque, const struct weir_error *error);
+    void *decide_opaque;
+};
+
+struct weir_flow_graph {
+    _Atomic uint32_t references; /* the builder's, and one of each stream */
+    struct weir_arena arena;
+    struct flow_node **nodes; /* WEIR_FLOW_STAGES_MAX places */
+    uint32_t node_count;
+    uint32_t edge_count, async_count;
+    struct weir_error error; /* the first one sticks */
+};
+
+void flow_graph_unref(struct weir_flow_graph *graph);
+WEIR_MUST_USE enum weir_err flow_graph_check(const struct weir_flow_graph *graph,
+                                             struct weir_error *error);
+
+/* ---- a running stream ------------------------------------------------------------------------- */
+
+/* What an edge waits for. An open edge is in the event queue when the next step is the engine's. */
+enum flow_phase {
+    FLOW_IDLE,   /* the inlet, to pull */
+    FLOW_PULLED, /* the engine, to call on_pull */
+    FLOW_DEMAND, /* the outlet, to push */
+    FLOW_PUSHED, /* the engine, to call on_push */
+    FLOW_HELD,   /* the inlet, to grab */
+};
+
+enum flow_edge_flag {
+    FLOW_OUT_CLOSED = 1, /* completed, failed, or has been told of the cancellation */
+    FLOW_IN_CLOSED = 2,  /* cancelled, or has been told of completion or failure */
+    FLOW_FAULTY = 4,     /* `error` is the failure, or the cause of the cancellation */
+    FLOW_QUEUED = 8,
+};
+
+struct flow_connection {
+    struct weir_flow_stage *out_stage, *in_stage;
+    void *element; /* when PUSHED or HELD */
+    uint16_t out_port, in_port;
+    uint8_t phase, flags;
+    const struct weir_flow_kind *kind;
+    struct weir_error error;
+};
+
+struct weir_flow_stage {
+    const struct weir_flow_stage_ops *ops;
+    void *self;
+    struct flow_connection **ins, **outs;
+    struct flow_island *island;
+    uint32_t open_ports;
+    uint16_t in_count, out_count;
+    bool keep_going, stopping, stopped, initialised;
+    struct weir_flow_stage *next_stopping;
+    const struct flow_node *node; /* NULL: one side of a boundary */
+    const void *config;
+    struct weir_loop_timer *timers;
+    void *value;
+    /* The result: written once by the island, then `resolved`. */
+    _Atomic bool resolved;
+    void *result;
+    const struct weir_flow_kind *result_kind;
+    struct weir_error result_error;
+};
+
+/* WAITING -> SCHEDULED -> RUNNING -> WAITING or, if woken meanwhile, SCHEDULED. DONE is the end. */
+enum flow_schedule { FLOW_WAITING, FLOW_SCHEDULED, FLOW_RUNNING, FLOW_RUNNING_WOKEN, FLOW_DONE };
+
+struct flow_boundary;
+
+struct flow_island {
+    struct weir_flow_stream *stream;
+    struct weir_flow_materializer *materializer;
+    struct weir_flow_stage **stages;
+    uint32_t stage_count, alive_count;
+    bool started, aborted;
+    /* Edges with an event: each at most once, so that a place for each is enough. */
+    struct flow_connection **queue;
+    uint32_t queue_mask, queue_head, queue_tail;
+    struct weir_flow_stage *stopping; /* all ports closed: stop them after this handler */
+    struct weir_timer_heap timers;    /* all of its stages'; those not started are due never */
+    uint64_t timer_sequence;
+    /* Boundaries that got elements, or room, in this turn: their other side is woken after it. */
+    struct flow_boundary *touched, *touched_below;
+    struct weir_random random;
+    bool fuzzing;
+    _Atomic(struct weir_flow_event *) mailbox; /* youngest first */
+    _Atomic int schedule;
+    struct flow_island *next_scheduled; /* the materializer's run queue */
+    struct weir_loop_timer wake;        /* in the materializer's heap, always */
+};
+
+struct weir_flow_stream {
+    struct weir_arena arena;
+    struct weir_flow_graph *graph;
+    struct weir_flow_materializer *materializer;
+    struct weir_flow_stage *stages; /* nodes first, then two for each boundary */
+    uint32_t stage_count;
+    struct flow_connection *connections;
+    uint32_t connection_count;
+    struct flow_island *islands;
+    uint32_t island_count;
+    _Atomic bool aborting;
+    _Atomic uint32_t invokers; /* threads inside weir_flow_invoke */
+    uint32_t islands_alive;    /* under the materializer's mutex */
+};
+
+#define FLOW_NEVER INT64_MAX
+
+struct weir_flow_materializer {
+    struct weir_flow_materializer_options options;
+    pthread_mutex_t mutex;
+    pthread_cond_t work, ended;
+    struct flow_island *first_scheduled, *last_scheduled;
+    uint32_t scheduled_count;
+    uint32_t idle_threads;
+    struct weir_timer_heap timers; /* `wake` of every island */
+    uint64_t timer_sequence;
+    struct weir_random random;
+    uint32_t stream_count;
+    bool stopping;
+    pthread_t *threads;
+    uint32_t thread_count;
+};
+
+/* interpreter.c: one turn of an island; true if events are left. */
+bool flow_island_run(struct flow_island *island);
+/* The next time one of its timers is due, or FLOW_NEVER. */
+int64_t flow_island_due_ns(const struct flow_island *island);
+_Noreturn void flow_illegal(const struct weir_flow_stage *stage, const char *what, uint32_t port);
+/* Calls `decide` of the node; STOP where there is none. */
+enum weir_flow_directive flow_decide(struct weir_flow_stage *stage, const struct weir_error *error);
+/* Failed by `decide`: the stage fails and this is true; else it goes on. */
+bool flow_fail_or_resume(struct weir_flow_stage *stage, enum weir_err code,
+                         struct weir_error *error);
+
+/* dispatcher.c */
+void flow_island_wake(struct flow_island *island);
+WEIR_MUST_USE enum weir_err flow_materializer_add(struct weir_flow_materializer *materializer,
+                                                  struct weir_flow_stream *stream);
+
+/* boundary.c: the two stages of an asynchronous edge share one of these. */
+struct flow_boundary *flow_boundary_new(struct weir_flow_stream *stream, uint32_t capacity,
+                                        const struct weir_flow_kind *kind);
+extern const struct weir_flow_stage_ops flow_boundary_in_ops;  /* ends the island above */
+extern const struct weir_flow_stage_ops flow_boundary_out_ops; /* begins the island below */
+void flow_boundaries_flush(struct flow_island *island);
+
+/* graph.c: a stage of one inlet and one outlet, or a sink; the config is copied. */
+struct weir_flow_outlet flow_add_linear(struct weir_flow_outlet in,
+                                        const struct weir_flow_stage_ops *ops, const void *config,
+                                        size_t config_bytes, const struct weir_flow_kind *kind);
+struct weir_flow_outlet flow_add_source(struct weir_flow_graph *graph,
+                                        const struct weir_flow_stage_ops *ops, const void *config,
+                                        size_t config_bytes, const struct weir_flow_kind *kind);
+int32_t flow_add_sink(struct weir_flow_outlet in, const struct weir_flow_stage_ops *ops,
+                      const void *config, size_t config_bytes);
+struct weir_flow_outlet flow_no_outlet(struct weir_flow_graph *graph);
+#endif
