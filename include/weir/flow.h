@@ -21,11 +21,11 @@
  *
  * Threads: a graph is built by one thread. A stage's functions run on one thread at a time, on any
  *          thread of the materializer; stages of one stream run side by side only across
- *          weir_flow_async, and several streams of one graph share each function's `opaque`. Queues,
- *          kill switches, promises and weir_flow_invoke may be used by any thread.
+ *          weir_flow_async, and several streams of one graph share each function's `opaque`.
+ *          Queues, kill switches, promises and weir_flow_invoke may be used by any thread.
  * Memory:  An element is a pointer, never NULL, with one owner at a time: push gives it away, grab
- *          takes it. Each outlet has a kind, which says how its elements are dropped and shared; kind
- *          NULL is for what nobody owns (static memory, numbers made pointers). An element that a
+ *          takes it. Each outlet has a kind: how its elements are dropped and shared; kind NULL is
+ *          for what nobody owns (static memory, numbers made pointers). An element that a
  *          stage does not pass on is dropped by whoever holds it: the stage what it has grabbed or
  *          buffered, the engine what lies on an edge or in a boundary at completion, failure or
  *          cancellation. A function given to an operator takes the element, also when it fails,
@@ -75,7 +75,7 @@ struct weir_flow_materializer_options {
     const struct weir_clock *clock; /* NULL = real; a virtual one needs threads 0 */
     uint32_t events_max;            /* an island's turn, in events [1024] */
     bool fuzzing;                   /* takes events and islands in random order, turns of random
-                                       length: every order is legal, and each seed is one; threads 0 */
+                                       length: all are legal; each seed is one; threads 0 */
     uint64_t seed;
 };
 void weir_flow_materializer_options_default(struct weir_flow_materializer_options *options);
@@ -173,7 +173,7 @@ WEIR_MUST_USE enum weir_err weir_flow_queue_offer(struct weir_flow_queue *queue,
 /* Any thread: no more offers; what waits still goes out. */
 void weir_flow_queue_complete(struct weir_flow_queue *queue);
 
-/* ---- linear stages ---------------------------------------------------------------------------- */
+/* ---- linear stages --------------------------------------------------------------------------- */
 
 /* Gives another element for each. */
 typedef enum weir_err weir_flow_map_fn(void *opaque, void *element, void **out,
@@ -232,7 +232,7 @@ struct weir_flow_outlet weir_flow_grouped(struct weir_flow_outlet in, uint32_t c
 struct weir_flow_outlet weir_flow_grouped_within(struct weir_flow_outlet in, uint32_t count,
                                                  int64_t within_ms);
 
-/* ---- rate ------------------------------------------------------------------------------------- */
+/* ---- rate ------------------------------------------------------------------------------------ */
 
 /* At most `elements` per per_ms on average, `burst` at once (a token bucket that begins full). */
 struct weir_flow_outlet weir_flow_throttle(struct weir_flow_outlet in, uint32_t elements,
@@ -247,9 +247,9 @@ enum weir_flow_overflow {
 };
 struct weir_flow_outlet weir_flow_buffer(struct weir_flow_outlet in, uint32_t capacity,
                                          enum weir_flow_overflow strategy);
-/* While downstream is slow: `seed` makes a batch of the first element, `aggregate` adds each further
- * one, up to `max` elements; then upstream waits. Both take the element; aggregate takes the batch
- * and gives it back or another (on failure it has dropped it). */
+/* While downstream is slow: `seed` makes a batch of the first element, `aggregate` adds each
+ * further one, up to `max` elements; then upstream waits. Both take the element; aggregate takes the
+ * batch and gives it back or another (on failure it has dropped it). */
 struct weir_flow_batch {
     uint64_t max; /* UINT64_MAX: conflate_with_seed */
     enum weir_err (*seed)(void *opaque, void *element, void **batch_out, struct weir_error *error);
@@ -267,7 +267,7 @@ weir_flow_conflate(struct weir_flow_outlet in,
                                               void **batch_out, struct weir_error *error),
                    void *opaque);
 
-/* ---- asynchronous work ------------------------------------------------------------------------ */
+/* ---- asynchronous work ----------------------------------------------------------------------- */
 
 /* The answer that a function of map_async owes: exactly one of succeed and fail, at once or later,
  * from any thread. The stream does not end before. */
@@ -297,7 +297,7 @@ struct weir_flow_outlet weir_flow_map_async_partitioned(struct weir_flow_outlet 
                                                         const struct weir_flow_map_async *map,
                                                         const struct weir_flow_kind *kind);
 
-/* ---- fan-out and fan-in ----------------------------------------------------------------------- */
+/* ---- fan-out and fan-in ---------------------------------------------------------------------- */
 
 /* Every element to all outlets, when all have asked; ends when all have cancelled. */
 void weir_flow_broadcast(struct weir_flow_outlet in, struct weir_flow_outlet *outs, uint32_t count);
@@ -338,7 +338,7 @@ struct weir_flow_pair {
 void weir_flow_pair_free(struct weir_flow_pair *pair);
 struct weir_flow_outlet weir_flow_zip(struct weir_flow_outlet a, struct weir_flow_outlet b);
 
-/* ---- errors, time-outs, control --------------------------------------------------------------- */
+/* ---- errors, time-outs, control -------------------------------------------------------------- */
 
 /* On failure a last element from fn, then completion; fn may answer with an error to fail. */
 struct weir_flow_outlet weir_flow_recover(struct weir_flow_outlet in,
@@ -364,7 +364,7 @@ void weir_flow_kill_switch_abort(struct weir_flow_kill_switch *kill_switch,
 /* Passes on; its result says how the stream ended here: OK, the failure, or CLOSED (cancelled). */
 struct weir_flow_outlet weir_flow_watch_termination(struct weir_flow_outlet in);
 
-/* ---- sinks: the number returned names the stage for weir_flow_stream_result and _value --------- */
+/* ---- sinks: the number returned names the stage for weir_flow_stream_result and _value ------- */
 
 /* fn takes both and gives the new accumulation, as aggregate of weir_flow_batch does; kind: the
  * accumulation's. initial is shared by kind for each stream, or NULL. The result is the last. */
@@ -392,7 +392,7 @@ WEIR_MUST_USE enum weir_err weir_flow_sink_queue_pull(struct weir_flow_sink_queu
 /* Any thread: the sink wants no more. */
 void weir_flow_sink_queue_cancel(struct weir_flow_sink_queue *queue);
 
-/* ---- stages of your own ------------------------------------------------------------------------ */
+/* ---- stages of your own ---------------------------------------------------------------------- */
 
 /*
  * The life of an edge, one element at a time:
@@ -401,9 +401,9 @@ void weir_flow_sink_queue_cancel(struct weir_flow_sink_queue *queue);
  *                    \                                    /
  *      outlet:        on_pull -> is_available -> push ---/
  *
- * Legal: pull an open inlet that is neither pulled nor holds an element; push to an open outlet that
- * is available; grab once after on_push. complete, fail and cancel of a closed port do nothing. A
- * port is closed by its own side at once, by the other side when the handler is called. A stage
+ * Legal: pull an open inlet that is neither pulled nor holds an element; push to an open outlet
+ * that is available; grab once after on_push. complete, fail and cancel of a closed port do nothing.
+ * A port is closed by its own side at once, by the other side when the handler is called. A stage
  * stops when all its ports are closed, unless it keeps going. Handlers never nest: what a call
  * causes elsewhere comes after the handler.
  */
@@ -512,7 +512,7 @@ void weir_flow_event_init(struct weir_flow_event *event, struct weir_flow_stage 
  * if the stage has stopped. What was written before is visible to it. */
 void weir_flow_invoke(struct weir_flow_event *event);
 
-/* ---- test kit: with threads 0, on one thread --------------------------------------------------- */
+/* ---- test kit: with threads 0, on one thread ------------------------------------------------- */
 
 struct weir_flow_source_probe; /* materialised by probe_source */
 struct weir_flow_sink_probe;   /* materialised by probe_sink */

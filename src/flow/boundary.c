@@ -63,7 +63,7 @@ static bool was_waiting(_Atomic bool *waits)
     return atomic_exchange(waits, false);
 }
 
-/* ---- the side above --------------------------------------------------------------------------- */
+/* ---- the side above -------------------------------------------------------------------------- */
 
 static enum weir_err in_init(void *self, struct weir_flow_stage *stage, struct weir_error *error)
 {
@@ -89,7 +89,7 @@ static void in_release(void *self, struct weir_flow_stage *stage)
 static void in_start(void *self, struct weir_flow_stage *stage)
 {
     (void)self;
-    weir_flow_pull(stage, 0);
+    flow_pull(stage, 0);
 }
 
 static void touch_above(struct flow_boundary *boundary, struct flow_island *island)
@@ -117,7 +117,7 @@ static void pull_if_room(struct flow_boundary *boundary, struct weir_flow_stage 
 static void in_push(void *self, struct weir_flow_stage *stage, uint32_t inlet)
 {
     struct flow_boundary *boundary = boundary_of(stage);
-    void *element = weir_flow_grab(stage, inlet);
+    void *element = flow_grab(stage, inlet);
     uint32_t written = weir_ring_write(&boundary->ring, &element, 1);
 
     (void)self;
@@ -187,7 +187,7 @@ const struct weir_flow_stage_ops flow_boundary_in_ops = {
     .on_event = in_event,
 };
 
-/* ---- the side below --------------------------------------------------------------------------- */
+/* ---- the side below -------------------------------------------------------------------------- */
 
 static enum weir_err out_init(void *self, struct weir_flow_stage *stage, struct weir_error *error)
 {
@@ -257,7 +257,7 @@ static void out_pull(void *self, struct weir_flow_stage *stage, uint32_t outlet)
         touch_below(boundary, stage->island);
     }
     boundary->batch_count--;
-    weir_flow_push(stage, outlet, boundary->batch[boundary->batch_first++]);
+    flow_push(stage, outlet, boundary->batch[boundary->batch_first++]);
     if (boundary->batch_count == 0)
         finish_if_drained(boundary, stage);
 }
@@ -321,7 +321,7 @@ const struct weir_flow_stage_ops flow_boundary_out_ops = {
     .on_event = out_event,
 };
 
-/* ---- the end of a turn ------------------------------------------------------------------------ */
+/* ---- the end of a turn ----------------------------------------------------------------------- */
 
 void flow_boundaries_flush(struct flow_island *island)
 {

@@ -6,17 +6,17 @@
 static void pass(void *self, struct weir_flow_stage *stage, uint32_t inlet)
 {
     (void)self;
-    weir_flow_push(stage, 0, weir_flow_grab(stage, inlet));
+    flow_push(stage, 0, flow_grab(stage, inlet));
 }
 
 static void pull_in(void *self, struct weir_flow_stage *stage, uint32_t outlet)
 {
     (void)self;
     (void)outlet;
-    weir_flow_pull(stage, 0);
+    flow_pull(stage, 0);
 }
 
-/* ---- recover ---------------------------------------------------------------------------------- */
+/* ---- recover --------------------------------------------------------------------------------- */
 
 struct recover_config {
     enum weir_err (*fn)(void *opaque, const struct weir_error *failure, void **out,
@@ -30,7 +30,7 @@ struct recover_self {
 
 static void recover_send(struct recover_self *recover, struct weir_flow_stage *stage)
 {
-    weir_flow_push(stage, 0, recover->last);
+    flow_push(stage, 0, recover->last);
     recover->last = NULL;
     weir_flow_complete_stage(stage);
 }
@@ -64,7 +64,7 @@ static void recover_pull(void *self, struct weir_flow_stage *stage, uint32_t out
     if (recover->last != NULL)
         recover_send(recover, stage);
     else
-        weir_flow_pull(stage, 0);
+        flow_pull(stage, 0);
 }
 
 static void recover_stop(void *self, struct weir_flow_stage *stage)
@@ -95,7 +95,7 @@ struct weir_flow_outlet weir_flow_recover(struct weir_flow_outlet in,
     return flow_add_linear(in, &recover_ops, &config, sizeof config, weir_flow_outlet_kind(in));
 }
 
-/* ---- time-outs -------------------------------------------------------------------------------- */
+/* ---- time-outs ------------------------------------------------------------------------------- */
 
 static void timeout_restart(struct weir_flow_stage *stage)
 {
@@ -210,7 +210,7 @@ struct weir_flow_outlet weir_flow_backpressure_timeout(struct weir_flow_outlet i
     return add_timeout(in, timeout_ms, &backpressure_ops);
 }
 
-/* ---- kill switch ------------------------------------------------------------------------------ */
+/* ---- kill switch ----------------------------------------------------------------------------- */
 
 enum switch_state { SWITCH_ON, SWITCH_WRITING, SWITCH_SHUTDOWN, SWITCH_ABORTED };
 
@@ -278,7 +278,7 @@ void weir_flow_kill_switch_abort(struct weir_flow_kill_switch *kill_switch,
     weir_flow_invoke(&kill_switch->event);
 }
 
-/* ---- watch_termination ------------------------------------------------------------------------ */
+/* ---- watch_termination ----------------------------------------------------------------------- */
 
 static void watch_finish(void *self, struct weir_flow_stage *stage, uint32_t inlet)
 {

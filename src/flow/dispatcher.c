@@ -4,8 +4,8 @@
  * An island is in the run queue at most once (`schedule`), so it runs on one thread at a time, and
  * the mutex between two of its turns makes what one thread wrote visible to the next.
  *
- * Nothing of an island is touched after its last turn: DONE keeps it out of the run queue, its timer
- * is taken out, and only then its stream hears of the end.
+ * Nothing of an island is touched after its last turn: DONE keeps it out of the run queue, its
+ * timer is taken out, and only then its stream hears of the end.
  */
 #include <errno.h>
 #include <string.h>
@@ -21,7 +21,7 @@ void weir_flow_materializer_options_default(struct weir_flow_materializer_option
     *options = (struct weir_flow_materializer_options){.threads = 2, .events_max = 1024};
 }
 
-/* ---- the run queue; with the mutex ------------------------------------------------------------ */
+/* ---- the run queue; with the mutex ----------------------------------------------------------- */
 
 static void append(struct weir_flow_materializer *materializer, struct flow_island *island)
 {
@@ -88,7 +88,7 @@ void flow_island_wake(struct flow_island *island)
     pthread_mutex_unlock(&materializer->mutex);
 }
 
-/* ---- events from anywhere --------------------------------------------------------------------- */
+/* ---- events from anywhere -------------------------------------------------------------------- */
 
 void weir_flow_event_init(struct weir_flow_event *event, struct weir_flow_stage *stage)
 {
@@ -112,7 +112,7 @@ void weir_flow_invoke(struct weir_flow_event *event)
     atomic_fetch_sub(&stream->invokers, 1);
 }
 
-/* ---- turns ------------------------------------------------------------------------------------ */
+/* ---- turns ----------------------------------------------------------------------------------- */
 
 static void move_wake(struct flow_island *island)
 {
@@ -219,7 +219,7 @@ void weir_flow_materializer_run(struct weir_flow_materializer *materializer)
     pthread_mutex_unlock(&materializer->mutex);
 }
 
-/* ---- streams ---------------------------------------------------------------------------------- */
+/* ---- streams --------------------------------------------------------------------------------- */
 
 enum weir_err flow_materializer_add(struct weir_flow_materializer *materializer,
                                     struct weir_flow_stream *stream)
@@ -275,7 +275,7 @@ enum weir_err weir_flow_stream_wait(struct weir_flow_stream *stream, int64_t tim
     return alive ? WEIR_TIMEOUT : WEIR_OK;
 }
 
-/* ---- life ------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 static enum weir_err start_threads(struct weir_flow_materializer *materializer)
 {

@@ -32,7 +32,7 @@ static void complete_when_over(struct weir_flow_stage *stage)
         weir_flow_complete_stage(stage);
 }
 
-/* ---- merge ------------------------------------------------------------------------------------ */
+/* ---- merge ----------------------------------------------------------------------------------- */
 
 struct merge_self {
     uint16_t *line; /* inlets with an element, in order of arrival; inlet 0 of preferred apart */
@@ -62,12 +62,12 @@ static void merge_start(void *self, struct weir_flow_stage *stage)
 {
     (void)self;
     for (uint32_t i = 0; i < stage->in_count; i++)
-        weir_flow_pull(stage, i);
+        flow_pull(stage, i);
 }
 
 static void merge_send(struct weir_flow_stage *stage, uint32_t inlet)
 {
-    weir_flow_push(stage, 0, weir_flow_grab(stage, inlet));
+    flow_push(stage, 0, flow_grab(stage, inlet));
     weir_flow_try_pull(stage, inlet);
     complete_when_over(stage);
 }
@@ -138,7 +138,7 @@ struct weir_flow_outlet weir_flow_merge_preferred(const struct weir_flow_outlet 
     return add_fan_in(ins, count, &preferred_ops);
 }
 
-/* ---- concat ----------------------------------------------------------------------------------- */
+/* ---- concat ---------------------------------------------------------------------------------- */
 
 struct concat_self {
     uint32_t current;
@@ -147,7 +147,7 @@ struct concat_self {
 static void concat_push(void *self, struct weir_flow_stage *stage, uint32_t inlet)
 {
     (void)self;
-    weir_flow_push(stage, 0, weir_flow_grab(stage, inlet));
+    flow_push(stage, 0, flow_grab(stage, inlet));
 }
 
 static void concat_pull(void *self, struct weir_flow_stage *stage, uint32_t outlet)
@@ -155,7 +155,7 @@ static void concat_pull(void *self, struct weir_flow_stage *stage, uint32_t outl
     struct concat_self *concat = self;
 
     (void)outlet;
-    weir_flow_pull(stage, concat->current);
+    flow_pull(stage, concat->current);
 }
 
 static void concat_finish(void *self, struct weir_flow_stage *stage, uint32_t inlet)
@@ -169,7 +169,7 @@ static void concat_finish(void *self, struct weir_flow_stage *stage, uint32_t in
     if (concat->current == stage->in_count)
         weir_flow_complete_stage(stage);
     else if (weir_flow_out_is_available(stage, 0))
-        weir_flow_pull(stage, concat->current);
+        flow_pull(stage, concat->current);
 }
 
 static const struct weir_flow_stage_ops concat_ops = {
@@ -186,7 +186,7 @@ struct weir_flow_outlet weir_flow_concat(const struct weir_flow_outlet *ins, uin
     return add_fan_in(ins, count, &concat_ops);
 }
 
-/* ---- zip -------------------------------------------------------------------------------------- */
+/* ---- zip ------------------------------------------------------------------------------------- */
 
 struct zip_config {
     enum weir_err (*fn)(void *opaque, void *a, void *b, void **out, struct weir_error *error);
@@ -234,8 +234,8 @@ static void zip_push(void *self, struct weir_flow_stage *stage, uint32_t inlet)
     (void)self;
     if (!weir_flow_in_is_available(stage, 1 - inlet))
         return;
-    a = weir_flow_grab(stage, 0);
-    b = weir_flow_grab(stage, 1);
+    a = flow_grab(stage, 0);
+    b = flow_grab(stage, 1);
     error.code = WEIR_OK;
     err = config->fn != NULL ? config->fn(config->opaque, a, b, &out, &error)
                              : make_pair(stage, a, b, &out);
@@ -245,7 +245,7 @@ static void zip_push(void *self, struct weir_flow_stage *stage, uint32_t inlet)
         weir_flow_fail_stage(stage, &error);
         return;
     }
-    weir_flow_push(stage, 0, out);
+    flow_push(stage, 0, out);
     if (weir_flow_in_is_closed(stage, 0) || weir_flow_in_is_closed(stage, 1))
         weir_flow_complete_stage(stage);
 }

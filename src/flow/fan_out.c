@@ -46,7 +46,7 @@ static bool share_to(struct weir_flow_stage *stage, uint32_t outlet, void *eleme
     struct weir_error error;
 
     if (shared != NULL) {
-        weir_flow_push(stage, outlet, shared);
+        flow_push(stage, outlet, shared);
         return true;
     }
     weir_error_set(&error, WEIR_NOMEM, -1, "stage %s: no memory to share an element",
@@ -55,7 +55,7 @@ static bool share_to(struct weir_flow_stage *stage, uint32_t outlet, void *eleme
     return false;
 }
 
-/* ---- broadcast -------------------------------------------------------------------------------- */
+/* ---- broadcast ------------------------------------------------------------------------------- */
 
 struct broadcast_config {
     bool eager; /* ends with the first outlet that cancels */
@@ -73,7 +73,7 @@ static void broadcast_pull(void *self, struct weir_flow_stage *stage, uint32_t o
 
 static void broadcast_push(void *self, struct weir_flow_stage *stage, uint32_t inlet)
 {
-    void *element = weir_flow_grab(stage, inlet);
+    void *element = flow_grab(stage, inlet);
 
     (void)self;
     for (uint32_t i = 0; i < stage->out_count; i++)
@@ -127,7 +127,7 @@ struct weir_flow_outlet weir_flow_also_to(struct weir_flow_outlet in,
     return outs[0];
 }
 
-/* ---- balance ---------------------------------------------------------------------------------- */
+/* ---- balance --------------------------------------------------------------------------------- */
 
 struct balance_self {
     uint32_t next; /* whose turn it is, among those that have asked */
@@ -139,7 +139,7 @@ static bool balance_send(struct balance_self *balance, struct weir_flow_stage *s
         uint32_t outlet = (balance->next + i) % stage->out_count;
         if (weir_flow_out_is_available(stage, outlet)) {
             balance->next = outlet + 1;
-            weir_flow_push(stage, outlet, weir_flow_grab(stage, 0));
+            flow_push(stage, outlet, flow_grab(stage, 0));
             return true;
         }
     }
@@ -199,7 +199,7 @@ void weir_flow_balance(struct weir_flow_outlet in, struct weir_flow_outlet *outs
     give_outlets(in.graph, add_fan_out(in, &balance_ops, NULL, 0, count), outs, count);
 }
 
-/* ---- partition -------------------------------------------------------------------------------- */
+/* ---- partition ------------------------------------------------------------------------------- */
 
 struct partition_config {
     uint32_t (*fn)(void *opaque, const void *element);
@@ -217,7 +217,7 @@ static void partition_push(void *self, struct weir_flow_stage *stage, uint32_t i
 {
     struct partition_self *partition = self;
     const struct partition_config *config = stage->config;
-    void *element = weir_flow_grab(stage, inlet);
+    void *element = flow_grab(stage, inlet);
     uint32_t outlet = config->divert != NULL ? config->divert(config->opaque, element)
                                              : config->fn(config->opaque, element);
 
@@ -231,7 +231,7 @@ static void partition_push(void *self, struct weir_flow_stage *stage, uint32_t i
     if (weir_flow_out_is_closed(stage, outlet))
         weir_flow_drop_element(weir_flow_in_kind(stage, inlet), element);
     else
-        weir_flow_push(stage, outlet, element);
+        flow_push(stage, outlet, element);
     for (uint32_t i = 0; i < stage->out_count; i++)
         if (weir_flow_out_is_available(stage, i)) {
             weir_flow_try_pull(stage, inlet);
@@ -246,7 +246,7 @@ static void partition_pull(void *self, struct weir_flow_stage *stage, uint32_t o
     if (partition->element == NULL) {
         weir_flow_try_pull(stage, 0);
     } else if (partition->outlet == outlet) {
-        weir_flow_push(stage, outlet, partition->element);
+        flow_push(stage, outlet, partition->element);
         partition->element = NULL;
         if (weir_flow_in_is_closed(stage, 0)) {
             weir_flow_complete_stage(stage);
@@ -328,25 +328,25 @@ struct weir_flow_outlet weir_flow_divert_to(struct weir_flow_outlet in, weir_flo
     return outs[0];
 }
 
-/* ---- wire_tap --------------------------------------------------------------------------------- */
+/* ---- wire_tap -------------------------------------------------------------------------------- */
 
 static void tap_push(void *self, struct weir_flow_stage *stage, uint32_t inlet)
 {
-    void *element = weir_flow_grab(stage, inlet);
+    void *element = flow_grab(stage, inlet);
 
     (void)self;
     if (weir_flow_out_is_available(stage, 1) && !share_to(stage, 1, element)) {
         weir_flow_drop_element(weir_flow_in_kind(stage, inlet), element);
         return;
     }
-    weir_flow_push(stage, 0, element);
+    flow_push(stage, 0, element);
 }
 
 static void tap_pull(void *self, struct weir_flow_stage *stage, uint32_t outlet)
 {
     (void)self;
     if (outlet == 0)
-        weir_flow_pull(stage, 0);
+        flow_pull(stage, 0);
 }
 
 static void tap_cancelled(void *self, struct weir_flow_stage *stage, uint32_t outlet,

@@ -34,14 +34,14 @@ static void group_start(void *self, struct weir_flow_stage *stage)
     if (config->within_ms == 0)
         return;
     weir_flow_timer_start(stage, 0, config->within_ms, config->within_ms);
-    weir_flow_pull(stage, 0);
+    flow_pull(stage, 0);
 }
 
 static void group_send(struct group_self *group, struct weir_flow_stage *stage)
 {
     const struct group_config *config = stage->config;
 
-    weir_flow_push(stage, 0, group->group);
+    flow_push(stage, 0, group->group);
     group->group = NULL;
     group->due = false;
     if (config->within_ms > 0)
@@ -74,10 +74,10 @@ static void group_push(void *self, struct weir_flow_stage *stage, uint32_t inlet
     struct group_self *group = self;
     const struct group_config *config = stage->config;
 
-    if (!group_add(group, stage, weir_flow_grab(stage, inlet)))
+    if (!group_add(group, stage, flow_grab(stage, inlet)))
         return;
     if (group->group->count < config->count) {
-        weir_flow_pull(stage, inlet);
+        flow_pull(stage, inlet);
         return;
     }
     group->due = true;
@@ -85,7 +85,7 @@ static void group_push(void *self, struct weir_flow_stage *stage, uint32_t inlet
         return;
     group_send(group, stage);
     if (config->within_ms > 0)
-        weir_flow_pull(stage, inlet);
+        flow_pull(stage, inlet);
 }
 
 static void group_pull(void *self, struct weir_flow_stage *stage, uint32_t outlet)

@@ -23,7 +23,7 @@
 #include "base/random.h"
 #include "loop/timer_heap.h"
 
-/* ---- blueprint (graph.c) ---------------------------------------------------------------------- */
+/* ---- blueprint (graph.c) --------------------------------------------------------------------- */
 
 struct flow_end {
     int32_t node, port;
@@ -54,7 +54,7 @@ void flow_graph_unref(struct weir_flow_graph *graph);
 WEIR_MUST_USE enum weir_err flow_graph_check(const struct weir_flow_graph *graph,
                                              struct weir_error *error);
 
-/* ---- a running stream ------------------------------------------------------------------------- */
+/* ---- a running stream ------------------------------------------------------------------------ */
 
 /* What an edge waits for. An open edge is in the event queue when the next step is the engine's. */
 enum flow_phase {
@@ -74,6 +74,7 @@ enum flow_edge_flag {
 
 struct flow_connection {
     struct weir_flow_stage *out_stage, *in_stage;
+    struct flow_island *island;
     void *element; /* when PUSHED or HELD */
     uint16_t out_port, in_port;
     uint8_t phase, flags;
@@ -165,7 +166,8 @@ struct weir_flow_materializer {
 bool flow_island_run(struct flow_island *island);
 /* The next time one of its timers is due, or FLOW_NEVER. */
 int64_t flow_island_due_ns(const struct flow_island *island);
-_Noreturn void flow_illegal(const struct weir_flow_stage *stage, const char *what, uint32_t port);
+_Noreturn void flow_illegal(const struct weir_flow_stage *stage, const char *what, uint32_t port)
+    __attribute__((cold));
 /* Calls `decide` of the node; STOP where there is none. */
 enum weir_flow_directive flow_decide(struct weir_flow_stage *stage, const struct weir_error *error);
 /* Failed by `decide`: the stage fails and this is true; else it goes on. */
@@ -194,4 +196,49 @@ struct weir_flow_outlet flow_add_source(struct weir_flow_graph *graph,
 int32_t flow_add_sink(struct weir_flow_outlet in, const struct weir_flow_stage_ops *ops,
                       const void *config, size_t config_bytes);
 struct weir_flow_outlet flow_no_outlet(struct weir_flow_graph *graph);
+
+/* ---- port calls of this room's own stages: the usual case inline, the rest by the public ones */
+
+static inline void flow_enqueue(struct flow_connection *edge)
+{
+    struct flow_island *island = edge->island;
+
+    edge->flags |= FLOW_QUEUED;
+    island->queue[island->queue_tail++ & island->queue_mask] = edge;
+}
+
+static inline void flow_pull(struct weir_flow_stage *stage, uint32_t inlet)
+{
+    struct flow_connection *edge = stage->ins[inlet];
+
+    if (weir_likely(edge->phase == FLOW_IDLE && edge->flags == 0)) {
+        edge->phase = FLOW_PULLED;
+        flow_enqueue(edge);
+    } else {
+        weir_flow_pull(stage, inlet);
+    }
+}
+
+static inline void *flow_grab(struct weir_flow_stage *stage, uint32_t inlet)
+{
+    struct flow_connection *edge = stage->ins[inlet];
+
+    if (weir_unlikely(edge->phase != FLOW_HELD))
+        return weir_flow_grab(stage, inlet);
+    edge->phase = FLOW_IDLE;
+    return edge->element;
+}
+
+static inline void flow_push(struct weir_flow_stage *stage, uint32_t outlet, void *element)
+{
+    struct flow_connection *edge = stage->outs[outlet];
+
+    if (weir_likely(edge->phase == FLOW_DEMAND && edge->flags == 0 && element != NULL)) {
+        edge->element = element;
+        edge->phase = FLOW_PUSHED;
+        flow_enqueue(edge);
+    } else {
+        weir_flow_push(stage, outlet, element);
+    }
+}
 #endif

@@ -2,7 +2,7 @@
  * The interpreter of an island: what the port calls do, and the loop that turns them into handlers.
  *
  * An edge is in the event queue at most once, with everything that is to be told in its phase and
- * flags; so the queue never overflows, nothing recurses and nothing is allocated. Whatever order the
+ * flags; so the queue never overflows, nothing recurses, nothing is allocated. Whatever order the
  * queue is taken in, each edge sees its own steps in order: that is what fuzzing shuffles.
  */
 #include <stdio.h>
@@ -35,12 +35,8 @@ static inline struct flow_connection *outlet_of(const struct weir_flow_stage *st
 
 static inline void enqueue(struct flow_connection *edge)
 {
-    struct flow_island *island = edge->in_stage->island;
-
-    if (edge->flags & FLOW_QUEUED)
-        return;
-    edge->flags |= FLOW_QUEUED;
-    island->queue[island->queue_tail++ & island->queue_mask] = edge;
+    if (!(edge->flags & FLOW_QUEUED))
+        flow_enqueue(edge);
 }
 
 static void list_stopping(struct weir_flow_stage *stage)
@@ -66,7 +62,7 @@ static void drop_element_of(struct flow_connection *edge)
     edge->phase = FLOW_IDLE;
 }
 
-/* ---- inlets ----------------------------------------------------------------------------------- */
+/* ---- inlets ---------------------------------------------------------------------------------- */
 
 void weir_flow_pull(struct weir_flow_stage *stage, uint32_t inlet)
 {
@@ -135,7 +131,7 @@ bool weir_flow_in_is_closed(const struct weir_flow_stage *stage, uint32_t inlet)
     return inlet_of(stage, inlet)->flags & FLOW_IN_CLOSED;
 }
 
-/* ---- outlets ---------------------------------------------------------------------------------- */
+/* ---- outlets --------------------------------------------------------------------------------- */
 
 void weir_flow_push(struct weir_flow_stage *stage, uint32_t outlet, void *element)
 {
@@ -197,7 +193,7 @@ bool weir_flow_out_is_closed(const struct weir_flow_stage *stage, uint32_t outle
     return outlet_of(stage, outlet)->flags & FLOW_OUT_CLOSED;
 }
 
-/* ---- whole stages ----------------------------------------------------------------------------- */
+/* ---- whole stages ---------------------------------------------------------------------------- */
 
 static void close_stage(struct weir_flow_stage *stage, const struct weir_error *failure,
                         const struct weir_error *cause)
@@ -265,7 +261,7 @@ void weir_flow_drop_element(const struct weir_flow_kind *kind, void *element)
         kind->drop(element);
 }
 
-/* ---- results ---------------------------------------------------------------------------------- */
+/* ---- results --------------------------------------------------------------------------------- */
 
 void weir_flow_resolve(struct weir_flow_stage *stage, void *value,
                        const struct weir_flow_kind *kind)
@@ -283,7 +279,7 @@ void weir_flow_resolve_error(struct weir_flow_stage *stage, const struct weir_er
     atomic_store_explicit(&stage->resolved, true, memory_order_release);
 }
 
-/* ---- timers ----------------------------------------------------------------------------------- */
+/* ---- timers ---------------------------------------------------------------------------------- */
 
 int64_t weir_flow_now_ns(const struct weir_flow_stage *stage)
 {
@@ -321,7 +317,7 @@ int64_t flow_island_due_ns(const struct flow_island *island)
     return island->timers.count > 0 ? island->timers.timers[0]->due_ns : FLOW_NEVER;
 }
 
-/* ---- the loop --------------------------------------------------------------------------------- */
+/* ---- the loop -------------------------------------------------------------------------------- */
 
 static void stop_stage(struct weir_flow_stage *stage)
 {

@@ -7,10 +7,10 @@ static void pull_in(void *self, struct weir_flow_stage *stage, uint32_t outlet)
 {
     (void)self;
     (void)outlet;
-    weir_flow_pull(stage, 0);
+    flow_pull(stage, 0);
 }
 
-/* ---- map, collect ----------------------------------------------------------------------------- */
+/* ---- map, collect ---------------------------------------------------------------------------- */
 
 struct map_config {
     weir_flow_map_fn *fn;
@@ -27,11 +27,11 @@ static void map_push(void *self, struct weir_flow_stage *stage, uint32_t inlet)
 
     (void)self;
     error.code = WEIR_OK;
-    err = config->fn(config->opaque, weir_flow_grab(stage, inlet), &out, &error);
+    err = config->fn(config->opaque, flow_grab(stage, inlet), &out, &error);
     if (weir_likely(err == WEIR_OK))
-        weir_flow_push(stage, 0, out);
+        flow_push(stage, 0, out);
     else if ((config->partial && err == WEIR_AGAIN) || !flow_fail_or_resume(stage, err, &error))
-        weir_flow_pull(stage, inlet);
+        flow_pull(stage, inlet);
 }
 
 static const struct weir_flow_stage_ops map_ops = {
@@ -62,7 +62,7 @@ struct weir_flow_outlet weir_flow_collect(struct weir_flow_outlet in, weir_flow_
     return flow_add_linear(in, &collect_ops, &config, sizeof config, kind);
 }
 
-/* ---- filter, take_while ----------------------------------------------------------------------- */
+/* ---- filter, take_while ---------------------------------------------------------------------- */
 
 struct predicate_config {
     weir_flow_predicate *fn;
@@ -73,15 +73,15 @@ struct predicate_config {
 static void filter_push(void *self, struct weir_flow_stage *stage, uint32_t inlet)
 {
     const struct predicate_config *config = stage->config;
-    void *element = weir_flow_grab(stage, inlet);
+    void *element = flow_grab(stage, inlet);
 
     (void)self;
     if (config->fn(config->opaque, element)) {
-        weir_flow_push(stage, 0, element);
+        flow_push(stage, 0, element);
         return;
     }
     weir_flow_drop_element(weir_flow_in_kind(stage, inlet), element);
-    weir_flow_pull(stage, inlet);
+    flow_pull(stage, inlet);
 }
 
 static const struct weir_flow_stage_ops filter_ops = {
@@ -101,12 +101,12 @@ struct weir_flow_outlet weir_flow_filter(struct weir_flow_outlet in, weir_flow_p
 static void take_while_push(void *self, struct weir_flow_stage *stage, uint32_t inlet)
 {
     const struct predicate_config *config = stage->config;
-    void *element = weir_flow_grab(stage, inlet);
+    void *element = flow_grab(stage, inlet);
     bool more = config->fn(config->opaque, element);
 
     (void)self;
     if (more || config->inclusive)
-        weir_flow_push(stage, 0, element);
+        flow_push(stage, 0, element);
     else
         weir_flow_drop_element(weir_flow_in_kind(stage, inlet), element);
     if (!more)
@@ -127,7 +127,7 @@ struct weir_flow_outlet weir_flow_take_while(struct weir_flow_outlet in, weir_fl
     return flow_add_linear(in, &take_while_ops, &config, sizeof config, weir_flow_outlet_kind(in));
 }
 
-/* ---- take, drop ------------------------------------------------------------------------------- */
+/* ---- take, drop ------------------------------------------------------------------------------ */
 
 struct count_self {
     uint64_t left;
@@ -154,7 +154,7 @@ static void take_push(void *self, struct weir_flow_stage *stage, uint32_t inlet)
 {
     struct count_self *count = self;
 
-    weir_flow_push(stage, 0, weir_flow_grab(stage, inlet));
+    flow_push(stage, 0, flow_grab(stage, inlet));
     if (--count->left == 0)
         weir_flow_complete_stage(stage);
 }
@@ -177,15 +177,15 @@ struct weir_flow_outlet weir_flow_take(struct weir_flow_outlet in, uint64_t coun
 static void drop_push(void *self, struct weir_flow_stage *stage, uint32_t inlet)
 {
     struct count_self *count = self;
-    void *element = weir_flow_grab(stage, inlet);
+    void *element = flow_grab(stage, inlet);
 
     if (count->left == 0) {
-        weir_flow_push(stage, 0, element);
+        flow_push(stage, 0, element);
         return;
     }
     count->left--;
     weir_flow_drop_element(weir_flow_in_kind(stage, inlet), element);
-    weir_flow_pull(stage, inlet);
+    flow_pull(stage, inlet);
 }
 
 static const struct weir_flow_stage_ops drop_ops = {
@@ -202,7 +202,7 @@ struct weir_flow_outlet weir_flow_drop(struct weir_flow_outlet in, uint64_t coun
     return flow_add_linear(in, &drop_ops, &count, sizeof count, weir_flow_outlet_kind(in));
 }
 
-/* ---- stateful_map ----------------------------------------------------------------------------- */
+/* ---- stateful_map ---------------------------------------------------------------------------- */
 
 struct stateful_self {
     void *state;
@@ -241,9 +241,9 @@ static void stateful_push(void *self, struct weir_flow_stage *stage, uint32_t in
     void *out;
 
     error.code = WEIR_OK;
-    err = config->map(config->opaque, map->state, weir_flow_grab(stage, inlet), &out, &error);
+    err = config->map(config->opaque, map->state, flow_grab(stage, inlet), &out, &error);
     if (err == WEIR_OK) {
-        weir_flow_push(stage, 0, out);
+        flow_push(stage, 0, out);
         return;
     }
     if (err != WEIR_AGAIN) {
@@ -259,7 +259,7 @@ static void stateful_push(void *self, struct weir_flow_stage *stage, uint32_t in
             return;
         }
     }
-    weir_flow_pull(stage, inlet);
+    flow_pull(stage, inlet);
 }
 
 static void stateful_finish(void *self, struct weir_flow_stage *stage, uint32_t inlet)
@@ -282,7 +282,7 @@ static void stateful_finish(void *self, struct weir_flow_stage *stage, uint32_t 
             weir_error_set(&error, err, -1, "stage stateful_map: %s", weir_err_text(err));
         weir_flow_fail_stage(stage, &error);
     } else if (weir_flow_out_is_available(stage, 0)) {
-        weir_flow_push(stage, 0, map->last);
+        flow_push(stage, 0, map->last);
         map->last = NULL;
         weir_flow_complete_stage(stage);
     }
@@ -293,10 +293,10 @@ static void stateful_pull(void *self, struct weir_flow_stage *stage, uint32_t ou
     struct stateful_self *map = self;
 
     if (map->last == NULL) {
-        weir_flow_pull(stage, 0);
+        flow_pull(stage, 0);
         return;
     }
-    weir_flow_push(stage, outlet, map->last);
+    flow_push(stage, outlet, map->last);
     map->last = NULL;
     weir_flow_complete_stage(stage);
 }
@@ -328,7 +328,7 @@ struct weir_flow_outlet weir_flow_stateful_map(struct weir_flow_outlet in,
     return flow_add_linear(in, &stateful_ops, map, sizeof *map, kind);
 }
 
-/* ---- map_concat ------------------------------------------------------------------------------- */
+/* ---- map_concat ------------------------------------------------------------------------------ */
 
 struct concat_self {
     void *cursor;
@@ -354,7 +354,7 @@ static void concat_emit(struct concat_self *concat, struct weir_flow_stage *stag
     if (concat->is_open)
         err = config->next(config->opaque, concat->cursor, &out, &error);
     if (err == WEIR_OK) {
-        weir_flow_push(stage, 0, out);
+        flow_push(stage, 0, out);
         return;
     }
     concat_close(concat, config);
@@ -374,7 +374,7 @@ static void concat_push(void *self, struct weir_flow_stage *stage, uint32_t inle
     enum weir_err err;
 
     error.code = WEIR_OK;
-    err = config->open(config->opaque, weir_flow_grab(stage, inlet), &concat->cursor, &error);
+    err = config->open(config->opaque, flow_grab(stage, inlet), &concat->cursor, &error);
     concat->is_open = err == WEIR_OK;
     if (err == WEIR_OK || !flow_fail_or_resume(stage, err, &error))
         concat_emit(concat, stage);

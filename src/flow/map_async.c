@@ -1,8 +1,8 @@
 /*
  * map_async in its three orders.
  *
- * Promises are places in an array. `line` holds those in use, in the order in which their results go
- * out: by arrival of the element (ordered, partitioned) or of the answer (unordered). While a promise
+ * Promises are places in an array. `line` holds those in use, in the order in which their results
+ * go out: by arrival of the element (ordered, partitioned) or of the answer (unordered). While one
  * is open the stage keeps going, so that whoever owes the answer finds it alive.
  */
 #include "flow/inside.h"
@@ -87,7 +87,7 @@ static void async_push(void *self, struct weir_flow_stage *stage, uint32_t inlet
     struct weir_flow_promise *promise = async->free[--async->free_count];
     bool waits = false;
 
-    promise->element = weir_flow_grab(stage, inlet);
+    promise->element = flow_grab(stage, inlet);
     if (config->order == ASYNC_PARTITIONED) {
         promise->partition = config->map.partition(config->map.opaque, promise->element);
         for (uint32_t i = 0; i < async->line_count && !waits; i++) {
@@ -116,7 +116,7 @@ static void async_emit(struct async_self *async, struct weir_flow_stage *stage)
         if (first->element != NULL) {
             if (!weir_flow_out_is_available(stage, 0))
                 break;
-            weir_flow_push(stage, 0, first->element);
+            flow_push(stage, 0, first->element);
         }
         first->state = PROMISE_FREE;
         async->free[async->free_count++] = first;
@@ -138,7 +138,7 @@ static void async_pull(void *self, struct weir_flow_stage *stage, uint32_t outle
 static void async_start(void *self, struct weir_flow_stage *stage)
 {
     (void)self;
-    weir_flow_pull(stage, 0);
+    flow_pull(stage, 0);
 }
 
 static void async_finish(void *self, struct weir_flow_stage *stage, uint32_t inlet)

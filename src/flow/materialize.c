@@ -7,7 +7,7 @@
 
 enum { STREAM_BYTES_MAX = 1 << 30 };
 
-/* ---- what an init sees ------------------------------------------------------------------------ */
+/* ---- what an init sees ----------------------------------------------------------------------- */
 
 void *weir_flow_stage_alloc(struct weir_flow_stage *stage, size_t bytes)
 {
@@ -47,7 +47,7 @@ const struct weir_flow_kind *weir_flow_out_kind(const struct weir_flow_stage *st
     return stage->outs[outlet]->kind;
 }
 
-/* ---- islands: the stages that fused edges hold together --------------------------------------- */
+/* ---- islands: the stages that fused edges hold together -------------------------------------- */
 
 static uint32_t root_of(uint32_t *parents, uint32_t node)
 {
@@ -78,7 +78,7 @@ static uint32_t divide(const struct weir_flow_graph *graph, uint32_t *parents, u
     return count;
 }
 
-/* ---- building --------------------------------------------------------------------------------- */
+/* ---- building -------------------------------------------------------------------------------- */
 
 static enum weir_err make_stage(struct weir_flow_stream *stream, struct weir_flow_stage *stage,
                                 const struct weir_flow_stage_ops *ops, struct flow_island *island,
@@ -116,6 +116,7 @@ static void connect_ports(struct weir_flow_stream *stream, struct weir_flow_stag
 
     edge->out_stage = from;
     edge->in_stage = to;
+    edge->island = to->island;
     edge->out_port = (uint16_t)out_port;
     edge->in_port = (uint16_t)in_port;
     edge->kind = kind;

@@ -9,7 +9,7 @@ static void let_run(struct weir_flow_stage *stage)
     weir_flow_materializer_run(stage->island->materializer);
 }
 
-/* ---- source ----------------------------------------------------------------------------------- */
+/* ---- source ---------------------------------------------------------------------------------- */
 
 struct weir_flow_source_probe {
     struct weir_flow_stage *stage;
@@ -101,7 +101,7 @@ enum weir_err weir_flow_source_probe_cancelled(struct weir_flow_source_probe *pr
     return probe->cancelled;
 }
 
-/* ---- sink ------------------------------------------------------------------------------------- */
+/* ---- sink ------------------------------------------------------------------------------------ */
 
 struct weir_flow_sink_probe {
     struct weir_flow_stage *stage;

@@ -18,7 +18,7 @@ static void drop_all(struct weir_queue *queue, const struct weir_flow_kind *kind
         weir_flow_drop_element(kind, element);
 }
 
-/* ---- source_queue ----------------------------------------------------------------------------- */
+/* ---- source_queue ---------------------------------------------------------------------------- */
 
 struct weir_flow_queue {
     struct weir_queue queue;
@@ -114,7 +114,7 @@ void weir_flow_queue_complete(struct weir_flow_queue *queue)
     weir_flow_invoke(&queue->event);
 }
 
-/* ---- sink_queue ------------------------------------------------------------------------------- */
+/* ---- sink_queue ------------------------------------------------------------------------------ */
 
 struct weir_flow_sink_queue {
     struct weir_queue queue;

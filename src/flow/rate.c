@@ -1,7 +1,7 @@
 /* Stages between two paces: throttle, buffer, batch. */
 #include "flow/inside.h"
 
-/* ---- throttle --------------------------------------------------------------------------------- */
+/* ---- throttle -------------------------------------------------------------------------------- */
 
 struct throttle_config {
     int64_t interval_ns; /* one element's share of time */
@@ -22,7 +22,7 @@ static void throttle_send(struct throttle_self *throttle, struct weir_flow_stage
         throttle->paid_until_ns = now_ns;
     throttle->paid_until_ns += config->interval_ns;
     throttle->held = false;
-    weir_flow_push(stage, 0, weir_flow_grab(stage, 0));
+    flow_push(stage, 0, flow_grab(stage, 0));
     if (weir_flow_in_is_closed(stage, 0))
         weir_flow_complete_stage(stage);
 }
@@ -52,7 +52,7 @@ static void throttle_pull(void *self, struct weir_flow_stage *stage, uint32_t ou
 {
     (void)self;
     (void)outlet;
-    weir_flow_pull(stage, 0);
+    flow_pull(stage, 0);
 }
 
 static void throttle_finish(void *self, struct weir_flow_stage *stage, uint32_t inlet)
@@ -92,7 +92,7 @@ struct weir_flow_outlet weir_flow_throttle(struct weir_flow_outlet in, uint32_t 
     return flow_add_linear(in, &throttle_ops, &config, sizeof config, weir_flow_outlet_kind(in));
 }
 
-/* ---- buffer ----------------------------------------------------------------------------------- */
+/* ---- buffer ---------------------------------------------------------------------------------- */
 
 struct buffer_config {
     uint32_t capacity;
@@ -118,7 +118,7 @@ static enum weir_err buffer_init(void *self, struct weir_flow_stage *stage,
 static void buffer_start(void *self, struct weir_flow_stage *stage)
 {
     (void)self;
-    weir_flow_pull(stage, 0);
+    flow_pull(stage, 0);
 }
 
 static void buffer_put(struct buffer_self *buffer, uint32_t capacity, void *element)
@@ -174,16 +174,16 @@ static void buffer_push(void *self, struct weir_flow_stage *stage, uint32_t inle
 {
     struct buffer_self *buffer = self;
     const struct buffer_config *config = stage->config;
-    void *element = weir_flow_grab(stage, inlet);
+    void *element = flow_grab(stage, inlet);
 
     if (weir_flow_out_is_available(stage, 0))
-        weir_flow_push(stage, 0, element);
+        flow_push(stage, 0, element);
     else if (buffer->count < config->capacity)
         buffer_put(buffer, config->capacity, element);
     else if (!buffer_overflow(buffer, stage, element))
         return;
     if (config->strategy != WEIR_FLOW_BACKPRESSURE || buffer->count < config->capacity)
-        weir_flow_pull(stage, inlet);
+        flow_pull(stage, inlet);
 }
 
 static void buffer_pull(void *self, struct weir_flow_stage *stage, uint32_t outlet)
@@ -192,7 +192,7 @@ static void buffer_pull(void *self, struct weir_flow_stage *stage, uint32_t outl
     const struct buffer_config *config = stage->config;
 
     if (buffer->count > 0)
-        weir_flow_push(stage, outlet, buffer_take(buffer, config->capacity));
+        flow_push(stage, outlet, buffer_take(buffer, config->capacity));
     if (buffer->count == 0 && weir_flow_in_is_closed(stage, 0))
         weir_flow_complete_stage(stage);
     else
@@ -241,7 +241,7 @@ struct weir_flow_outlet weir_flow_buffer(struct weir_flow_outlet in, uint32_t ca
     return flow_add_linear(in, &buffer_ops, &config, sizeof config, weir_flow_outlet_kind(in));
 }
 
-/* ---- batch, conflate -------------------------------------------------------------------------- */
+/* ---- batch, conflate ------------------------------------------------------------------------- */
 
 struct batch_self {
     void *batch; /* NULL: none */
@@ -251,12 +251,12 @@ struct batch_self {
 static void batch_start(void *self, struct weir_flow_stage *stage)
 {
     (void)self;
-    weir_flow_pull(stage, 0);
+    flow_pull(stage, 0);
 }
 
 static void batch_send(struct batch_self *batch, struct weir_flow_stage *stage)
 {
-    weir_flow_push(stage, 0, batch->batch);
+    flow_push(stage, 0, batch->batch);
     batch->batch = NULL;
     batch->elements = 0;
 }
@@ -265,7 +265,7 @@ static void batch_push(void *self, struct weir_flow_stage *stage, uint32_t inlet
 {
     struct batch_self *batch = self;
     const struct weir_flow_batch *config = stage->config;
-    void *element = weir_flow_grab(stage, inlet), *whole = element;
+    void *element = flow_grab(stage, inlet), *whole = element;
     struct weir_error error;
     enum weir_err err = WEIR_OK;
 
@@ -285,7 +285,7 @@ static void batch_push(void *self, struct weir_flow_stage *stage, uint32_t inlet
     if (weir_flow_out_is_available(stage, 0))
         batch_send(batch, stage);
     if (batch->elements < config->max)
-        weir_flow_pull(stage, inlet);
+        flow_pull(stage, inlet);
 }
 
 static void batch_pull(void *self, struct weir_flow_stage *stage, uint32_t outlet)

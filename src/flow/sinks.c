@@ -5,7 +5,7 @@
 static void sink_start(void *self, struct weir_flow_stage *stage)
 {
     (void)self;
-    weir_flow_pull(stage, 0);
+    flow_pull(stage, 0);
 }
 
 static void finish_ok(void *self, struct weir_flow_stage *stage, uint32_t inlet)
@@ -22,7 +22,7 @@ static void fail_with(struct weir_flow_stage *stage, enum weir_err err, struct w
     weir_flow_fail_stage(stage, error);
 }
 
-/* ---- fold ------------------------------------------------------------------------------------- */
+/* ---- fold ------------------------------------------------------------------------------------ */
 
 struct fold_config {
     void *initial;
@@ -70,13 +70,13 @@ static void fold_push(void *self, struct weir_flow_stage *stage, uint32_t inlet)
 
     error.code = WEIR_OK;
     fold->sum = NULL;
-    err = config->fn(config->opaque, sum, weir_flow_grab(stage, inlet), &sum, &error);
+    err = config->fn(config->opaque, sum, flow_grab(stage, inlet), &sum, &error);
     if (err != WEIR_OK) {
         fail_with(stage, err, &error);
         return;
     }
     fold->sum = sum;
-    weir_flow_pull(stage, inlet);
+    flow_pull(stage, inlet);
 }
 
 static void fold_finish(void *self, struct weir_flow_stage *stage, uint32_t inlet)
@@ -113,7 +113,7 @@ int32_t weir_flow_fold(struct weir_flow_outlet in, void *initial,
     return flow_add_sink(in, &fold_ops, &config, sizeof config);
 }
 
-/* ---- collect_all ------------------------------------------------------------------------------ */
+/* ---- collect_all ----------------------------------------------------------------------------- */
 
 struct all_self {
     struct weir_flow_group *group;
@@ -163,7 +163,7 @@ static void all_push(void *self, struct weir_flow_stage *stage, uint32_t inlet)
     const uint32_t *max = stage->config;
     struct weir_error error = {.code = WEIR_OK};
     const struct weir_flow_kind *kind = weir_flow_in_kind(stage, inlet);
-    void *element = weir_flow_grab(stage, inlet);
+    void *element = flow_grab(stage, inlet);
 
     if (all->group->count == *max) {
         weir_flow_drop_element(kind, element);
@@ -176,7 +176,7 @@ static void all_push(void *self, struct weir_flow_stage *stage, uint32_t inlet)
         return;
     }
     all->group->elements[all->group->count++] = element;
-    weir_flow_pull(stage, inlet);
+    flow_pull(stage, inlet);
 }
 
 static void all_finish(void *self, struct weir_flow_stage *stage, uint32_t inlet)
@@ -204,7 +204,7 @@ int32_t weir_flow_collect_all(struct weir_flow_outlet in, uint32_t max)
     return flow_add_sink(in, &all_ops, &max, sizeof max);
 }
 
-/* ---- foreach, ignore -------------------------------------------------------------------------- */
+/* ---- foreach, ignore ------------------------------------------------------------------------- */
 
 struct foreach_config {
     enum weir_err (*fn)(void *opaque, void *element, struct weir_error *error);
@@ -219,11 +219,11 @@ static void foreach_push(void *self, struct weir_flow_stage *stage, uint32_t inl
 
     (void)self;
     error.code = WEIR_OK;
-    err = config->fn(config->opaque, weir_flow_grab(stage, inlet), &error);
+    err = config->fn(config->opaque, flow_grab(stage, inlet), &error);
     if (err != WEIR_OK)
         fail_with(stage, err, &error);
     else
-        weir_flow_pull(stage, inlet);
+        flow_pull(stage, inlet);
 }
 
 static const struct weir_flow_stage_ops foreach_ops = {
@@ -246,8 +246,8 @@ int32_t weir_flow_foreach(struct weir_flow_outlet in,
 static void ignore_push(void *self, struct weir_flow_stage *stage, uint32_t inlet)
 {
     (void)self;
-    weir_flow_drop_element(weir_flow_in_kind(stage, inlet), weir_flow_grab(stage, inlet));
-    weir_flow_pull(stage, inlet);
+    weir_flow_drop_element(weir_flow_in_kind(stage, inlet), flow_grab(stage, inlet));
+    flow_pull(stage, inlet);
 }
 
 static const struct weir_flow_stage_ops ignore_ops = {
@@ -263,12 +263,12 @@ int32_t weir_flow_ignore(struct weir_flow_outlet in)
     return flow_add_sink(in, &ignore_ops, NULL, 0);
 }
 
-/* ---- head, cancelled -------------------------------------------------------------------------- */
+/* ---- head, cancelled ------------------------------------------------------------------------- */
 
 static void head_push(void *self, struct weir_flow_stage *stage, uint32_t inlet)
 {
     (void)self;
-    weir_flow_resolve(stage, weir_flow_grab(stage, inlet), weir_flow_in_kind(stage, inlet));
+    weir_flow_resolve(stage, flow_grab(stage, inlet), weir_flow_in_kind(stage, inlet));
     weir_flow_cancel(stage, inlet, NULL);
 }
 

@@ -27,7 +27,7 @@ static bool can_share(struct weir_flow_graph *graph, const struct weir_flow_kind
     return false;
 }
 
-/* ---- array ------------------------------------------------------------------------------------ */
+/* ---- array ----------------------------------------------------------------------------------- */
 
 struct array_config {
     void *const *elements;
@@ -55,7 +55,7 @@ static void array_pull(void *self, struct weir_flow_stage *stage, uint32_t outle
 
     if (!own(stage, config->elements[array->next], &element))
         return;
-    weir_flow_push(stage, outlet, element);
+    flow_push(stage, outlet, element);
     if (++array->next == config->count)
         weir_flow_complete(stage, outlet);
 }
@@ -96,7 +96,7 @@ struct weir_flow_outlet weir_flow_empty(struct weir_flow_graph *graph)
     return weir_flow_from_array(graph, NULL, 0, NULL);
 }
 
-/* ---- failed ----------------------------------------------------------------------------------- */
+/* ---- failed ---------------------------------------------------------------------------------- */
 
 static void failed_start(void *self, struct weir_flow_stage *stage)
 {
@@ -127,7 +127,7 @@ struct weir_flow_outlet weir_flow_failed(struct weir_flow_graph *graph, enum wei
     return flow_add_source(graph, &failed_ops, &error, sizeof error, NULL);
 }
 
-/* ---- repeat ----------------------------------------------------------------------------------- */
+/* ---- repeat ---------------------------------------------------------------------------------- */
 
 struct element_config {
     void *element;
@@ -141,7 +141,7 @@ static void repeat_pull(void *self, struct weir_flow_stage *stage, uint32_t outl
 
     (void)self;
     if (own(stage, config->element, &element))
-        weir_flow_push(stage, outlet, element);
+        flow_push(stage, outlet, element);
 }
 
 static const struct weir_flow_stage_ops repeat_ops = {
@@ -160,7 +160,7 @@ struct weir_flow_outlet weir_flow_repeat(struct weir_flow_graph *graph, void *el
     return flow_add_source(graph, &repeat_ops, &config, sizeof config, kind);
 }
 
-/* ---- tick ------------------------------------------------------------------------------------- */
+/* ---- tick ------------------------------------------------------------------------------------ */
 
 static void tick_start(void *self, struct weir_flow_stage *stage)
 {
@@ -201,7 +201,7 @@ struct weir_flow_outlet weir_flow_tick(struct weir_flow_graph *graph, int64_t in
     return flow_add_source(graph, &tick_ops, &config, sizeof config, kind);
 }
 
-/* ---- unfold ----------------------------------------------------------------------------------- */
+/* ---- unfold ---------------------------------------------------------------------------------- */
 
 struct unfold_self {
     void *state;
@@ -236,7 +236,7 @@ static void unfold_pull(void *self, struct weir_flow_stage *stage, uint32_t outl
     error.code = WEIR_OK;
     err = config->next(config->opaque, unfold->state, &element, &error);
     if (err == WEIR_OK) {
-        weir_flow_push(stage, outlet, element);
+        flow_push(stage, outlet, element);
         return;
     }
     if (err == WEIR_END) {

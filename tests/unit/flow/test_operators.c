@@ -30,7 +30,7 @@ struct bench {
     struct weir_flow_sink_probe *sink[2];
 };
 
-/* ---- functions for the operators -------------------------------------------------------------- */
+/* ---- functions for the operators ------------------------------------------------------------- */
 
 static bool is_odd(void *opaque, const void *element)
 {
@@ -226,7 +226,7 @@ static void answer(long value)
     fail_msg("no promise for %ld is open", value);
 }
 
-/* ---- the operators ---------------------------------------------------------------------------- */
+/* ---- the operators --------------------------------------------------------------------------- */
 
 #define ONE(name, expression)                                                                      \
     static void make_##name(struct bench *b)                                                       \
@@ -420,7 +420,7 @@ static const struct golden cases[] = {
     {"wire_tap: does not end with its side", make_wire_tap, 1, 2, "bx r1 >1 <1 x <x"},
 };
 
-/* ---- the player ------------------------------------------------------------------------------- */
+/* ---- the player ------------------------------------------------------------------------------ */
 
 static void complain(const struct golden *golden, uint64_t seed, const char *step, const char *what)
 {
@@ -531,7 +531,7 @@ static void golden_cases(void **state)
             play_case(&cases[i], seed);
 }
 
-/* ---- sources and sinks ------------------------------------------------------------------------- */
+/* ---- sources and sinks ----------------------------------------------------------------------- */
 
 static void finish(struct place *place)
 {

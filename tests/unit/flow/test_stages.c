@@ -8,7 +8,7 @@
 
 #include "things.h"
 
-/* ---- illegal calls ---------------------------------------------------------------------------- */
+/* ---- illegal calls --------------------------------------------------------------------------- */
 
 enum crime {
     PULL_TWICE,
@@ -127,7 +127,7 @@ static void illegal_calls_are_caught_by_name(void **state)
     }
 }
 
-/* ---- life ------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 static char diary[256];
 
@@ -254,7 +254,7 @@ static void a_stage_lives_by_its_hooks_timers_and_events(void **state)
     assert_string_equal(diary, "init start pull event tick tick tock event event stop release");
 }
 
-/* ---- building --------------------------------------------------------------------------------- */
+/* ---- building -------------------------------------------------------------------------------- */
 
 static const struct weir_flow_kind unshared = {.drop = (void (*)(void *))(uintptr_t)1};
 

@@ -72,7 +72,7 @@ static void meshes_on_threads_lose_nothing(void **state)
     place_close(&place);
 }
 
-/* ---- queues ----------------------------------------------------------------------------------- */
+/* ---- queues ---------------------------------------------------------------------------------- */
 
 static void *offer_all(void *opaque)
 {
@@ -151,7 +151,7 @@ static void a_cancelled_sink_queue_closes_the_source_queue(void **state)
     place_close(&place);
 }
 
-/* ---- promises kept by other threads ------------------------------------------------------------ */
+/* ---- promises kept by other threads ---------------------------------------------------------- */
 
 struct duty {
     struct weir_flow_promise *promise;
@@ -204,7 +204,7 @@ static void promises_kept_by_other_threads_stay_in_order(void **state)
     weir_queue_release(&duties);
 }
 
-/* ---- ends from outside ------------------------------------------------------------------------- */
+/* ---- ends from outside ----------------------------------------------------------------------- */
 
 static void a_stream_is_aborted_or_switched_off_at_any_moment(void **state)
 {
