@@ -4,9 +4,9 @@
  * usage: bench_flow [ELEMENTS]        (2,000,000 when nothing is said)
  *
  * A stage is measured by its difference: a chain of 17 maps less a chain of one, over 16. A
- * boundary likewise: a stream with one less the same stream fused. The ring is base/ring.h of the same
- * capacity, one pointer at a time: on one thread, where each fills and empties it by turns, and
- * between two threads that yield while it is full or empty. Medians of the rounds.
+ * boundary likewise: a stream with one less the same stream fused. The ring is base/ring.h of the
+ * same capacity, one pointer at a time: on one thread, where each fills and empties it by turns,
+ * and between two threads that yield while it is full or empty. Medians of the rounds.
  */
 #include <pthread.h>
 #include <sched.h>

@@ -248,8 +248,8 @@ enum weir_flow_overflow {
 struct weir_flow_outlet weir_flow_buffer(struct weir_flow_outlet in, uint32_t capacity,
                                          enum weir_flow_overflow strategy);
 /* While downstream is slow: `seed` makes a batch of the first element, `aggregate` adds each
- * further one, up to `max` elements; then upstream waits. Both take the element; aggregate takes the
- * batch and gives it back or another (on failure it has dropped it). */
+ * further one, up to `max` elements; then upstream waits. Both take the element; aggregate takes
+ * the batch and gives it back or another (on failure it has dropped it). */
 struct weir_flow_batch {
     uint64_t max; /* UINT64_MAX: conflate_with_seed */
     enum weir_err (*seed)(void *opaque, void *element, void **batch_out, struct weir_error *error);
@@ -402,10 +402,10 @@ void weir_flow_sink_queue_cancel(struct weir_flow_sink_queue *queue);
  *      outlet:        on_pull -> is_available -> push ---/
  *
  * Legal: pull an open inlet that is neither pulled nor holds an element; push to an open outlet
- * that is available; grab once after on_push. complete, fail and cancel of a closed port do nothing.
- * A port is closed by its own side at once, by the other side when the handler is called. A stage
- * stops when all its ports are closed, unless it keeps going. Handlers never nest: what a call
- * causes elsewhere comes after the handler.
+ * that is available; grab once after on_push. complete, fail and cancel of a closed port do
+ * nothing. A port is closed by its own side at once, by the other side when the handler is called.
+ * A stage stops when all its ports are closed, unless it keeps going. Handlers never nest: what a
+ * call causes elsewhere comes after the handler.
  */
 struct weir_flow_event;
 

@@ -384,8 +384,8 @@ static inline void process(struct flow_connection *edge)
 {
     struct weir_flow_stage *in = edge->in_stage, *out = edge->out_stage;
 
-    edge->flags &= (uint8_t)~FLOW_QUEUED;
-    if (weir_likely(edge->flags == 0)) {
+    if (weir_likely(edge->flags == FLOW_QUEUED)) {
+        edge->flags = 0;
         if (edge->phase == FLOW_PUSHED) {
             edge->phase = FLOW_HELD;
             in->ops->on_push(in->self, in, edge->in_port);
@@ -393,7 +393,10 @@ static inline void process(struct flow_connection *edge)
             edge->phase = FLOW_DEMAND;
             out->ops->on_pull(out->self, out, edge->out_port);
         }
-    } else if (edge->flags & FLOW_IN_CLOSED) {
+        return;
+    }
+    edge->flags &= (uint8_t)~FLOW_QUEUED;
+    if (edge->flags & FLOW_IN_CLOSED) {
         if (!(edge->flags & FLOW_OUT_CLOSED))
             tell_cancelled(edge);
     } else if (edge->phase == FLOW_PUSHED) {
