@@ -679,6 +679,54 @@ static void a_kill_switch_ends_both_sides(void **state)
     }
 }
 
+static enum weir_err tell(void *opaque, void *element, struct weir_error *error)
+{
+    long value = take_value(element);
+
+    (void)error;
+    if (value == 13)
+        return WEIR_INVALID;
+    *(long *)opaque += value;
+    return WEIR_OK;
+}
+
+static enum weir_err multiply(void *opaque, void *a, void *b, void **out, struct weir_error *error)
+{
+    long first = take_value(a), second = take_value(b);
+
+    (void)opaque;
+    (void)error;
+    if (first == 5)
+        return WEIR_INVALID;
+    *out = thing(first * second);
+    return WEIR_OK;
+}
+
+static void foreach_and_zip_with_stop_at_a_failure(void **state)
+{
+    struct place place;
+    long told = 0, short_told = 0;
+    int32_t all, failed, products, broken;
+
+    (void)state;
+    place_open(&place, 0);
+    all = weir_flow_foreach(count_to(place.graph, 12), tell, &told);
+    failed = weir_flow_foreach(count_to(place.graph, 20), tell, &short_told);
+    products = weir_flow_fold(weir_flow_zip_with(count_to(place.graph, 3), count_to(place.graph, 4),
+                                                 multiply, NULL, &thing_kind),
+                              NULL, add_up, NULL, &thing_kind);
+    broken = weir_flow_ignore(weir_flow_zip_with(count_to(place.graph, 9), count_to(place.graph, 9),
+                                                 multiply, NULL, &thing_kind));
+    finish(&place);
+    assert_int_equal(weir_flow_stream_result(place.stream, all, NULL, NULL), WEIR_OK);
+    assert_int_equal(told, 78);
+    assert_int_equal(weir_flow_stream_result(place.stream, failed, NULL, NULL), WEIR_INVALID);
+    assert_int_equal(short_told, 78);
+    assert_int_equal(number_result(&place, products), 1 + 4 + 9);
+    assert_int_equal(weir_flow_stream_result(place.stream, broken, NULL, NULL), WEIR_INVALID);
+    place_close(&place);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -688,6 +736,7 @@ int main(void)
         cmocka_unit_test(a_tick_without_demand_is_left_out),
         cmocka_unit_test(collect_all_keeps_to_its_limit),
         cmocka_unit_test(a_kill_switch_ends_both_sides),
+        cmocka_unit_test(foreach_and_zip_with_stop_at_a_failure),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
