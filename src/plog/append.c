@@ -2,6 +2,7 @@
 #include "plog/log.h"
 
 #include "base/assert.h"
+#include "plog/marker.h"
 
 /* The batches of one append, checked. */
 struct incoming {
@@ -10,6 +11,7 @@ struct incoming {
     int64_t offset_count;   /* offsets they take */
     struct plog_head first; /* header of the first, offsets as they came */
     uint32_t batch_count;
+    const struct weir_plog_marker *marker; /* it is one; NULL = a producer's records */
 };
 
 static enum weir_err refuse(enum weir_plog_refusal refusal, enum weir_plog_refusal *refusal_out,
@@ -133,6 +135,7 @@ static enum weir_err check_producer(struct weir_plog *log, const struct incoming
         return refuse(verdict, refusal, error, "producer %lld, epoch %d: sequence %d: %s",
                       (long long)head->producer_id, head->producer_epoch, head->sequence_base,
                       verdict == WEIR_PLOG_INVALID_PRODUCER_EPOCH ? "a newer epoch is known"
+                      : verdict == WEIR_PLOG_INVALID_TXN_STATE    ? "is not of its transaction"
                       : verdict == WEIR_PLOG_DUPLICATE_SEQUENCE   ? "was here before"
                                                                   : "is not the next one");
     if (repeat != NULL) {
@@ -234,6 +237,12 @@ static enum weir_err write_batches(struct weir_plog *log, const struct incoming 
 
     if (active->bytes == 0)
         active->created_ms = now_ms;
+    if (first.producer_id >= 0 && in->marker == NULL) {
+        /* Its place was made before. What begins a transaction is unstable before it is seen. */
+        err = weir_plog_producers_add(&log->producers, &first, now_ms);
+        weir_assert(err == WEIR_OK);
+        atomic_store(&log->offset_unstable, weir_plog_producers_unstable(&log->producers));
+    }
     pthread_mutex_lock(&log->mutex);
     weir_plog_segment_stamp(active, timestamp_max, timestamp_max_offset);
     weir_plog_segment_note(active, log->options.index_interval_bytes, first.offset_last,
@@ -243,11 +252,6 @@ static enum weir_err write_batches(struct weir_plog *log, const struct incoming 
     atomic_store(&log->offset_next, active->offset_next);
     atomic_fetch_add(&log->bytes, in->byte_count);
     pthread_mutex_unlock(&log->mutex);
-    if (first.producer_id >= 0) {
-        /* Its place was made before. */
-        err = weir_plog_producers_add(&log->producers, &first, now_ms);
-        weir_assert(err == WEIR_OK);
-    }
     *out = (struct weir_plog_appended){
         .offset_base = offset,
         .offset_last = offset + in->offset_count - 1,
@@ -256,12 +260,28 @@ static enum weir_err write_batches(struct weir_plog *log, const struct incoming 
     return WEIR_OK;
 }
 
+/* Rolls if need be, then writes what was checked. */
+static enum weir_err write_checked(struct weir_plog *log, const struct incoming *in,
+                                   int32_t leader_epoch, struct weir_plog_appended *out,
+                                   struct weir_error *error)
+{
+    int64_t now_ms = weir_clock_wall_ms(log->options.clock);
+    enum weir_err err = WEIR_OK;
+
+    if (needs_roll(log, in, weir_plog_offset_next(log), now_ms))
+        err = weir_plog_roll(log, error);
+    if (err == WEIR_OK)
+        err = weir_plog_make_index_room(log, error);
+    if (err == WEIR_OK)
+        err = write_batches(log, in, leader_epoch, now_ms, out, error);
+    return err;
+}
+
 enum weir_err weir_plog_append(struct weir_plog *log, uint8_t *bytes, size_t byte_count,
                                int32_t leader_epoch, struct weir_plog_appended *out,
                                enum weir_plog_refusal *refusal_out, struct weir_error *error)
 {
     struct incoming in = {.bytes = bytes, .byte_count = (int64_t)byte_count};
-    int64_t now_ms = weir_clock_wall_ms(log->options.clock);
     bool done;
     enum weir_err err;
 
@@ -274,15 +294,40 @@ enum weir_err weir_plog_append(struct weir_plog *log, uint8_t *bytes, size_t byt
         err = check_producer(log, &in, out, &done, refusal_out, error);
     if (err != WEIR_OK)
         return err;
-    if (!done && needs_roll(log, &in, weir_plog_offset_next(log), now_ms))
-        err = weir_plog_roll(log, error);
-    if (err == WEIR_OK && !done)
-        err = weir_plog_make_index_room(log, error);
-    if (err == WEIR_OK && !done)
-        err = write_batches(log, &in, leader_epoch, now_ms, out, error);
-    if (err == WEIR_OK)
-        *refusal_out = WEIR_PLOG_ACCEPTED;
-    else
-        *refusal_out = WEIR_PLOG_STORAGE;
+    if (!done)
+        err = write_checked(log, &in, leader_epoch, out, error);
+    *refusal_out = err == WEIR_OK ? WEIR_PLOG_ACCEPTED : WEIR_PLOG_STORAGE;
     return err;
+}
+
+/* ---- the end of a transaction */
+
+enum weir_err weir_plog_end_transaction(struct weir_plog *log,
+                                        const struct weir_plog_marker *marker, int32_t leader_epoch,
+                                        struct weir_plog_appended *out, struct weir_error *error)
+{
+    uint8_t bytes[PLOG_MARKER_BYTES];
+    struct incoming in = {
+        .bytes = bytes,
+        .byte_count = sizeof bytes,
+        .offset_count = 1,
+        .batch_count = 1,
+        .marker = marker,
+    };
+    enum weir_err err = weir_plog_check_writable(log, error);
+
+    if (err != WEIR_OK)
+        return err;
+    weir_plog_marker_put(marker, weir_clock_wall_ms(log->options.clock), bytes);
+    weir_assert(plog_head_read(bytes, &in.first));
+    if (weir_plog_offset_next(log) == INT64_MAX - 1)
+        return weir_error_set(error, WEIR_LIMIT, -1, "%s: no offset is left", log->directory);
+    err = weir_plog_producers_prepare(&log->producers, &in.first);
+    if (err != WEIR_OK)
+        return weir_error_set(error, err, -1, "%s: no room for a producer", log->directory);
+    err = write_checked(log, &in, leader_epoch, out, error);
+    if (err != WEIR_OK)
+        return err;
+    in.first.offset_base = in.first.offset_last = out->offset_base;
+    return weir_plog_take_marker(log, weir_plog_active(log), &in.first, marker, true, error);
 }

@@ -15,8 +15,7 @@
  *
  * Room for what comes: a cleaner builds a segment aside and puts it into the list under the mutex;
  * readers of the old one keep it by their reference. It keeps the last batch of a segment, if need
- * be without records, so that the end of a segment stays where the next one begins. Batches of
- * transactions and markers are recognised by the scan and by the producers' table.
+ * be without records, so that the end of a segment stays where the next one begins.
  */
 #ifndef WEIR_PLOG_LOG_H
 #define WEIR_PLOG_LOG_H
@@ -25,6 +24,7 @@
 #include <stdatomic.h>
 
 #include "plog/plog.h"
+#include "plog/marker.h"
 #include "plog/producers.h"
 #include "plog/segment.h"
 
@@ -45,7 +45,8 @@ struct weir_plog {
     _Atomic bool directory_dirty; /* names were added or removed since the last sync */
     _Atomic bool failed;          /* read-only; the reason is in `failure` */
     _Atomic int64_t offset_first, offset_next, offset_flushed;
-    _Atomic int64_t bytes; /* of all .log files */
+    _Atomic int64_t offset_unstable; /* of the oldest open transaction; INT64_MAX = none */
+    _Atomic int64_t bytes;           /* of all .log files */
 
     struct plog_producers producers;
     int64_t snapshots[PLOG_SNAPSHOTS]; /* offsets, newest last; -1 = none */
@@ -85,6 +86,23 @@ WEIR_MUST_USE enum weir_err weir_plog_roll(struct weir_plog *log, struct weir_er
  * reported: the next open has more to scan then. */
 void weir_plog_save_snapshot(struct weir_plog *log);
 void weir_plog_push_snapshot(struct weir_plog *log, int64_t offset);
+
+/* Takes in a marker that stands in `segment`. note: its index has no entry for it yet. A failure
+ * makes the log read-only. */
+WEIR_MUST_USE enum weir_err weir_plog_take_marker(struct weir_plog *log,
+                                                  struct plog_segment *segment,
+                                                  const struct plog_head *head,
+                                                  const struct weir_plog_marker *marker, bool note,
+                                                  struct weir_error *error);
+
+/* The same for a control batch that recovery has met; one that is no marker is passed over. */
+WEIR_MUST_USE enum weir_err weir_plog_replay_control(struct weir_plog *log,
+                                                     struct plog_segment *segment,
+                                                     const struct plog_head *head, int64_t position,
+                                                     bool note, struct weir_error *error);
+/* The aborted transactions of a segment that recovery checks are listed anew. */
+WEIR_MUST_USE enum weir_err weir_plog_forget_aborted(struct plog_segment *segment,
+                                                     struct weir_error *error);
 
 /* Frees the log and closes what is open, writing nothing. */
 void weir_plog_free(struct weir_plog *log);

@@ -22,6 +22,16 @@
  * now and then, from another thread, and keeps weir_plog_offset_flushed as the recovery point.
  * Recovery scans all since the recovery point (the last segment, if that is unknown) and cuts the
  * log at the first batch that is torn or fails its CRC.
+ *
+ * Transactions: a batch with the transactional bit opens one for its producer, unless it has one
+ * open here; weir_plog_end_transaction ends it with a marker, which is a control batch.
+ *
+ *      [A a1][B b1][C][A a2][A: commit][B: abort][D d1]
+ *            `b1 .. abort': aborted            ^      ^ next
+ *                                              stable, while D is open
+ *
+ * What lies below the last stable offset is decided. A reader of committed records stops there and
+ * leaves out what belongs to the aborted transactions that weir_plog_aborted names.
  */
 #ifndef WEIR_PLOG_H
 #define WEIR_PLOG_H
@@ -89,9 +99,10 @@ enum weir_plog_refusal {
     WEIR_PLOG_OUT_OF_ORDER_SEQUENCE,
     WEIR_PLOG_DUPLICATE_SEQUENCE, /* older than the last five batches */
     WEIR_PLOG_INVALID_PRODUCER_EPOCH,
-    WEIR_PLOG_UNKNOWN_PRODUCER, /* not given: one that is unknown begins anywhere, as in
+    WEIR_PLOG_UNKNOWN_PRODUCER,  /* not given: one that is unknown begins anywhere, as in
                                            Kafka since 2.5 */
-    WEIR_PLOG_STORAGE,          /* the log is read-only after a failed write */
+    WEIR_PLOG_STORAGE,           /* the log is read-only after a failed write */
+    WEIR_PLOG_INVALID_TXN_STATE, /* a batch outside of the transaction that its producer has open */
 };
 
 /*
@@ -117,6 +128,8 @@ WEIR_MUST_USE enum weir_err weir_plog_sync(struct weir_plog *log, struct weir_er
 /* First offset that can be read, and the one the next record will get. */
 int64_t weir_plog_offset_first(const struct weir_plog *log);
 int64_t weir_plog_offset_next(const struct weir_plog *log);
+/* The last stable offset: all below it is outside of open transactions. */
+int64_t weir_plog_offset_stable(const struct weir_plog *log);
 int64_t weir_plog_offset_flushed(const struct weir_plog *log); /* all below it is on the disk */
 int64_t weir_plog_bytes(const struct weir_plog *log);
 
@@ -140,6 +153,39 @@ WEIR_MUST_USE enum weir_err weir_plog_find_time(struct weir_plog *log, int64_t t
 /* The largest timestamp of all records, -1 if there are none with one. Records below the first
  * offset count as long as their segment is there. */
 int64_t weir_plog_timestamp_max(struct weir_plog *log);
+
+/* What ends a transaction. */
+struct weir_plog_marker {
+    int64_t producer_id;
+    int32_t coordinator_epoch;
+    int16_t producer_epoch; /* the log refuses lower ones from then on */
+    bool commit;            /* else it is aborted */
+};
+/*
+ * Owner only. Appends the marker that ends a producer's transaction; fine if it has none here. It
+ * does not sync. Errors: IO (the log is read-only, and the transaction stays open until the next
+ * open, which finds the marker or not), NOMEM, LIMIT.
+ */
+WEIR_MUST_USE enum weir_err weir_plog_end_transaction(struct weir_plog *log,
+                                                      const struct weir_plog_marker *marker,
+                                                      int32_t leader_epoch,
+                                                      struct weir_plog_appended *out,
+                                                      struct weir_error *error);
+/* An open transaction. */
+struct weir_plog_transaction {
+    int64_t producer_id, offset_first;
+    int16_t producer_epoch;
+};
+/* Owner only. The oldest one that begins behind `offset` (-1 = the oldest of all). False: none. */
+bool weir_plog_transaction_after(const struct weir_plog *log, int64_t offset,
+                                 struct weir_plog_transaction *out);
+/* Called for an aborted transaction; anything but OK ends the listing. */
+typedef enum weir_err weir_plog_aborted_fn(void *opaque, int64_t producer_id, int64_t offset_first);
+/* Calls `each` for the aborted transactions with records in offset_from .. offset_end - 1, in the
+ * order of their ends. Errors: IO, CORRUPT, those of `each`. */
+WEIR_MUST_USE enum weir_err weir_plog_aborted(struct weir_plog *log, int64_t offset_from,
+                                              int64_t offset_end, weir_plog_aborted_fn *each,
+                                              void *opaque, struct weir_error *error);
 
 /* Deletes records below `offset` (DeleteRecords): moves the first offset, drops whole segments. The
  * owner writes its checkpoint of the first offset before it answers. */

@@ -7,6 +7,7 @@
 void weir_plog_producers_init(struct plog_producers *producers)
 {
     weir_map_init(&producers->map, PLOG_PRODUCERS_MAX);
+    producers->txn_oldest = producers->txn_youngest = NULL;
 }
 
 void weir_plog_producers_clear(struct plog_producers *producers)
@@ -14,6 +15,7 @@ void weir_plog_producers_clear(struct plog_producers *producers)
     for (struct weir_map_entry *e = NULL; (e = weir_map_next(&producers->map, e)) != NULL;)
         weir_free(e->value.pointer);
     weir_map_clear(&producers->map);
+    producers->txn_oldest = producers->txn_youngest = NULL;
 }
 
 void weir_plog_producers_release(struct plog_producers *producers)
@@ -54,6 +56,8 @@ enum weir_plog_refusal weir_plog_producers_check(const struct plog_producers *pr
         return WEIR_PLOG_INVALID_PRODUCER_EPOCH;
     if (head->producer_epoch > producer->epoch)
         return head->sequence_base == 0 ? WEIR_PLOG_ACCEPTED : WEIR_PLOG_OUT_OF_ORDER_SEQUENCE;
+    if (producer->txn_offset_first >= 0 && !(head->attributes & PLOG_TRANSACTIONAL))
+        return WEIR_PLOG_INVALID_TXN_STATE;
     /* Only a transaction marker so far: any sequence begins. */
     if (producer->batch_count == 0)
         return WEIR_PLOG_ACCEPTED;
@@ -73,34 +77,81 @@ enum weir_plog_refusal weir_plog_producers_check(const struct plog_producers *pr
     return WEIR_PLOG_OUT_OF_ORDER_SEQUENCE;
 }
 
-/* Drops the producer that was idle longest. */
-static void evict(struct plog_producers *producers)
+/* ---- who has a transaction open */
+
+void weir_plog_producers_link(struct plog_producers *producers, struct plog_producer *producer)
+{
+    struct plog_producer *older = producers->txn_youngest;
+
+    /* In the log the youngest is the last to come; in a snapshot the order is any. */
+    while (older != NULL && older->txn_offset_first > producer->txn_offset_first)
+        older = older->txn_older;
+    producer->txn_older = older;
+    producer->txn_younger = older != NULL ? older->txn_younger : producers->txn_oldest;
+    if (older != NULL)
+        older->txn_younger = producer;
+    else
+        producers->txn_oldest = producer;
+    if (producer->txn_younger != NULL)
+        producer->txn_younger->txn_older = producer;
+    else
+        producers->txn_youngest = producer;
+}
+
+static void unlink_txn(struct plog_producers *producers, struct plog_producer *producer)
+{
+    if (producer->txn_older != NULL)
+        producer->txn_older->txn_younger = producer->txn_younger;
+    else
+        producers->txn_oldest = producer->txn_younger;
+    if (producer->txn_younger != NULL)
+        producer->txn_younger->txn_older = producer->txn_older;
+    else
+        producers->txn_youngest = producer->txn_older;
+    producer->txn_older = producer->txn_younger = NULL;
+    producer->txn_offset_first = -1;
+}
+
+int64_t weir_plog_producers_unstable(const struct plog_producers *producers)
+{
+    return producers->txn_oldest != NULL ? producers->txn_oldest->txn_offset_first : INT64_MAX;
+}
+
+/* ---- batches */
+
+/* Drops the producer that was idle longest. False: all have transactions open. */
+static bool evict(struct plog_producers *producers)
 {
     struct plog_producer *oldest = NULL;
     union weir_map_value old;
 
     for (struct weir_map_entry *e = NULL; (e = weir_map_next(&producers->map, e)) != NULL;) {
         struct plog_producer *producer = e->value.pointer;
-        if (oldest == NULL || producer->active_ms < oldest->active_ms)
+        if (producer->txn_offset_first < 0 &&
+            (oldest == NULL || producer->active_ms < oldest->active_ms))
             oldest = producer;
     }
-    weir_assert(oldest != NULL);
+    if (oldest == NULL)
+        return false;
     weir_map_remove(&producers->map, weir_slice(&oldest->id, sizeof oldest->id), &old);
     weir_free(oldest);
+    return true;
 }
 
-/* The producer of a batch, made if need be; NULL = no memory. */
-static struct plog_producer *obtain(struct plog_producers *producers, const struct plog_head *head)
+/* The producer of a batch, made if need be. */
+static enum weir_err obtain(struct plog_producers *producers, const struct plog_head *head,
+                            struct plog_producer **out)
 {
     struct plog_producer *producer = find(producers, head->producer_id);
 
+    *out = producer;
     if (producer != NULL)
-        return producer;
-    if (weir_map_count(&producers->map) == PLOG_PRODUCERS_MAX)
-        evict(producers);
+        return WEIR_OK;
+    if (weir_map_count(&producers->map) == PLOG_PRODUCERS_MAX && !evict(producers))
+        return WEIR_LIMIT;
     producer = weir_calloc(1, sizeof *producer);
     if (producer == NULL)
-        return NULL;
+        return WEIR_NOMEM;
     producer->id = head->producer_id;
     producer->epoch = head->producer_epoch;
     producer->txn_offset_first = -1;
@@ -108,36 +159,42 @@ static struct plog_producer *obtain(struct plog_producers *producers, const stru
     if (weir_map_put(&producers->map, weir_slice(&producer->id, sizeof producer->id), producer) !=
         WEIR_OK) {
         weir_free(producer);
-        return NULL;
+        return WEIR_NOMEM;
     }
-    return producer;
+    *out = producer;
+    return WEIR_OK;
 }
 
 enum weir_err weir_plog_producers_prepare(struct plog_producers *producers,
                                           const struct plog_head *head)
 {
-    return obtain(producers, head) != NULL ? WEIR_OK : WEIR_NOMEM;
+    struct plog_producer *producer;
+
+    return obtain(producers, head, &producer);
+}
+
+static void note_epoch(struct plog_producer *producer, int16_t epoch)
+{
+    if (producer->epoch == epoch)
+        return;
+    producer->epoch = epoch;
+    producer->batch_count = 0;
 }
 
 enum weir_err weir_plog_producers_add(struct plog_producers *producers,
                                       const struct plog_head *head, int64_t now_ms)
 {
-    struct plog_producer *producer = obtain(producers, head);
+    struct plog_producer *producer;
+    enum weir_err err = obtain(producers, head, &producer);
 
-    if (producer == NULL)
-        return WEIR_NOMEM;
-    if (producer->epoch != head->producer_epoch) {
-        producer->epoch = head->producer_epoch;
-        producer->batch_count = 0;
-    }
+    if (err != WEIR_OK)
+        return err;
+    note_epoch(producer, head->producer_epoch);
     producer->active_ms = now_ms;
-    if (head->attributes & PLOG_CONTROL) {
-        /* A marker ends the transaction and has no sequence. */
-        producer->txn_offset_first = -1;
-        return WEIR_OK;
-    }
-    if (head->attributes & PLOG_TRANSACTIONAL && producer->txn_offset_first < 0)
+    if (head->attributes & PLOG_TRANSACTIONAL && producer->txn_offset_first < 0) {
         producer->txn_offset_first = head->offset_base;
+        weir_plog_producers_link(producers, producer);
+    }
     if (producer->batch_count < PLOG_PRODUCER_BATCHES)
         producer->batch_newest = producer->batch_count++;
     else
@@ -148,6 +205,24 @@ enum weir_err weir_plog_producers_add(struct plog_producers *producers,
         .sequence_last = plog_sequence_add(head->sequence_base, head->last_offset_delta),
         .offset_delta = head->last_offset_delta,
     };
+    return WEIR_OK;
+}
+
+enum weir_err weir_plog_producers_mark(struct plog_producers *producers,
+                                       const struct plog_head *head, int32_t coordinator_epoch,
+                                       int64_t now_ms, int64_t *txn_first_out)
+{
+    struct plog_producer *producer;
+    enum weir_err err = obtain(producers, head, &producer);
+
+    if (err != WEIR_OK)
+        return err;
+    *txn_first_out = producer->txn_offset_first;
+    note_epoch(producer, head->producer_epoch);
+    producer->active_ms = now_ms;
+    producer->coordinator_epoch = coordinator_epoch;
+    if (producer->txn_offset_first >= 0)
+        unlink_txn(producers, producer);
     return WEIR_OK;
 }
 

@@ -11,7 +11,8 @@
  *          newest snapshot and adds the batches behind it.
  * Threads: the log's owner.
  * Memory:  about 300 bytes a producer, PRODUCERS_MAX of them; past it the longest idle one goes,
- *          as all do that were idle for a day (producer.id.expiration.ms).
+ *          as all do that were idle for a day (producer.id.expiration.ms). Who has a transaction
+ *          open stays.
  * Errors:  NOMEM, CORRUPT and OTHER_VERSION (a snapshot), IO.
  *
  * A producer that is not known may begin with any sequence: its state may have gone with its
@@ -42,9 +43,10 @@ struct plog_producer_batch {
 
 struct plog_producer {
     int64_t id;
-    int64_t active_ms;         /* wall clock of the last append, or of the open */
-    int64_t txn_offset_first;  /* of the open transaction; -1 = none */
-    int32_t coordinator_epoch; /* of the last transaction marker; -1 = none */
+    int64_t active_ms;        /* wall clock of the last append, or of the open */
+    int64_t txn_offset_first; /* of the open transaction; -1 = none */
+    struct plog_producer *txn_older, *txn_younger; /* with one open, by its first offset */
+    int32_t coordinator_epoch;                     /* of the last transaction marker; -1 = none */
     int16_t epoch;
     uint8_t batch_count;
     uint8_t batch_newest; /* index into batches, a ring */
@@ -53,6 +55,7 @@ struct plog_producer {
 
 struct plog_producers {
     struct weir_map map; /* id (8 bytes) -> struct plog_producer */
+    struct plog_producer *txn_oldest, *txn_youngest;
 };
 
 void weir_plog_producers_init(struct plog_producers *producers);
@@ -64,13 +67,23 @@ void weir_plog_producers_clear(struct plog_producers *producers);
 enum weir_plog_refusal weir_plog_producers_check(const struct plog_producers *producers,
                                                  const struct plog_head *head,
                                                  const struct plog_producer_batch **repeat_out);
-/* Makes sure that the producer of a batch has its place, so that weir_plog_producers_add after the
- * write cannot fail. */
+/* Makes sure that the producer of a batch has its place, so that weir_plog_producers_add and _mark
+ * after the write cannot fail. NOMEM; LIMIT: all of them have transactions open. */
 WEIR_MUST_USE enum weir_err weir_plog_producers_prepare(struct plog_producers *producers,
                                                         const struct plog_head *head);
 /* Takes in a batch that is in the log, with its offsets in the log. `now_ms` is the wall clock. */
 WEIR_MUST_USE enum weir_err weir_plog_producers_add(struct plog_producers *producers,
                                                     const struct plog_head *head, int64_t now_ms);
+/* Takes in a transaction marker that is in the log. *txn_first_out: first offset of the transaction
+ * that it ends; -1 = there was none. */
+WEIR_MUST_USE enum weir_err weir_plog_producers_mark(struct plog_producers *producers,
+                                                     const struct plog_head *head,
+                                                     int32_t coordinator_epoch, int64_t now_ms,
+                                                     int64_t *txn_first_out);
+/* First offset of the oldest open transaction; INT64_MAX = there is none. */
+int64_t weir_plog_producers_unstable(const struct plog_producers *producers);
+/* A producer of a loaded snapshot takes its place among those with transactions open. */
+void weir_plog_producers_link(struct plog_producers *producers, struct plog_producer *producer);
 /* Forgets who was idle too long. */
 void weir_plog_producers_expire(struct plog_producers *producers, int64_t now_ms);
 

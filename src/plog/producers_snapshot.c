@@ -164,6 +164,8 @@ static enum weir_err load_entries(struct plog_producers *producers, const uint8_
             weir_free(producer);
             return WEIR_NOMEM;
         }
+        if (producer->txn_offset_first >= 0)
+            weir_plog_producers_link(producers, producer);
     }
     return WEIR_OK;
 }

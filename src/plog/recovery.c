@@ -29,8 +29,12 @@ struct recovering {
     int64_t *bases, *snapshots; /* ascending once listed */
     uint32_t base_count, base_capacity, snapshot_count, snapshot_capacity;
     int64_t now_ms;
-    int64_t replay_from; /* the producers know all before it */
-    uint32_t check_from; /* number of the first segment to check; segment_count = none */
+    int64_t replay_from;         /* the producers know all before it */
+    uint32_t check_from;         /* number of the first segment to check; segment_count = none */
+    uint32_t aborted_bad;        /* of the first whose aborted transactions are not known */
+    struct plog_segment *walked; /* the one whose batches are replayed */
+    bool note_aborted;           /* its aborted transactions are listed anew */
+    struct weir_error replay_error;
     uint8_t *window;
     size_t window_bytes;
 };
@@ -120,7 +124,8 @@ static enum weir_err sweep_name(void *opaque, const char *name, bool is_director
 
     if (suffix == NULL || !weir_plog_path(r->log->directory, name, path))
         return WEIR_OK;
-    orphan = (strcmp(suffix, ".index") == 0 || strcmp(suffix, ".timeindex") == 0) &&
+    orphan = (strcmp(suffix, ".index") == 0 || strcmp(suffix, ".timeindex") == 0 ||
+              strcmp(suffix, ".txnindex") == 0) &&
              !has_base(r, offset);
     if (!orphan && strcmp(suffix, ".snapshot.tmp") != 0)
         return WEIR_OK;
@@ -181,14 +186,18 @@ static enum weir_err open_segments(struct recovering *r, bool **indexed_out)
     if (indexed == NULL)
         return weir_error_set(r->error, WEIR_NOMEM, -1, "%s: no memory", log->directory);
     *indexed_out = indexed;
+    r->aborted_bad = UINT32_MAX;
     for (uint32_t i = 0; i < r->base_count; i++) {
         struct plog_segment *segment;
+        bool aborted = false;
         enum weir_err err = weir_plog_reserve_segment(log, r->error);
         if (err == WEIR_OK)
             err = weir_plog_segment_open(log->disk, log->directory, r->bases[i], &segment,
-                                         &indexed[i], r->error);
+                                         &indexed[i], &aborted, r->error);
         if (err != WEIR_OK)
             return err;
+        if (!aborted && r->aborted_bad == UINT32_MAX)
+            r->aborted_bad = i;
         /* The first batch tells a created_ms later; an empty segment is as good as new. */
         segment->created_ms = r->now_ms;
         atomic_fetch_add(&log->bytes, segment->bytes);
@@ -200,16 +209,18 @@ static enum weir_err open_segments(struct recovering *r, bool **indexed_out)
 /* ---- plan */
 
 /* Decides which segments are checked: with an orderly close none, else those behind the recovery
- * point, the last one at least. */
+ * point, the last one at least; and all from the first one on whose aborted transactions are not
+ * known, as only their batches tell. */
 static void plan_checks(struct recovering *r)
 {
     const struct weir_plog *log = r->log;
     int64_t flushed = r->known->offset_recovery;
 
-    r->check_from = log->segment_count;
+    r->check_from = r->aborted_bad < log->segment_count ? r->aborted_bad : log->segment_count;
     if (r->known->clean || log->segment_count == 0)
         return;
-    r->check_from = log->segment_count - 1;
+    if (r->check_from == log->segment_count)
+        r->check_from--;
     while (flushed >= 0 && r->check_from > 0 && log->segments[r->check_from]->offset_base > flushed)
         r->check_from--;
     /* A segment without a batch says nothing about the end of the one before. */
@@ -259,18 +270,23 @@ static enum weir_err load_snapshot(struct recovering *r, int64_t trusted)
 
 /* ---- walk */
 
-static enum weir_err replay(void *opaque, const struct plog_head *head)
+static enum weir_err replay(void *opaque, const struct plog_head *head, int64_t position)
 {
     struct recovering *r = opaque;
+    enum weir_err err;
 
     if (head->producer_id < 0 || head->offset_base < r->replay_from)
         return WEIR_OK;
-    if (weir_plog_producers_add(&r->log->producers, head, r->now_ms) != WEIR_OK)
-        return weir_error_set(r->error, WEIR_NOMEM, -1, "%s: no memory for the producers",
-                              r->log->directory);
+    if (head->attributes & PLOG_CONTROL)
+        err = weir_plog_replay_control(r->log, r->walked, head, position, r->note_aborted,
+                                       &r->replay_error);
+    else if ((err = weir_plog_producers_add(&r->log->producers, head, r->now_ms)) != WEIR_OK)
+        weir_error_set(&r->replay_error, err, -1, "%s: no room for the producers",
+                       r->log->directory);
     /* A segment may be walked twice. */
-    r->replay_from = head->offset_last + 1;
-    return WEIR_OK;
+    if (err == WEIR_OK)
+        r->replay_from = head->offset_last + 1;
+    return err;
 }
 
 /* The age of a segment that was here before: since its first batch's timestamp. */
@@ -355,6 +371,10 @@ static enum weir_err walk_segment(struct recovering *r, uint32_t number, bool in
     enum weir_err err = read_age(r, segment);
 
     *valid_out = segment->bytes;
+    r->walked = segment;
+    r->note_aborted = checked;
+    if (err == WEIR_OK && checked)
+        err = weir_plog_forget_aborted(segment, r->error);
     if (err != WEIR_OK)
         return err;
     if (!scan.rebuild && !last && !replayed) {
@@ -382,9 +402,9 @@ static enum weir_err walk_segment(struct recovering *r, uint32_t number, bool in
         weir_log(&log->options.log, WEIR_LOG_WARN, "plog", "%s", cause.message);
         return WEIR_OK;
     }
-    /* A failure of the callback has told its own detail. */
-    if (err != WEIR_OK && err != WEIR_NOMEM && r->error != NULL)
-        *r->error = cause;
+    /* A failure of the callback has its own detail. */
+    if (err != WEIR_OK && r->error != NULL)
+        *r->error = r->replay_error.code != WEIR_OK ? r->replay_error : cause;
     return err;
 }
 
@@ -525,6 +545,7 @@ static enum weir_err set_bounds(struct recovering *r)
                                                  : weir_plog_active(log)->offset_base;
         flushed = flushed < next ? flushed : next;
     }
+    atomic_store(&log->offset_unstable, weir_plog_producers_unstable(&log->producers));
     atomic_store(&log->offset_first, first);
     atomic_store(&log->offset_next, next);
     atomic_store(&log->offset_flushed, flushed);

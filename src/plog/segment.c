@@ -54,6 +54,7 @@ static enum weir_err segment_new(const struct weir_disk *disk, const char *direc
     segment->fd = -1;
     segment->offsets = (struct plog_index){.fd = -1, .entry_bytes = PLOG_OFFSET_ENTRY_BYTES};
     segment->times = (struct plog_index){.fd = -1, .entry_bytes = PLOG_TIME_ENTRY_BYTES};
+    segment->aborted.fd = -1;
     segment->timestamp_max = -1;
     segment->timestamp_max_offset = offset_base;
     segment->time_indexed = -1;
@@ -76,6 +77,7 @@ void weir_plog_segment_unref(struct plog_segment *segment)
     weir_disk_close(segment->disk, segment->path, segment->fd, NULL);
     weir_disk_close(segment->disk, segment->path, segment->offsets.fd, NULL);
     weir_disk_close(segment->disk, segment->path, segment->times.fd, NULL);
+    weir_disk_close(segment->disk, segment->path, segment->aborted.fd, NULL);
     weir_free(segment);
 }
 
@@ -92,6 +94,12 @@ enum weir_err weir_plog_segment_unlink(const struct plog_segment *segment, struc
     if (first == WEIR_OK && err != WEIR_NOT_FOUND)
         first = err;
     weir_plog_segment_path(segment, ".timeindex", path);
+    err = weir_disk_unlink(segment->disk, path, first == WEIR_OK ? error : NULL);
+    if (first == WEIR_OK && err != WEIR_NOT_FOUND)
+        first = err;
+    if (segment->aborted.fd < 0)
+        return first;
+    weir_plog_segment_path(segment, ".txnindex", path);
     err = weir_disk_unlink(segment->disk, path, first == WEIR_OK ? error : NULL);
     if (first == WEIR_OK && err != WEIR_NOT_FOUND)
         first = err;
@@ -164,8 +172,9 @@ static enum weir_err index_open(struct plog_segment *segment, struct plog_index 
 
 enum weir_err weir_plog_segment_open(const struct weir_disk *disk, const char *directory,
                                      int64_t offset_base, struct plog_segment **out,
-                                     bool *indexed_out, struct weir_error *error)
+                                     bool *indexed_out, bool *aborted_out, struct weir_error *error)
 {
+    char path[PLOG_PATH_BYTES];
     struct plog_segment *segment;
     struct plog_index_entry offset, time;
     bool offsets_good = false, times_good = false;
@@ -183,6 +192,11 @@ enum weir_err weir_plog_segment_open(const struct weir_disk *disk, const char *d
         err = index_open(segment, &segment->offsets, ".index", &offsets_good, &offset, error);
     if (err == WEIR_OK)
         err = index_open(segment, &segment->times, ".timeindex", &times_good, &time, error);
+    if (err == WEIR_OK) {
+        weir_plog_segment_path(segment, ".txnindex", path);
+        err = weir_plog_txn_index_open(&segment->aborted, disk, path, offset_base, aborted_out,
+                                       error);
+    }
     if (err != WEIR_OK) {
         weir_plog_segment_unref(segment);
         return err;
@@ -267,6 +281,8 @@ enum weir_err weir_plog_segment_sync(struct plog_segment *segment, bool indexes,
         err = weir_disk_sync(segment->disk, segment->path, segment->offsets.fd, error);
     if (err == WEIR_OK && indexes)
         err = weir_disk_sync(segment->disk, segment->path, segment->times.fd, error);
+    if (err == WEIR_OK && indexes && segment->aborted.fd >= 0)
+        err = weir_disk_sync(segment->disk, segment->path, segment->aborted.fd, error);
     return err;
 }
 
@@ -359,7 +375,7 @@ enum weir_err weir_plog_segment_scan(struct plog_segment *segment, const struct 
         if (err == WEIR_OK)
             err = scan_note(segment, scan, at, &head, error);
         if (err == WEIR_OK && scan->each != NULL)
-            err = scan->each(scan->opaque, &head);
+            err = scan->each(scan->opaque, &head, at);
         if (err != WEIR_OK)
             break;
         segment->offset_next = head.offset_last + 1;

@@ -1,5 +1,5 @@
 /*
- * plog/segment.h - one segment: a .log file of batches with its two indexes.
+ * plog/segment.h - one segment: a .log file of batches with its indexes.
  *
  * What:    appending at the end, finding a batch by offset, reading whole batches, scanning after
  *          an unclean end. A log (plog/log.h) holds them in the order of their base offsets.
@@ -23,6 +23,7 @@
 #include "base/disk.h"
 #include "plog/batch_head.h"
 #include "plog/index.h"
+#include "plog/txn_index.h"
 
 /* Positions in an index have 31 bits, as in Kafka. */
 #define PLOG_SEGMENT_BYTES_MAX INT64_C(0x7fffffff)
@@ -41,6 +42,7 @@ struct plog_segment {
 
     /* Written by the owner under the log's mutex. */
     struct plog_index offsets, times;
+    struct plog_txn_index aborted;
     int64_t bytes;                /* of the .log that readers may see */
     int64_t offset_next;          /* behind the last batch */
     int64_t timestamp_max;        /* of all batches; -1 = none has one */
@@ -71,12 +73,12 @@ WEIR_MUST_USE enum weir_err weir_plog_segment_create(const struct weir_disk *dis
                                                      const char *directory, int64_t offset_base,
                                                      struct plog_segment **out,
                                                      struct weir_error *error);
-/* Opens the files; *indexed_out = both indexes are there and plausible. offset_next is not known
- * yet, the rest is if indexed. */
+/* Opens the files; *indexed_out = both indexes are there and plausible, *aborted_out = so are the
+ * aborted transactions. offset_next is not known yet, the rest is if indexed. */
 WEIR_MUST_USE enum weir_err weir_plog_segment_open(const struct weir_disk *disk,
                                                    const char *directory, int64_t offset_base,
                                                    struct plog_segment **out, bool *indexed_out,
-                                                   struct weir_error *error);
+                                                   bool *aborted_out, struct weir_error *error);
 void weir_plog_segment_ref(struct plog_segment *segment);
 void weir_plog_segment_unref(struct plog_segment *segment);
 /* Removes the files' names. */
@@ -96,12 +98,12 @@ void weir_plog_segment_note_time(struct plog_segment *segment);
  * mutex. */
 WEIR_MUST_USE enum weir_err weir_plog_segment_write_indexes(struct plog_segment *segment,
                                                             struct weir_error *error);
-/* fdatasync; the .log, with `indexes` all three files. */
+/* fdatasync; the .log, with `indexes` all files. */
 WEIR_MUST_USE enum weir_err weir_plog_segment_sync(struct plog_segment *segment, bool indexes,
                                                    struct weir_error *error);
 
-/* Called for each batch of a scan. */
-typedef enum weir_err plog_batch_fn(void *opaque, const struct plog_head *head);
+/* Called for each batch of a scan, which stands at `position`. */
+typedef enum weir_err plog_batch_fn(void *opaque, const struct plog_head *head, int64_t position);
 
 struct plog_scan {
     bool check_crc;

@@ -61,7 +61,7 @@ size_t batch_make(uint8_t *bytes, const struct batch_spec *spec)
     plog_put32(bytes + 8, (uint32_t)(size - PLOG_HEAD_LENGTH_END));
     plog_put32(bytes + 12, 0);
     bytes[16] = 2;
-    plog_put16(bytes + 21, 0);
+    plog_put16(bytes + 21, spec->transactional ? PLOG_TRANSACTIONAL : 0);
     plog_put32(bytes + 23, (uint32_t)(count - 1));
     plog_put64(bytes + 27, spec->timestamp);
     plog_put64(bytes + 35, spec->timestamp + (count - 1) * spec->timestamp_step);

@@ -15,6 +15,7 @@ struct batch_spec {
     int64_t producer_id;
     int16_t producer_epoch;
     int32_t sequence;
+    bool transactional;
 };
 
 enum { BATCH_BYTES_MAX = 1 << 20 };
