@@ -6,7 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
-#include "broker/inside.h"
+#include "broker/transactions.h"
 
 enum {
     MAINTAIN_EVERY_MS = 1000,
@@ -39,6 +39,7 @@ static void on_maintenance(struct weir_loop_timer *timer)
 {
     struct weir_broker *broker = timer->opaque;
     broker_topics_maintain(broker);
+    broker_transactions_maintain(broker);
     broker_connections_trim(broker);
     broker_users_maintain(broker);
     if (++broker->maintenance_round % GROUPS_EVERY == 0)
@@ -75,6 +76,8 @@ static enum weir_err open_all(struct weir_broker *broker, struct weir_error *err
     if (err == WEIR_OK)
         err = broker_journal_open(broker, error);
     if (err == WEIR_OK)
+        broker_transactions_resume(broker);
+    if (err == WEIR_OK)
         err = broker_listeners_open(broker, error);
     if (err != WEIR_OK)
         return err;
@@ -100,6 +103,7 @@ enum weir_err broker_close(struct weir_broker *broker, struct weir_error *error)
     tls_context_free(broker->tls);
     weir_free(broker->scratch);
     enum weir_err err = broker->journal.path ? broker_journal_close(broker, error) : WEIR_OK;
+    broker_transactions_close(broker);
     enum weir_err closed = broker_topics_close(broker, err == WEIR_OK ? error : NULL);
     weir_loop_free(broker->loop);
     weir_free(broker->data_dir);
@@ -143,6 +147,7 @@ enum weir_err broker_open(const struct weir_broker_options *options, const struc
     weir_map_init(&broker->topics, TOPICS_MAX);
     weir_map_init(&broker->topic_ids, TOPICS_MAX);
     weir_map_init(&broker->groups, GROUPS_MAX);
+    weir_map_init(&broker->transactions, TRANSACTIONS_MAX);
     weir_map_init(&broker->recovery, PARTITIONS_MAX);
     struct weir_error cause = {.code = WEIR_OK};
     err = open_all(broker, &cause);

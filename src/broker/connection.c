@@ -79,6 +79,14 @@ static enum handled dispatch(struct request *request)
         return broker_handle_init_producer_id(request);
     case WIRE_OFFSET_FOR_LEADER_EPOCH:
         return broker_handle_offset_for_leader_epoch(request);
+    case WIRE_ADD_PARTITIONS_TO_TXN:
+        return broker_handle_add_partitions_to_txn(request);
+    case WIRE_ADD_OFFSETS_TO_TXN:
+        return broker_handle_add_offsets_to_txn(request);
+    case WIRE_END_TXN:
+        return broker_handle_end_txn(request);
+    case WIRE_TXN_OFFSET_COMMIT:
+        return broker_handle_txn_offset_commit(request);
     case WIRE_DESCRIBE_CONFIGS:
         return broker_handle_describe_configs(request);
     case WIRE_ALTER_CONFIGS:

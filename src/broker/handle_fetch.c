@@ -9,7 +9,11 @@
 #include "base/alloc.h"
 #include "broker/inside.h"
 
-enum { FETCH_BYTES_MAX = 64 << 20, FETCH_PARTITIONS_MAX = 100000 };
+enum {
+    FETCH_BYTES_MAX = 64 << 20,
+    FETCH_PARTITIONS_MAX = 100000,
+    ABORTED_BYTES_MAX = 16 << 20, /* of a partition in one answer */
+};
 
 struct wanted {
     char *topic;         /* shared by the partitions of a topic: see topic_first; "" = no such id */
@@ -26,11 +30,14 @@ struct fetch_wait {
     struct fetch *fetch;
     struct partition *partition;
     struct fetch_wait *next;
+    int64_t stable; /* last stable offset, and what has come since it moved: for READ_COMMITTED */
+    int64_t held;
 };
 
 struct fetch {
     struct connection *connection;
     int32_t min_bytes, bytes_max, topic_count;
+    bool committed; /* READ_COMMITTED */
     int64_t deadline_ns;
     int64_t bytes_found; /* at its first look, and appended since */
     struct wanted *wanted;
@@ -154,8 +161,7 @@ static struct fetch *read_fetch(struct request *request)
     int32_t wait_ms = wire_i32(in);
     fetch->min_bytes = wire_i32(in);
     fetch->bytes_max = version >= 3 ? wire_i32(in) : INT32_MAX;
-    if (version >= 4)
-        wire_i8(in); /* isolation level: there are no transactions */
+    fetch->committed = version >= 4 && wire_i8(in) == READ_COMMITTED;
     if (version >= 7) {
         wire_i32(in); /* session id and epoch: sessions are not kept, every fetch is whole */
         wire_i32(in);
@@ -181,29 +187,32 @@ static struct fetch *read_fetch(struct request *request)
 
 /* What a look at all partitions found. */
 struct found {
-    int64_t room;  /* for records; -1 = none at all */
-    int64_t bytes; /* of records */
-    bool error;    /* some partition has one: the client must hear of it at once */
+    int64_t room;   /* for records; -1 = none at all */
+    int64_t bytes;  /* of records */
+    size_t records; /* where those of the last partition stand in the answer */
+    bool error;     /* some partition has one: the client must hear of it at once */
 };
 
 static enum wire_error put_records(struct wire_writer *out, struct partition *partition,
-                                   const struct wanted *wanted, struct found *found)
+                                   const struct wanted *wanted, bool committed, struct found *found)
 {
     struct weir_error error = {.code = WEIR_OK};
     size_t place = wire_bytes_begin(out), before = out->into->bytes;
     enum wire_error answer = WIRE_NONE;
+    found->records = before;
     int64_t room = found->room - found->bytes;
     int64_t bytes_max = wanted->bytes_max < room ? wanted->bytes_max : room;
     bool at_least_one = found->bytes == 0 && found->room >= 0;
     int64_t first = weir_plog_offset_first(partition->log);
     int64_t next = weir_plog_offset_next(partition->log);
+    int64_t end = committed ? weir_plog_offset_stable(partition->log) : next;
     if (broker_check_leader_epoch(wanted->leader_epoch) != WIRE_NONE) {
         answer = broker_check_leader_epoch(wanted->leader_epoch);
     } else if (wanted->offset < first || wanted->offset > next) {
         answer = WIRE_OFFSET_OUT_OF_RANGE;
-    } else if (wanted->offset < next && (bytes_max > 0 || at_least_one)) {
+    } else if (wanted->offset < end && (bytes_max > 0 || at_least_one)) {
         enum weir_err err =
-            weir_plog_read(partition->log, wanted->offset, -1,
+            weir_plog_read(partition->log, wanted->offset, end,
                            bytes_max > 0 ? (size_t)bytes_max : 0, at_least_one, out->into, &error);
         if (err == WEIR_NOT_FOUND)
             answer = WIRE_OFFSET_OUT_OF_RANGE;
@@ -227,8 +236,54 @@ static void put_i16_at(struct wire_writer *out, size_t place, int16_t value)
     out->into->data[place + 1] = (uint8_t)value;
 }
 
+/* The transactions that were aborted, into an array of the answer. */
+struct aborted {
+    struct wire_writer writer;
+    int32_t count;
+};
+
+static enum weir_err put_aborted(void *opaque, int64_t producer_id, int64_t offset_first)
+{
+    struct aborted *aborted = opaque;
+    wire_put_i64(&aborted->writer, producer_id);
+    wire_put_i64(&aborted->writer, offset_first);
+    wire_put_tags(&aborted->writer);
+    aborted->count++;
+    return aborted->writer.err;
+}
+
+/* Puts the aborted transactions among the records that stand from `records` on in front of them:
+ * into bytes [array, array_end), where an empty array stands. */
+static enum wire_error list_aborted(struct wire_writer *out, struct partition *partition,
+                                    int64_t offset, size_t array, size_t array_end, size_t records)
+{
+    struct weir_buffer list, *into = out->into;
+    if (out->err != WEIR_OK || into->bytes == records)
+        return WIRE_NONE;
+    int64_t end = weir_plog_batches_end(weir_slice(into->data + records, into->bytes - records));
+    weir_buffer_init(&list, ABORTED_BYTES_MAX);
+    struct aborted aborted = {.writer = wire_writer(&list, out->flexible)};
+    enum weir_err err = weir_plog_aborted(partition->log, offset, end, put_aborted, &aborted, NULL);
+    if (err == WEIR_OK && aborted.count > 0) {
+        struct weir_buffer tail;
+        weir_buffer_init(&tail, into->bytes + 1);
+        err = weir_buffer_append(&tail, into->data + array_end, into->bytes - array_end);
+        if (err == WEIR_OK) {
+            weir_buffer_truncate(into, array);
+            wire_put_array(out, aborted.count);
+            if (out->err == WEIR_OK)
+                out->err = weir_buffer_append(into, list.data, list.bytes);
+            if (out->err == WEIR_OK)
+                out->err = weir_buffer_append(into, tail.data, tail.bytes);
+        }
+        weir_buffer_release(&tail);
+    }
+    weir_buffer_release(&list);
+    return err == WEIR_OK ? WIRE_NONE : WIRE_STORAGE_ERROR;
+}
+
 static void put_partition(struct wire_writer *out, int16_t version, struct weir_broker *broker,
-                          const struct wanted *wanted, struct found *found)
+                          const struct wanted *wanted, bool committed, struct found *found)
 {
     struct partition *partition = broker_partition_find(
         broker, weir_slice(wanted->topic, strlen(wanted->topic)), wanted->index);
@@ -237,18 +292,22 @@ static void put_partition(struct wire_writer *out, int16_t version, struct weir_
     size_t error_place = out->into->bytes;
     wire_put_i16(out, WIRE_NONE);
     wire_put_i64(out, next); /* high watermark: one node, so all that is appended */
-    wire_put_i64(out, next); /* last stable offset */
+    wire_put_i64(out, partition ? weir_plog_offset_stable(partition->log) : -1);
     if (version >= 5)
         wire_put_i64(out, partition ? weir_plog_offset_first(partition->log) : -1);
-    wire_put_array(out, -1); /* aborted transactions */
+    size_t array = out->into->bytes;
+    wire_put_array(out, committed ? 0 : -1); /* aborted transactions */
+    size_t array_end = out->into->bytes;
     if (version >= 11)
         wire_put_i32(out, -1); /* preferred replica */
     bool no_topic = version >= 13 && !*wanted->topic;
     enum wire_error error = no_topic ? WIRE_UNKNOWN_TOPIC_ID : WIRE_UNKNOWN_TOPIC_OR_PARTITION;
     if (partition)
-        error = put_records(out, partition, wanted, found);
+        error = put_records(out, partition, wanted, committed, found);
     else
         wire_put_bytes(out, weir_slice("", 0));
+    if (partition && committed && error == WIRE_NONE)
+        error = list_aborted(out, partition, wanted->offset, array, array_end, found->records);
     wire_put_tags(out);
     put_i16_at(out, error_place, (int16_t)error);
     found->error |= error != WIRE_NONE;
@@ -283,7 +342,7 @@ static struct found put_fetch(struct wire_writer *out, int16_t version, struct w
             wire_put_text(out, wanted->topic);
         if (wanted->topic_first)
             wire_put_array(out, wanted->topic_partitions);
-        put_partition(out, version, broker, wanted, &found);
+        put_partition(out, version, broker, wanted, fetch->committed, &found);
         if (i + 1 == fetch->wanted_count || wanted[1].topic_first)
             wire_put_tags(out);
     }
@@ -338,8 +397,16 @@ void broker_fetch_cancel(struct connection *connection)
 void broker_fetches_wake(struct partition *partition, size_t bytes)
 {
     struct fetch_wait *wait;
-    for (wait = partition->waits; wait; wait = wait->next)
-        wait->fetch->bytes_found += (int64_t)bytes;
+    int64_t stable = weir_plog_offset_stable(partition->log);
+    for (wait = partition->waits; wait; wait = wait->next) {
+        wait->held += (int64_t)bytes;
+        /* What is not decided can't be read yet. */
+        if (wait->fetch->committed && wait->stable == stable)
+            continue;
+        wait->fetch->bytes_found += wait->held;
+        wait->stable = stable;
+        wait->held = 0;
+    }
     for (wait = partition->waits; wait;) {
         if (wait->fetch->bytes_found < wait->fetch->min_bytes) {
             wait = wait->next;
@@ -373,7 +440,10 @@ static bool park(struct fetch *fetch)
         if (!partition)
             continue;
         struct fetch_wait *wait = &fetch->waits[fetch->wait_count++];
-        *wait = (struct fetch_wait){fetch, partition, partition->waits};
+        *wait = (struct fetch_wait){.fetch = fetch,
+                                    .partition = partition,
+                                    .next = partition->waits,
+                                    .stable = weir_plog_offset_stable(partition->log)};
         partition->waits = wait;
     }
     fetch->connection->fetch = fetch;

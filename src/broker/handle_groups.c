@@ -20,9 +20,11 @@ bool broker_group_id_valid(struct weir_slice id)
 
 /* ---- FindCoordinator ------------------------------------------------------------------------- */
 
+enum { KEY_GROUP = 0, KEY_TRANSACTION = 1 };
+
 static bool is_coordinated(int8_t kind, struct weir_slice key)
 {
-    return kind == 0 && key.data;
+    return (kind == KEY_GROUP || kind == KEY_TRANSACTION) && key.data;
 }
 
 /* We are it. */
@@ -41,7 +43,7 @@ static void put_coordinator_error(struct wire_writer *out, int16_t version, bool
 {
     wire_put_i16(out, ok ? WIRE_NONE : WIRE_INVALID_REQUEST);
     if (version >= 1)
-        wire_put_text(out, ok ? NULL : "only groups have a coordinator here");
+        wire_put_text(out, ok ? NULL : "only groups and transactions have a coordinator");
 }
 
 /* Version 4 and later: many keys at once (KIP-699). */

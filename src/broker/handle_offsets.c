@@ -32,7 +32,10 @@ static enum wire_error commit(struct request *request, struct group *group, stru
                               partition, committed, &error);
     if (err == WEIR_OK)
         err = broker_group_store(group, topic, partition, committed);
-    if (err != WEIR_OK)
+    if (err == WEIR_OK)
+        broker_transactions_supersede(request->broker, weir_slice(group->id, strlen(group->id)),
+                                      topic, partition);
+    else
         weir_log(&request->broker->options.log, WEIR_LOG_ERROR, "broker",
                  "an offset of group %s was not stored: %s", group->id, error.message);
     return err == WEIR_OK ? WIRE_NONE : WIRE_UNKNOWN_SERVER_ERROR;
@@ -125,23 +128,57 @@ enum handled broker_handle_offset_commit(struct request *request)
 
 /* ---- OffsetFetch ----------------------------------------------------------------------------- */
 
+/* unstable: a transaction is about to change it, and the client wants to wait for that. */
 static void put_committed(struct wire_writer *out, int16_t version, int32_t partition,
-                          const struct committed *committed)
+                          const struct committed *committed, bool unstable)
 {
+    committed = unstable ? NULL : committed;
     wire_put_i32(out, partition);
     wire_put_i64(out, committed ? committed->offset : -1);
     if (version >= 5)
         wire_put_i32(out, committed ? committed->leader_epoch : -1);
     wire_put_text(out, committed ? committed->metadata : "");
-    wire_put_i16(out, WIRE_NONE);
+    wire_put_i16(out, unstable ? WIRE_UNSTABLE_OFFSET_COMMIT : WIRE_NONE);
     wire_put_tags(out);
+}
+
+static void skip_topics(struct wire_reader *in)
+{
+    int32_t topics = wire_array(in, 2);
+    for (int32_t i = 0; i < topics && !in->failed; i++) {
+        wire_string(in);
+        int32_t partitions = wire_array(in, 4);
+        for (int32_t j = 0; j < partitions && !in->failed; j++)
+            wire_i32(in);
+        wire_tags(in);
+    }
+}
+
+/* require_stable stands behind the groups: looked at before they are answered. */
+static bool requires_stable(struct wire_reader in, int16_t version)
+{
+    int32_t groups = version >= 8 ? wire_array(&in, 3) : 1;
+    for (int32_t i = 0; i < groups && !in.failed; i++) {
+        wire_string(&in);
+        if (version >= 9) {
+            wire_string(&in);
+            wire_i32(&in);
+        }
+        skip_topics(&in);
+        if (version >= 8)
+            wire_tags(&in);
+    }
+    return version >= 7 && wire_bool(&in) && !in.failed;
 }
 
 /* All committed offsets of a group, an array element a partition: topics may repeat, as the
  * protocol allows. */
 struct all_offsets {
+    struct weir_broker *broker;
+    struct weir_slice group_id;
     struct wire_writer *out;
     int16_t version;
+    bool stable;
 };
 
 static void put_any(void *opaque, struct weir_slice topic, int32_t partition,
@@ -150,19 +187,22 @@ static void put_any(void *opaque, struct weir_slice topic, int32_t partition,
     struct all_offsets *all = opaque;
     wire_put_string(all->out, topic);
     wire_put_array(all->out, 1);
-    put_committed(all->out, all->version, partition, committed);
+    put_committed(all->out, all->version, partition, committed,
+                  all->stable &&
+                      broker_transactions_unstable(all->broker, all->group_id, topic, partition));
     wire_put_tags(all->out);
 }
 
 /* The topics of a request for one group, answered. */
-static void fetch_offsets(struct request *request, const struct group *group)
+static void fetch_offsets(struct request *request, struct weir_slice group_id, bool stable)
 {
+    const struct group *group = broker_group_find(request->broker, group_id);
     int16_t version = request->head.version;
     struct wire_reader *in = &request->in;
     struct wire_writer *out = &request->out;
     int32_t topics = wire_array(in, 2);
     if (topics < 0) {
-        struct all_offsets all = {out, version};
+        struct all_offsets all = {request->broker, group_id, out, version, stable};
         wire_put_array(out, group ? (int32_t)weir_map_count(&group->offsets) : 0);
         if (group)
             broker_group_each_committed(group, put_any, &all);
@@ -177,7 +217,9 @@ static void fetch_offsets(struct request *request, const struct group *group)
         for (int32_t j = 0; j < partitions && !in->failed; j++) {
             int32_t partition = wire_i32(in);
             put_committed(out, version, partition,
-                          group ? broker_group_committed(group, topic, partition) : NULL);
+                          group ? broker_group_committed(group, topic, partition) : NULL,
+                          stable && broker_transactions_unstable(request->broker, group_id, topic,
+                                                                 partition));
         }
         wire_tags(in);
         wire_put_tags(out);
@@ -196,7 +238,7 @@ static enum wire_error may_fetch(const struct group *group, struct weir_slice me
 }
 
 /* Version 8 and later: many groups at once (KIP-709). */
-static void fetch_groups(struct request *request)
+static void fetch_groups(struct request *request, bool stable)
 {
     int16_t version = request->head.version;
     struct wire_reader *in = &request->in;
@@ -209,7 +251,7 @@ static void fetch_groups(struct request *request)
         int32_t generation = version >= 9 ? wire_i32(in) : -1;
         const struct group *group = broker_group_find(request->broker, id);
         wire_put_string(out, id.data ? id : weir_slice("", 0));
-        fetch_offsets(request, group);
+        fetch_offsets(request, id, stable);
         wire_tags(in);
         wire_put_i16(out, (int16_t)may_fetch(group, member_id, generation));
         wire_put_tags(out);
@@ -221,14 +263,15 @@ enum handled broker_handle_offset_fetch(struct request *request)
     int16_t version = request->head.version;
     struct wire_reader *in = &request->in;
     struct wire_writer *out = &request->out;
+    bool stable = requires_stable(*in, version);
     if (version >= 3)
         wire_put_i32(out, 0);
     if (version >= 8)
-        fetch_groups(request);
+        fetch_groups(request, stable);
     else
-        fetch_offsets(request, broker_group_find(request->broker, wire_string(in)));
+        fetch_offsets(request, wire_string(in), stable);
     if (version >= 7)
-        wire_bool(in); /* require_stable: there are no transactions */
+        wire_bool(in); /* require_stable, known already */
     wire_tags(in);
     if (version >= 2 && version < 8)
         wire_put_i16(out, WIRE_NONE);

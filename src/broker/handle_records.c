@@ -1,4 +1,4 @@
-/* broker/handle_records.c - Produce, ListOffsets, DeleteRecords, InitProducerId. */
+/* broker/handle_records.c - Produce, ListOffsets, DeleteRecords. */
 #include <string.h>
 
 #include "base/assert.h"
@@ -27,6 +27,8 @@ static enum wire_error error_of(enum weir_plog_refusal refusal)
         return WIRE_UNKNOWN_PRODUCER_ID;
     case WEIR_PLOG_STORAGE:
         return WIRE_STORAGE_ERROR;
+    case WEIR_PLOG_INVALID_TXN_STATE:
+        return WIRE_INVALID_TXN_STATE;
     }
     return WIRE_UNKNOWN_SERVER_ERROR;
 }
@@ -38,8 +40,9 @@ struct produced {
     char message[WEIR_ERROR_TEXT_MAX];
 };
 
-static void append(struct request *request, struct weir_slice topic, int32_t index,
-                   struct weir_slice records, struct produced *out)
+static void append(struct request *request, struct weir_slice transactional_id,
+                   struct weir_slice topic, int32_t index, struct weir_slice records,
+                   struct produced *out)
 {
     struct weir_broker *broker = request->broker;
     struct weir_plog_appended appended;
@@ -55,6 +58,9 @@ static void append(struct request *request, struct weir_slice topic, int32_t ind
         out->error = WIRE_INVALID_RECORD;
         return;
     }
+    out->error = broker_transactions_may_produce(broker, transactional_id, records, topic, index);
+    if (out->error != WIRE_NONE)
+        return;
     /* The request's own buffer: the log patches offsets into it. */
     uint8_t *bytes = (uint8_t *)(uintptr_t)records.data;
     enum weir_err err = weir_plog_append(partition->log, bytes, records.bytes, LEADER_EPOCH,
@@ -116,8 +122,8 @@ enum handled broker_handle_produce(struct request *request)
             wire_tags(in);
             if (in->failed)
                 break;
-            if (!transactional_id.data && acks >= -1 && acks <= 1)
-                append(request, topic, index, records, &produced);
+            if (acks >= -1 && acks <= 1)
+                append(request, transactional_id, topic, index, records, &produced);
             put_produced(out, version, index, &produced);
         }
         wire_tags(in);
@@ -141,11 +147,13 @@ enum wire_error broker_check_leader_epoch(int32_t epoch)
     return epoch < LEADER_EPOCH ? WIRE_FENCED_LEADER_EPOCH : WIRE_UNKNOWN_LEADER_EPOCH;
 }
 
-/* The first record that is as old as this or younger; -1 if there is none. */
-static enum wire_error find_time(struct partition *partition, int64_t timestamp_ms, int64_t *offset,
-                                 int64_t *timestamp)
+/* The first record below `end` that is as old as this or younger; -1 if there is none. */
+static enum wire_error find_time(struct partition *partition, int64_t end, int64_t timestamp_ms,
+                                 int64_t *offset, int64_t *timestamp)
 {
     enum weir_err err = weir_plog_find_time(partition->log, timestamp_ms, offset, timestamp, NULL);
+    if (err == WEIR_OK && *offset >= end)
+        err = WEIR_NOT_FOUND;
     if (err == WEIR_OK)
         return WIRE_NONE;
     *offset = -1;
@@ -153,24 +161,27 @@ static enum wire_error find_time(struct partition *partition, int64_t timestamp_
     return err == WEIR_NOT_FOUND ? WIRE_NONE : WIRE_STORAGE_ERROR;
 }
 
-static enum wire_error find_offset(struct partition *partition, int64_t timestamp_ms,
-                                   int64_t *offset, int64_t *timestamp)
+static enum wire_error find_offset(struct partition *partition, bool committed,
+                                   int64_t timestamp_ms, int64_t *offset, int64_t *timestamp)
 {
     *offset = -1;
     *timestamp = -1;
     if (!partition)
         return WIRE_UNKNOWN_TOPIC_OR_PARTITION;
+    int64_t end =
+        committed ? weir_plog_offset_stable(partition->log) : weir_plog_offset_next(partition->log);
     if (timestamp_ms == LATEST) {
-        *offset = weir_plog_offset_next(partition->log);
+        *offset = end;
     } else if (timestamp_ms == EARLIEST || timestamp_ms == EARLIEST_LOCAL) {
         *offset = weir_plog_offset_first(partition->log);
     } else if (timestamp_ms == MAX_TIMESTAMP) {
         timestamp_ms = weir_plog_timestamp_max(partition->log);
-        return timestamp_ms < 0 ? WIRE_NONE : find_time(partition, timestamp_ms, offset, timestamp);
+        return timestamp_ms < 0 ? WIRE_NONE
+                                : find_time(partition, end, timestamp_ms, offset, timestamp);
     } else if (timestamp_ms < 0) {
         return WIRE_UNSUPPORTED_VERSION;
     } else {
-        return find_time(partition, timestamp_ms, offset, timestamp);
+        return find_time(partition, end, timestamp_ms, offset, timestamp);
     }
     return WIRE_NONE;
 }
@@ -181,8 +192,7 @@ enum handled broker_handle_list_offsets(struct request *request)
     struct wire_reader *in = &request->in;
     struct wire_writer *out = &request->out;
     wire_i32(in); /* replica id */
-    if (version >= 2)
-        wire_i8(in); /* isolation level: there are no transactions */
+    bool committed = version >= 2 && wire_i8(in) == READ_COMMITTED;
     int32_t topics = wire_array(in, 3);
     if (version >= 2)
         wire_put_i32(out, 0);
@@ -200,8 +210,8 @@ enum handled broker_handle_list_offsets(struct request *request)
             wire_tags(in);
             enum wire_error error = broker_check_leader_epoch(epoch);
             if (error == WIRE_NONE)
-                error = find_offset(broker_partition_find(request->broker, topic, index), wanted_ms,
-                                    &offset, &timestamp);
+                error = find_offset(broker_partition_find(request->broker, topic, index), committed,
+                                    wanted_ms, &offset, &timestamp);
             wire_put_i32(out, index);
             wire_put_i16(out, (int16_t)error);
             wire_put_i64(out, timestamp);
@@ -311,37 +321,5 @@ enum handled broker_handle_delete_records(struct request *request)
     wire_tags(in);
     wire_put_tags(out);
     broker_topics_checkpoint(request->broker); /* before the answer: first offsets outlive a kill */
-    return HANDLED_ANSWER;
-}
-
-/* ---- InitProducerId -------------------------------------------------------------------------- */
-
-enum handled broker_handle_init_producer_id(struct request *request)
-{
-    struct wire_reader *in = &request->in;
-    struct wire_writer *out = &request->out;
-    struct weir_error error = {.code = WEIR_OK};
-    struct weir_slice transactional_id = wire_string(in);
-    int64_t id = -1;
-    wire_i32(in); /* transaction timeout */
-    if (request->head.version >= 3) {
-        wire_i64(in); /* a producer that goes on: it gets a new id, which is always right */
-        wire_i16(in);
-    }
-    wire_tags(in);
-    enum wire_error answer = WIRE_NONE;
-    if (transactional_id.data) {
-        answer = WIRE_INVALID_REQUEST; /* transactions are not here yet */
-    } else if (broker_journal_producer_id(request->broker, &id, &error) != WEIR_OK) {
-        weir_log(&request->broker->options.log, WEIR_LOG_ERROR, "broker",
-                 "no producer id can be given out: %s", error.message);
-        answer = WIRE_STORAGE_ERROR;
-        id = -1;
-    }
-    wire_put_i32(out, 0);
-    wire_put_i16(out, (int16_t)answer);
-    wire_put_i64(out, id);
-    wire_put_i16(out, answer == WIRE_NONE ? 0 : -1);
-    wire_put_tags(out);
     return HANDLED_ANSWER;
 }

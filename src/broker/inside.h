@@ -4,7 +4,8 @@
  *      struct weir_broker
  *        topics    name -> topic -> partition[] -> partition log; fetches that wait for it
  *        groups    id -> group -> members, committed offsets
- *        journal   committed offsets and producer ids on disk
+ *        transactions  transactional id -> producer id and epoch, partitions, pending offsets
+ *        journal   committed offsets, producer ids and transactions on disk
  *        connections: one request at a time each, as Kafka does; answers in order
  *
  *        listeners an address each, with its own security
@@ -123,6 +124,9 @@ struct connection {
     struct connection *previous, *next;
     char peer[WEIR_NET_TEXT_MAX];
 };
+
+/* The isolation level of a request, else 0. */
+enum { READ_COMMITTED = 1 };
 
 /* What a handler did with its request. */
 enum handled {
@@ -271,6 +275,18 @@ struct committed {
     char *metadata; /* "" if none */
 };
 
+enum journal_kind {
+    JOURNAL_COMMIT = 1,
+    JOURNAL_FORGET = 2,
+    JOURNAL_PRODUCER_ID = 3,
+    JOURNAL_FORGET_TOPIC = 4,
+    JOURNAL_FORGET_OFFSET = 5,
+    JOURNAL_TRANSACTION = 6,
+    JOURNAL_TRANSACTION_ADDED = 7,
+    JOURNAL_TRANSACTION_OFFSET = 8,
+    JOURNAL_FORGET_TRANSACTION = 9,
+};
+
 struct journal {
     char *path;
     int fd;
@@ -295,6 +311,35 @@ enum weir_err broker_journal_forget_topic(struct weir_broker *broker, struct wei
 /* A producer id that was never given out before. */
 enum weir_err broker_journal_producer_id(struct weir_broker *broker, int64_t *out,
                                          struct weir_error *error);
+/* Begins a frame; frame_end fills in its length and checksum. */
+size_t broker_journal_frame_begin(struct wire_writer *writer);
+void broker_journal_frame_end(struct wire_writer *writer, size_t place);
+/* Writes whole frames behind the others; all or none. */
+enum weir_err broker_journal_append(struct weir_broker *broker, const struct wire_writer *writer,
+                                    struct weir_error *error);
+/* Frames of transactions (journal_transactions.c). */
+enum weir_err broker_journal_put_transactions(struct weir_broker *broker,
+                                              struct wire_writer *writer);
+enum weir_err broker_journal_take_transaction(struct weir_broker *broker, enum journal_kind kind,
+                                              struct wire_reader *reader);
+
+/* ---- transactions (transactions.c); see transactions.h --------------------------------------- */
+
+/* Completes what was prepared, and aborts in the logs what the journal does not know. */
+void broker_transactions_resume(struct weir_broker *broker);
+/* Time-outs, what has to be tried again, ids that nobody uses. */
+void broker_transactions_maintain(struct weir_broker *broker);
+void broker_transactions_close(struct weir_broker *broker);
+/* Does an open transaction hold an offset for it? */
+bool broker_transactions_unstable(const struct weir_broker *broker, struct weir_slice group,
+                                  struct weir_slice topic, int32_t partition);
+/* A plain commit has come after those. */
+void broker_transactions_supersede(struct weir_broker *broker, struct weir_slice group,
+                                   struct weir_slice topic, int32_t partition);
+/* May these records be taken? Yes, if they are of no transaction. */
+enum wire_error broker_transactions_may_produce(struct weir_broker *broker, struct weir_slice id,
+                                                struct weir_slice records, struct weir_slice topic,
+                                                int32_t partition);
 
 /* ---- groups (group.c, group_rebalance.c) ----------------------------------------------------- */
 
@@ -352,11 +397,16 @@ enum handled broker_handle_leave_group(struct request *request);
 enum handled broker_handle_offset_commit(struct request *request);
 enum handled broker_handle_offset_fetch(struct request *request);
 enum handled broker_handle_offset_delete(struct request *request);
+enum handled broker_handle_add_partitions_to_txn(struct request *request);
+enum handled broker_handle_add_offsets_to_txn(struct request *request);
+enum handled broker_handle_txn_offset_commit(struct request *request);
+enum handled broker_handle_end_txn(struct request *request);
 enum handled broker_handle_list_groups(struct request *request);
 enum handled broker_handle_describe_groups(struct request *request);
 enum handled broker_handle_delete_groups(struct request *request);
 
-/* So many bytes came to a partition: fetches that wait there and now have enough are answered. */
+/* So many bytes came to a partition, or its last stable offset moved: fetches that wait there and
+ * now have enough are answered. */
 void broker_fetches_wake(struct partition *partition, size_t bytes);
 /* The partition goes or moves: all that wait there are answered. */
 void broker_fetches_release(struct partition *partition);
@@ -408,6 +458,8 @@ struct weir_broker {
     int32_t stalled_count;
     struct weir_map topics, groups; /* name -> struct topic *, struct group * */
     struct weir_map topic_ids;      /* id -> struct topic * */
+    struct weir_map transactions;   /* transactional id -> struct transaction * */
+    uint32_t transaction_offsets;   /* that wait in all of them */
     int32_t partition_count;
     bool was_clean;           /* the last stop was orderly */
     bool directory_ready;     /* it is ours, and all of it was read */

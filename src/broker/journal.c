@@ -11,6 +11,7 @@
  *        FORGET_TOPIC topic, in all groups
  *        PRODUCER_ID  limit i64: no id below it may be given out again
  *        FORGET_OFFSET group, topic, partition i32
+ *        TRANSACTION  and what belongs to it: journal_transactions.c
  *      texts: length u16, bytes; numbers big-endian
  *
  * A commit is acknowledged when it is written: kill -9 loses nothing. A torn tail is cut.
@@ -33,8 +34,6 @@ enum {
 };
 #define FILE_BYTES_MAX ((size_t)1 << 32)
 
-enum kind { COMMIT = 1, FORGET = 2, PRODUCER_ID = 3, FORGET_TOPIC = 4, FORGET_OFFSET = 5 };
-
 static const char head[HEAD_BYTES + 1] = "WEIRJNL1";
 
 /* ---- payloads -------------------------------------------------------------------------------- */
@@ -42,7 +41,7 @@ static const char head[HEAD_BYTES + 1] = "WEIRJNL1";
 static void put_commit(struct wire_writer *writer, struct weir_slice group, struct weir_slice topic,
                        int32_t partition, const struct committed *committed)
 {
-    wire_put_i8(writer, COMMIT);
+    wire_put_i8(writer, JOURNAL_COMMIT);
     wire_put_string(writer, group);
     wire_put_string(writer, topic);
     wire_put_i32(writer, partition);
@@ -52,15 +51,14 @@ static void put_commit(struct wire_writer *writer, struct weir_slice group, stru
     wire_put_text(writer, committed->metadata);
 }
 
-/* Begins a frame; frame_end fills in its length and checksum. */
-static size_t frame_begin(struct wire_writer *writer)
+size_t broker_journal_frame_begin(struct wire_writer *writer)
 {
     size_t place = wire_reserve_i32(writer);
     wire_reserve_i32(writer);
     return place;
 }
 
-static void frame_end(struct wire_writer *writer, size_t place)
+void broker_journal_frame_end(struct wire_writer *writer, size_t place)
 {
     if (writer->err != WEIR_OK)
         return;
@@ -83,12 +81,14 @@ static enum weir_err rewrite(struct weir_broker *broker, struct weir_error *erro
     struct wire_writer writer = wire_writer(&text, false);
     enum weir_err err = weir_buffer_append(&text, head, HEAD_BYTES);
     if (err == WEIR_OK) {
-        size_t place = frame_begin(&writer);
-        wire_put_i8(&writer, PRODUCER_ID);
+        size_t place = broker_journal_frame_begin(&writer);
+        wire_put_i8(&writer, JOURNAL_PRODUCER_ID);
         wire_put_i64(&writer, journal->producer_id_limit);
-        frame_end(&writer, place);
+        broker_journal_frame_end(&writer, place);
         err = put_groups(broker, &writer);
     }
+    if (err == WEIR_OK)
+        err = broker_journal_put_transactions(broker, &writer);
     if (err == WEIR_OK)
         err = weir_disk_replace_file(broker->disk, journal->path, text.data, text.bytes, error);
     else
@@ -108,8 +108,8 @@ static enum weir_err rewrite(struct weir_broker *broker, struct weir_error *erro
     return err;
 }
 
-static enum weir_err append(struct weir_broker *broker, const struct wire_writer *writer,
-                            struct weir_error *error)
+enum weir_err broker_journal_append(struct weir_broker *broker, const struct wire_writer *writer,
+                                    struct weir_error *error)
 {
     struct journal *journal = &broker->journal;
     if (writer->err != WEIR_OK)
@@ -143,25 +143,25 @@ enum weir_err broker_journal_commit(struct weir_broker *broker, struct weir_slic
     struct weir_buffer entry;
     weir_buffer_init(&entry, PAYLOAD_BYTES_MAX);
     struct wire_writer writer = wire_writer(&entry, false);
-    size_t place = frame_begin(&writer);
+    size_t place = broker_journal_frame_begin(&writer);
     put_commit(&writer, group, topic, partition, committed);
-    frame_end(&writer, place);
-    enum weir_err err = append(broker, &writer, error);
+    broker_journal_frame_end(&writer, place);
+    enum weir_err err = broker_journal_append(broker, &writer, error);
     weir_buffer_release(&entry);
     return err;
 }
 
-static enum weir_err append_name(struct weir_broker *broker, enum kind kind, struct weir_slice name,
-                                 struct weir_error *error)
+static enum weir_err append_name(struct weir_broker *broker, enum journal_kind kind,
+                                 struct weir_slice name, struct weir_error *error)
 {
     struct weir_buffer entry;
     weir_buffer_init(&entry, PAYLOAD_BYTES_MAX);
     struct wire_writer writer = wire_writer(&entry, false);
-    size_t place = frame_begin(&writer);
+    size_t place = broker_journal_frame_begin(&writer);
     wire_put_i8(&writer, (int8_t)kind);
     wire_put_string(&writer, name);
-    frame_end(&writer, place);
-    enum weir_err err = append(broker, &writer, error);
+    broker_journal_frame_end(&writer, place);
+    enum weir_err err = broker_journal_append(broker, &writer, error);
     weir_buffer_release(&entry);
     return err;
 }
@@ -169,13 +169,13 @@ static enum weir_err append_name(struct weir_broker *broker, enum kind kind, str
 enum weir_err broker_journal_forget_group(struct weir_broker *broker, struct weir_slice group,
                                           struct weir_error *error)
 {
-    return append_name(broker, FORGET, group, error);
+    return append_name(broker, JOURNAL_FORGET, group, error);
 }
 
 enum weir_err broker_journal_forget_topic(struct weir_broker *broker, struct weir_slice topic,
                                           struct weir_error *error)
 {
-    return append_name(broker, FORGET_TOPIC, topic, error);
+    return append_name(broker, JOURNAL_FORGET_TOPIC, topic, error);
 }
 
 enum weir_err broker_journal_forget_offset(struct weir_broker *broker, struct weir_slice group,
@@ -186,7 +186,7 @@ enum weir_err broker_journal_forget_offset(struct weir_broker *broker, struct we
     weir_buffer_init(&entry, PAYLOAD_BYTES_MAX);
     struct wire_writer writer = wire_writer(&entry, false);
     size_t place = frame_begin(&writer);
-    wire_put_i8(&writer, FORGET_OFFSET);
+    wire_put_i8(&writer, JOURNAL_FORGET_OFFSET);
     wire_put_string(&writer, group);
     wire_put_string(&writer, topic);
     wire_put_i32(&writer, partition);
@@ -204,11 +204,11 @@ enum weir_err broker_journal_producer_id(struct weir_broker *broker, int64_t *ou
         struct weir_buffer entry;
         weir_buffer_init(&entry, PAYLOAD_BYTES_MAX);
         struct wire_writer writer = wire_writer(&entry, false);
-        size_t place = frame_begin(&writer);
-        wire_put_i8(&writer, PRODUCER_ID);
+        size_t place = broker_journal_frame_begin(&writer);
+        wire_put_i8(&writer, JOURNAL_PRODUCER_ID);
         wire_put_i64(&writer, journal->producer_id_limit + PRODUCER_ID_BLOCK);
-        frame_end(&writer, place);
-        enum weir_err err = append(broker, &writer, error);
+        broker_journal_frame_end(&writer, place);
+        enum weir_err err = broker_journal_append(broker, &writer, error);
         weir_buffer_release(&entry);
         if (err == WEIR_OK) /* not even after a power failure may an id come twice */
             err = weir_disk_sync(broker->disk, journal->path, journal->fd, error);
@@ -242,6 +242,7 @@ static enum weir_err take_commit(struct weir_broker *broker, struct wire_reader 
     }
     enum weir_err err = broker_group_store(group, topic, partition, &committed);
     weir_free(committed.metadata);
+    broker_transactions_supersede(broker, id, topic, partition);
     return err;
 }
 
@@ -261,22 +262,28 @@ static enum weir_err take_payload(struct weir_broker *broker, struct weir_slice 
 {
     struct wire_reader reader = wire_reader(payload, false);
     int64_t limit;
-    switch (wire_i8(&reader)) {
-    case COMMIT:
+    enum journal_kind kind = (enum journal_kind)wire_i8(&reader);
+    switch (kind) {
+    case JOURNAL_COMMIT:
         return take_commit(broker, &reader);
-    case FORGET:
+    case JOURNAL_FORGET:
         broker_group_forget(broker, wire_string(&reader));
         return reader.failed ? WEIR_CORRUPT : WEIR_OK;
-    case FORGET_TOPIC:
+    case JOURNAL_FORGET_TOPIC:
         broker_groups_forget_topic(broker, wire_string(&reader));
         return reader.failed ? WEIR_CORRUPT : WEIR_OK;
-    case FORGET_OFFSET:
+    case JOURNAL_FORGET_OFFSET:
         return take_forget_offset(broker, &reader);
-    case PRODUCER_ID:
+    case JOURNAL_PRODUCER_ID:
         limit = wire_i64(&reader);
         if (limit > broker->journal.producer_id_limit)
             broker->journal.producer_id_limit = limit;
         return reader.failed ? WEIR_CORRUPT : WEIR_OK;
+    case JOURNAL_TRANSACTION:
+    case JOURNAL_TRANSACTION_ADDED:
+    case JOURNAL_TRANSACTION_OFFSET:
+    case JOURNAL_FORGET_TRANSACTION:
+        return broker_journal_take_transaction(broker, kind, &reader);
     default:
         return WEIR_CORRUPT;
     }
@@ -356,9 +363,9 @@ static void put_one(void *opaque, struct weir_slice topic, int32_t partition,
                     const struct committed *committed)
 {
     struct putting *putting = opaque;
-    size_t place = frame_begin(putting->writer);
+    size_t place = broker_journal_frame_begin(putting->writer);
     put_commit(putting->writer, putting->group, topic, partition, committed);
-    frame_end(putting->writer, place);
+    broker_journal_frame_end(putting->writer, place);
 }
 
 static enum weir_err put_groups(struct weir_broker *broker, struct wire_writer *writer)

@@ -300,7 +300,20 @@ enum weir_err weir_plog_append(struct weir_plog *log, uint8_t *bytes, size_t byt
     return err;
 }
 
-/* ---- the end of a transaction */
+/* ---- transactions */
+
+bool weir_plog_is_transactional(struct weir_slice batches, int64_t *producer_id_out,
+                                int16_t *producer_epoch_out)
+{
+    struct plog_head head;
+
+    if (batches.bytes < PLOG_HEAD_BYTES || !plog_head_read(batches.data, &head) ||
+        !(head.attributes & PLOG_TRANSACTIONAL))
+        return false;
+    *producer_id_out = head.producer_id;
+    *producer_epoch_out = head.producer_epoch;
+    return true;
+}
 
 enum weir_err weir_plog_end_transaction(struct weir_plog *log,
                                         const struct weir_plog_marker *marker, int32_t leader_epoch,

@@ -121,6 +121,11 @@ WEIR_MUST_USE enum weir_err weir_plog_append(struct weir_plog *log, uint8_t *byt
                                              struct weir_plog_appended *out,
                                              enum weir_plog_refusal *refusal_out,
                                              struct weir_error *error);
+/* Is the first record batch transactional? If so, whose. Nothing is checked but that it is there. */
+bool weir_plog_is_transactional(struct weir_slice batches, int64_t *producer_id_out,
+                                int16_t *producer_epoch_out);
+/* Behind the last record of whole batches that were read from a log. */
+int64_t weir_plog_batches_end(struct weir_slice batches);
 /* fdatasync what is not synced yet. A failure makes the log read-only. From the owner, or from any
  * one other thread meanwhile. */
 WEIR_MUST_USE enum weir_err weir_plog_sync(struct weir_plog *log, struct weir_error *error);

@@ -139,3 +139,18 @@ enum weir_err weir_plog_read(struct weir_plog *log, int64_t offset, int64_t offs
     }
     return err == WEIR_NOT_FOUND ? out_of_range(log, offset, error) : err;
 }
+
+int64_t weir_plog_batches_end(struct weir_slice batches)
+{
+    int64_t end = -1;
+
+    for (size_t at = 0; batches.bytes - at >= PLOG_HEAD_BYTES;) {
+        struct plog_head head;
+        if (!plog_head_read((const uint8_t *)batches.data + at, &head) ||
+            (size_t)head.bytes > batches.bytes - at)
+            break;
+        end = head.offset_last + 1;
+        at += (size_t)head.bytes;
+    }
+    return end;
+}
