@@ -28,7 +28,7 @@ static void put_result(struct wire_writer *out, enum wire_error error)
 
 /* ---- InitProducerId -------------------------------------------------------------------------- */
 
-/* Without a transactional id: a new producer id, also for one that goes on, which is always right. */
+/* Without a transactional id: a new producer id, also for one that goes on: always right. */
 static enum wire_error init_idempotent(struct weir_broker *broker, struct producer *out)
 {
     struct weir_error error = {.code = WEIR_OK};

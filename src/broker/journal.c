@@ -185,13 +185,13 @@ enum weir_err broker_journal_forget_offset(struct weir_broker *broker, struct we
     struct weir_buffer entry;
     weir_buffer_init(&entry, PAYLOAD_BYTES_MAX);
     struct wire_writer writer = wire_writer(&entry, false);
-    size_t place = frame_begin(&writer);
+    size_t place = broker_journal_frame_begin(&writer);
     wire_put_i8(&writer, JOURNAL_FORGET_OFFSET);
     wire_put_string(&writer, group);
     wire_put_string(&writer, topic);
     wire_put_i32(&writer, partition);
-    frame_end(&writer, place);
-    enum weir_err err = append(broker, &writer, error);
+    broker_journal_frame_end(&writer, place);
+    enum weir_err err = broker_journal_append(broker, &writer, error);
     weir_buffer_release(&entry);
     return err;
 }

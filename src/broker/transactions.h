@@ -12,30 +12,30 @@
  *
  *                  add                 EndTxn                   markers, offsets
  *      Empty ------------> Ongoing ------------> PrepareCommit ------------> CompleteCommit
- *        ^ InitProducerId     |                                                   | add
- *        |                    +----------------> PrepareAbort -----> CompleteAbort +--> Ongoing
- *        +--- from any but Ongoing and Prepare
- *                        EndTxn, time-out, successor
+ *        ^                    |                                                  | add: Ongoing
+ *        |                    +----------------> PrepareAbort -----> CompleteAbort
+ *        |                    EndTxn, time-out, successor
+ *        +-- InitProducerId, from Empty and both Complete
  *
- * A state is in the journal before it is acted upon. Markers are written at once, so Prepare is left
- * within the same request, unless a partition can't be written: then the maintenance tries again,
- * and requests hear CONCURRENT_TRANSACTIONS meanwhile. A start completes what was prepared; what was
- * ongoing goes on and may time out. A transaction that stands open in a log and that the journal
- * does not know (it went with the power) is aborted at start.
+ * A state is in the journal before it is acted upon. Markers are written at once, so Prepare is
+ * left within the same request, unless a partition can't be written: then the maintenance tries
+ * again, and requests hear CONCURRENT_TRANSACTIONS meanwhile. A start completes what was prepared;
+ * what was ongoing goes on and may time out. A transaction that stands open in a log and that the
+ * journal does not know (it went with the power) is aborted at start.
  *
- * Epochs: each InitProducerId gets the next one, an abort by time-out or by a successor takes one
- * more, so that the markers fence whoever wrote before in the logs as well. Before they run out, the
- * id gets another producer id.
+ * Epochs: each InitProducerId gets the next one. An abort by time-out or by a successor takes one
+ * more, so that its markers fence in the logs whoever wrote before. Before epochs run out, the id
+ * gets another producer id.
  *
  * Offsets sent to a transaction (TxnOffsetCommit) stand with it until the commit and are in force
  * then; a plain commit for the same partition in between replaces them.
  *
- * Life:    broker_transactions_open behind the journal ... broker_transactions_close.
+ * Life:    the journal's frames, broker_transactions_resume ... broker_transactions_close.
  * Threads: the loop's.
- * Memory:  about 400 bytes an id, TRANSACTIONS_MAX of them, forgotten when unused for a week
+ * Memory:  about 400 bytes an id, TRANSACTIONS_MAX of them, forgotten when idle for a week
  *          (transactional.id.expiration.ms); what a transaction has added, within limits below.
- * Errors:  enum wire_error, for the answer. COORDINATOR_NOT_AVAILABLE: the journal can't be written,
- *          or there is no memory; clients try again.
+ * Errors:  enum wire_error, for the answer. COORDINATOR_NOT_AVAILABLE: the journal can't be
+ *          written, or there is no memory; clients try again.
  *
  * Source: KIP-98, KIP-360, KIP-447; the behaviour of Apache Kafka's TransactionCoordinator.
  */

@@ -121,7 +121,7 @@ WEIR_MUST_USE enum weir_err weir_plog_append(struct weir_plog *log, uint8_t *byt
                                              struct weir_plog_appended *out,
                                              enum weir_plog_refusal *refusal_out,
                                              struct weir_error *error);
-/* Is the first record batch transactional? If so, whose. Nothing is checked but that it is there. */
+/* Is the first record batch transactional? If so, whose. No CRC is checked. */
 bool weir_plog_is_transactional(struct weir_slice batches, int64_t *producer_id_out,
                                 int16_t *producer_epoch_out);
 /* Behind the last record of whole batches that were read from a log. */

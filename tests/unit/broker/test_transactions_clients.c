@@ -39,6 +39,16 @@ static void put(rd_kafka_t *producer, const char *topic, int32_t partition, int 
                      0);
 }
 
+static int value_of(const rd_kafka_message_t *message)
+{
+    char text[16] = "", *end;
+    assert_true(message->len > 0 && message->len < sizeof text);
+    memcpy(text, message->payload, message->len);
+    long value = strtol(text, &end, 10);
+    assert_true(*end == '\0' && value >= 0 && value < VALUES_MAX);
+    return (int)value;
+}
+
 /* How often each value stands in the topic, for a reader of committed records (or of all). */
 static int count_values(const char *address, const char *topic, bool committed,
                         uint8_t counts[VALUES_MAX])
@@ -59,10 +69,7 @@ static int count_values(const char *address, const char *topic, bool committed,
         if (message && message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF)
             ended++;
         if (message && !message->err) {
-            char text[16] = "";
-            memcpy(text, message->payload, message->len);
-            int value = atoi(text);
-            assert_true(value >= 0 && value < VALUES_MAX);
+            int value = value_of(message);
             counts[value]++;
             total++;
         }
@@ -148,9 +155,7 @@ static void pass_on(rd_kafka_t *consumer, rd_kafka_t *producer, int count, bool 
         rd_kafka_message_t *message = rd_kafka_consumer_poll(consumer, 100);
         assert_true(now_ms() < end_ms);
         if (message && !message->err) {
-            char text[16] = "";
-            memcpy(text, message->payload, message->len);
-            put(producer, "out", message->partition, atoi(text));
+            put(producer, "out", message->partition, value_of(message));
             rd_kafka_topic_partition_t *at =
                 rd_kafka_topic_partition_list_find(offsets, "in", message->partition);
             if (!at)
@@ -207,6 +212,15 @@ static void offsets_go_with_the_records(void **state)
 
 /* ---- a history over kills -------------------------------------------------------------------- */
 
+/* xorshift64*, seeded by the test. */
+static int dice(uint64_t *state, int below)
+{
+    *state ^= *state >> 12;
+    *state ^= *state << 25;
+    *state ^= *state >> 27;
+    return (int)((*state * UINT64_C(0x2545f4914f6cdd1d) >> 33) % (uint64_t)below);
+}
+
 enum outcome { UNTRIED, COMMITTED, ABORTED, UNKNOWN };
 
 /* A broker in a process of its own that dies of SIGKILL after so long. */
@@ -237,7 +251,8 @@ static pid_t start_mortal(struct place *place, int64_t life_ms, char address[64]
 }
 
 /* Transactions of one producer id after another until the broker is gone. */
-static void write_until_gone(const char *address, const char *id, enum outcome *outcomes, int *next)
+static void write_until_gone(const char *address, const char *id, enum outcome *outcomes, int *next,
+                             uint64_t *seed)
 {
     enum { SHORT_MS = 1000 };
     rd_kafka_t *producer = rd_producer(address, "transactional.id", id, NULL);
@@ -247,7 +262,7 @@ static void write_until_gone(const char *address, const char *id, enum outcome *
     bool gone = code_of(rd_kafka_init_transactions(producer, SHORT_MS)) != 0;
     while (!gone && *next < VALUES_MAX / 4) {
         int transaction = (*next)++;
-        bool commit = rand() % 3 > 0;
+        bool commit = dice(seed, 3) > 0;
         if (code_of(rd_kafka_begin_transaction(producer)) != 0)
             break;
         for (int k = 0; k < 4; k++)
@@ -272,19 +287,18 @@ static void a_history_over_kills_is_whole(void **state)
     char address[64];
     int next = 0, tally[4] = {0};
     const char *given = getenv("WEIR_SEED");
-    unsigned seed = given ? (unsigned)strtoul(given, NULL, 10) : (unsigned)now_ms();
+    uint64_t seed = given ? strtoull(given, NULL, 10) : (uint64_t)now_ms();
     (void)state;
-    print_message("WEIR_SEED=%u\n", seed);
-    srand(seed);
+    print_message("WEIR_SEED=%llu\n", (unsigned long long)seed);
     place_init(&place);
     place.options.partitions = PARTITIONS;
     place.options.segment_bytes = 1 << 16;
     for (int round = 0; round < ROUNDS; round++) {
         char id[16];
         int status;
-        pid_t pid = start_mortal(&place, 1500 + rand() % 800, address);
-        snprintf(id, sizeof id, "writer-%d", rand() % 2);
-        write_until_gone(address, id, outcomes, &next);
+        pid_t pid = start_mortal(&place, 1500 + dice(&seed, 800), address);
+        snprintf(id, sizeof id, "writer-%d", dice(&seed, 2));
+        write_until_gone(address, id, outcomes, &next, &seed);
         assert_int_equal(waitpid(pid, &status, 0), pid);
         assert_true(WIFSIGNALED(status));
     }
