@@ -455,6 +455,8 @@ static void a_transaction_that_takes_too_long_is_aborted(void **state)
                      WIRE_INVALID_PRODUCER_EPOCH);
     /* An id that nobody uses for a week is forgotten. */
     raw_pass(&b->raw, TRANSACTIONAL_ID_IDLE_MS + 2000);
+    close(b->fd); /* idle for too long */
+    b->fd = raw_connect(&b->raw);
     assert_int_equal(end(&b->raw, b->fd, "a", producer, true, 3), WIRE_INVALID_PRODUCER_ID_MAPPING);
     restart(b, true);
     assert_int_equal(weir_map_count(&b->raw.broker->transactions), 0);
