@@ -18,7 +18,7 @@ enum { BATCH_MAX = 64 };
 
 enum boundary_end { END_OPEN, END_COMPLETED, END_FAILED };
 
-struct flow_boundary {
+struct flow_boundary {     /* NOLINT(clang-analyzer-optin.performance.Padding): in reading order */
     struct weir_ring ring; /* of element pointers */
     const struct weir_flow_kind *kind;
     uint32_t capacity;

@@ -123,6 +123,7 @@ static void buffer_start(void *self, struct weir_flow_stage *stage)
 
 static void buffer_put(struct buffer_self *buffer, uint32_t capacity, void *element)
 {
+    weir_assert(capacity > 0);
     buffer->elements[(buffer->first + buffer->count++) % capacity] = element;
 }
 

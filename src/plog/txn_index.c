@@ -64,7 +64,7 @@ enum weir_err weir_plog_txn_index_open(struct plog_txn_index *index, const struc
                                        const char *path, int64_t offset_base, bool *good_out,
                                        struct weir_error *error)
 {
-    int64_t bytes;
+    int64_t bytes = 0;
     enum weir_err err = weir_disk_open(disk, path, O_RDWR, 0, &index->fd, error);
 
     *good_out = err == WEIR_NOT_FOUND;

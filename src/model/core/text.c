@@ -2,6 +2,7 @@
 #include "model/core/calendar.h"
 #include "model/core/function.h"
 
+#include "base/assert.h"
 #include "base/number.h"
 
 struct weir_slice model_row_text(const struct model_row *row, double value)
@@ -65,7 +66,7 @@ static size_t skip_characters(struct weir_slice text, double count)
 {
     const uint8_t *bytes = text.data;
     size_t i = 0;
-    for (double n = 0; n < count && i < text.bytes; n++) {
+    for (size_t n = 0; (double)n < count && i < text.bytes; n++) {
         i++;
         while (i < text.bytes && (bytes[i] & 0xc0) == 0x80) {
             i++;
@@ -116,6 +117,7 @@ static bool append(struct model_row *row, size_t *used, struct weir_slice text)
         return false;
     }
     if (text.bytes > 0) {
+        weir_assert(text.data != NULL);
         memcpy(row->text + *used, text.data, text.bytes);
     }
     *used += text.bytes;
@@ -124,7 +126,10 @@ static bool append(struct model_row *row, size_t *used, struct weir_slice text)
 
 static const char *find(struct weir_slice text, struct weir_slice part)
 {
-    return part.bytes == 0 ? text.data : memmem(text.data, text.bytes, part.data, part.bytes);
+    if (part.bytes == 0) {
+        return text.data != NULL ? text.data : "";
+    }
+    return text.bytes < part.bytes ? NULL : memmem(text.data, text.bytes, part.data, part.bytes);
 }
 
 /* The pattern is plain text and not empty: the reader has seen to it. */

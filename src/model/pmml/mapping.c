@@ -171,7 +171,7 @@ void pmml_read_map_values(struct pmml_reader *r, const struct pmml_element *e,
     if (r->err == WEIR_OK) {
         read_columns(r, e, expr, &columns);
     }
-    if (r->err != WEIR_OK) {
+    if (table == NULL || r->err != WEIR_OK) {
         return;
     }
     size_t row_count = pmml_count(table, "row");

@@ -52,7 +52,7 @@ struct model_element *pmml_read_rule_set(struct pmml_reader *r, const struct pmm
     } else if (r->target->classes == NULL) {
         pmml_fail(r, e, WEIR_UNSUPPORTED, "predicts a number by rules");
     }
-    if (!pmml_ok(r, e)) {
+    if (method == NULL || !pmml_ok(r, e)) {
         return NULL;
     }
     pmml_read_base(r, e, &model_rule_set_ops, &s->element);
