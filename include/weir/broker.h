@@ -1,15 +1,16 @@
 /*
  * weir/broker.h - a single-node broker that speaks the Kafka protocol, with a durable log on disk.
  *
- * What:    any Kafka client can create topics, produce, fetch and use consumer groups. Data lie in
- *          Kafka's own file layout below one directory and outlive restarts and kill -9.
+ * What:    any Kafka client can create topics, produce (in transactions, too), fetch and use
+ *          consumer groups. Data lie in Kafka's own file layout below one directory and outlive
+ *          restarts and kill -9.
  * Life:    weir_broker_start -> (clients) -> weir_broker_stop. Several brokers may live in one
  *          process, each with its own directory and port.
  * Threads: one thread a broker does everything; these functions may be called from any thread, but
  *          stop only once.
  * Memory:  buffers of connections stay below memory_bytes, but for 128 KiB a connection and one
  *          request of request_bytes_max; beside them some KiB a partition, member and offset. An
- *          idle connection takes about 1 KiB, with TLS about 20 more.
+ *          idle connection takes less than 1 KiB, with TLS about 16.
  * Errors:  start: IN_USE (port, or directory of a running broker), DENIED (directory, or a bind
  *          outside the loopback without `insecure`), OTHER_VERSION (directory written by a newer
  *          version), IO, INVALID, NOMEM. Each message says what to do.

@@ -1,5 +1,5 @@
 /*
- * broker/journal.c - committed offsets and producer ids on disk.
+ * broker/journal.c - committed offsets, producer ids and transactions on disk.
  *
  * A file of framed records, written behind each other and rewritten, without what is outdated, at
  * start and whenever it is mostly outdated. Layout: docs/formats/broker.md.

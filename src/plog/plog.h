@@ -12,8 +12,9 @@
  * Threads: one owner thread appends, trims and closes. read, offsets and find may be called from
  *          any thread meanwhile; segments deleted under a reader stay readable until it is done.
  * Memory:  read copies into the caller's buffer. An open log holds 6 KB, and for each segment three
- *          descriptors and about 300 bytes; indexes are searched where they lie. With idempotent
- *          producers about 350 bytes each, 100,000 of them at most.
+ *          descriptors (four where a transaction was aborted) and about 300 bytes; indexes are
+ *          searched where they lie. With idempotent producers about 350 bytes each, 100,000 of
+ *          them at most.
  * Errors:  IO, DENIED, CORRUPT, INVALID, LIMIT, OTHER_VERSION; detail in struct weir_error. After a
  *          failed write or fsync the log is read-only (error.fatal) and says so; it never pretends.
  *

@@ -9,7 +9,8 @@
  *                          enter ... leave   |  scoring tasks, a reader each
  *
  * What:    the newest ADD or ACTIVATE record of a data type that can be used is in force; a
- *          tombstone brings back the one before. A bad model never replaces a good one. A version
+ *          tombstone brings back the one before. A bad model never replaces a good one, also where
+ *          they share a key: the older record goes when the newer one is loaded. A version
  *          is loaded when it comes in force, not before; one that was loaded stays in memory while
  *          the cache has room, and is read again by its offset when it is wanted after that.
  * Life:    models_new -> start -> update ..., readers enter and leave ... -> free.
