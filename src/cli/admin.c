@@ -111,3 +111,27 @@ enum weir_err table_print(struct table *table, struct weir_error *error)
                ? WEIR_OK
                : weir_error_set(error, table->err, -1, "the answer is too large to print");
 }
+
+/* ---- lists ----------------------------------------------------------------------------------- */
+
+void admin_listing_begin(const struct admin *admin, const char *const *heads,
+                         struct admin_listing *out)
+{
+    out->as_json = admin->json;
+    weir_buffer_init(&out->text, TABLE_BYTES_MAX);
+    table_begin(&out->table, heads);
+    weir_json_begin(&out->json, &out->text);
+    weir_json_array_begin(&out->json);
+}
+
+enum weir_err admin_listing_end(struct admin_listing *listing, enum weir_err err,
+                                struct weir_error *error)
+{
+    weir_json_array_end(&listing->json);
+    if (err == WEIR_OK)
+        err = listing->as_json ? admin_print_json(&listing->json, &listing->text, error)
+                               : table_print(&listing->table, error);
+    weir_buffer_release(&listing->text);
+    weir_buffer_release(&listing->table.cells);
+    return err;
+}

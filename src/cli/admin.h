@@ -50,4 +50,19 @@ void table_cell(struct table *table, const char *format, ...) WEIR_PRINTF(2, 3);
 void table_number(struct table *table, int64_t value);
 WEIR_MUST_USE enum weir_err table_print(struct table *table, struct weir_error *error);
 
+/* A list of things, as an array of objects or as rows of a table. It must not move between begin
+ * and end. */
+struct admin_listing {
+    bool as_json; /* which of the two is written to */
+    struct weir_json json;
+    struct table table;
+    struct weir_buffer text; /* of the JSON */
+};
+
+void admin_listing_begin(const struct admin *admin, const char *const *heads,
+                         struct admin_listing *out);
+/* Prints it, unless making it has failed (err); releases it in any case. */
+WEIR_MUST_USE enum weir_err admin_listing_end(struct admin_listing *listing, enum weir_err err,
+                                              struct weir_error *error);
+
 #endif

@@ -14,15 +14,9 @@
 
 /* ---- list ------------------------------------------------------------------------------------ */
 
-struct listing {
-    struct table table;
-    struct weir_json json;
-    bool as_json;
-};
-
 static void list_one(void *opaque, const char *id, const char *state)
 {
-    struct listing *listing = opaque;
+    struct admin_listing *listing = opaque;
     if (listing->as_json) {
         weir_json_object_begin(&listing->json);
         weir_json_put_text(&listing->json, "group", id);
@@ -37,21 +31,11 @@ static void list_one(void *opaque, const char *id, const char *state)
 static enum weir_err list(const struct admin *admin, struct weir_error *error)
 {
     static const char *const heads[] = {"GROUP", "STATE", NULL};
-    struct listing listing = {.as_json = admin->json};
-    struct weir_buffer text;
-    weir_buffer_init(&text, TABLE_BYTES_MAX);
-    table_begin(&listing.table, heads);
-    weir_json_begin(&listing.json, &text);
-    weir_json_array_begin(&listing.json);
+    struct admin_listing listing;
+    admin_listing_begin(admin, heads, &listing);
     enum weir_err err =
         kafka_groups_list(admin->kafka, admin->timeout_ms, list_one, &listing, error);
-    weir_json_array_end(&listing.json);
-    if (err == WEIR_OK)
-        err = admin->json ? admin_print_json(&listing.json, &text, error)
-                          : table_print(&listing.table, error);
-    weir_buffer_release(&text);
-    weir_buffer_release(&listing.table.cells);
-    return err;
+    return admin_listing_end(&listing, err, error);
 }
 
 /* ---- describe -------------------------------------------------------------------------------- */
