@@ -29,7 +29,7 @@ printf 'builder\n' | "$weir" users add 'b=ob, the 2nd' --data-dir data >/dev/nul
 [ "$("$weir" users list --data-dir data)" = $'alice\nb=ob, the 2nd' ] || fail 'the list of users'
 
 cat >server.properties <<'END'
-listeners=SASL_SSL://127.0.0.1:0,SSL://localhost:0,SASL_PLAINTEXT://127.0.0.1:0
+listeners=SASL_SSL://127.0.0.1:0,SSL://127.0.0.1:0,SASL_PLAINTEXT://127.0.0.1:0
 log.dirs=data
 ssl.keystore.location=broker.pem
 ssl.client.auth=requested
