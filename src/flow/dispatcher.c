@@ -1,20 +1,18 @@
 /*
- * The dispatcher: few threads that run islands which have something to do.
+ * The dispatcher: few threads that run what has something to do.
  *
- * An island is in the run queue at most once (`schedule`), so it runs on one thread at a time, and
- * the mutex between two of its turns makes what one thread wrote visible to the next.
- *
- * Nothing of an island is touched after its last turn: DONE keeps it out of the run queue, its
- * timer is taken out, and only then its stream hears of the end.
+ * Nothing of a runnable is touched after its last turn: DONE keeps it out of the run queue, its
+ * timer is taken out, and only then its owner hears of the end.
  */
 #include <errno.h>
 #include <string.h>
 #include <time.h>
 
 #include "base/alloc.h"
-#include "flow/inside.h"
+#include "base/assert.h"
+#include "flow/dispatcher.h"
 
-enum { THREADS_MAX = 256, ISLANDS_MAX = 1 << 20 };
+enum { THREADS_MAX = 256, RUNNABLES_MAX = 1 << 22 };
 
 void weir_flow_materializer_options_default(struct weir_flow_materializer_options *options)
 {
@@ -23,33 +21,33 @@ void weir_flow_materializer_options_default(struct weir_flow_materializer_option
 
 /* ---- the run queue; with the mutex ----------------------------------------------------------- */
 
-static void append(struct weir_flow_materializer *materializer, struct flow_island *island)
+static void append(struct weir_flow_materializer *materializer, struct flow_runnable *runnable)
 {
-    island->next_scheduled = NULL;
+    runnable->next_scheduled = NULL;
     if (materializer->last_scheduled != NULL)
-        materializer->last_scheduled->next_scheduled = island;
+        materializer->last_scheduled->next_scheduled = runnable;
     else
-        materializer->first_scheduled = island;
-    materializer->last_scheduled = island;
+        materializer->first_scheduled = runnable;
+    materializer->last_scheduled = runnable;
     materializer->scheduled_count++;
     if (materializer->idle_threads > 0)
         pthread_cond_signal(&materializer->work);
 }
 
-static struct flow_island *take_first(struct weir_flow_materializer *materializer)
+static struct flow_runnable *take_first(struct weir_flow_materializer *materializer)
 {
-    struct flow_island *island = materializer->first_scheduled;
+    struct flow_runnable *runnable = materializer->first_scheduled;
 
-    if (island == NULL)
+    if (runnable == NULL)
         return NULL;
-    materializer->first_scheduled = island->next_scheduled;
+    materializer->first_scheduled = runnable->next_scheduled;
     if (materializer->first_scheduled == NULL)
         materializer->last_scheduled = NULL;
     materializer->scheduled_count--;
-    return island;
+    return runnable;
 }
 
-static struct flow_island *take(struct weir_flow_materializer *materializer)
+static struct flow_runnable *take(struct weir_flow_materializer *materializer)
 {
     if (materializer->options.fuzzing && materializer->scheduled_count > 1)
         for (uint32_t turns =
@@ -59,17 +57,17 @@ static struct flow_island *take(struct weir_flow_materializer *materializer)
     return take_first(materializer);
 }
 
-/* True if the island was waiting and is the caller's to append. */
-static bool claim(struct flow_island *island)
+/* True if the runnable was waiting and is the caller's to append. */
+static bool claim(struct flow_runnable *runnable)
 {
-    int seen = atomic_load(&island->schedule);
+    int seen = atomic_load(&runnable->schedule);
 
     for (;;) {
         if (seen == FLOW_WAITING) {
-            if (atomic_compare_exchange_weak(&island->schedule, &seen, FLOW_SCHEDULED))
+            if (atomic_compare_exchange_weak(&runnable->schedule, &seen, FLOW_SCHEDULED))
                 return true;
         } else if (seen == FLOW_RUNNING) {
-            if (atomic_compare_exchange_weak(&island->schedule, &seen, FLOW_RUNNING_WOKEN))
+            if (atomic_compare_exchange_weak(&runnable->schedule, &seen, FLOW_RUNNING_WOKEN))
                 return false;
         } else {
             return false;
@@ -77,82 +75,58 @@ static bool claim(struct flow_island *island)
     }
 }
 
-void flow_island_wake(struct flow_island *island)
+void flow_wake(struct flow_runnable *runnable)
 {
-    struct weir_flow_materializer *materializer = island->materializer;
+    struct weir_flow_materializer *materializer = runnable->materializer;
 
-    if (!claim(island))
+    if (!claim(runnable))
         return;
     pthread_mutex_lock(&materializer->mutex);
-    append(materializer, island);
+    append(materializer, runnable);
     pthread_mutex_unlock(&materializer->mutex);
-}
-
-/* ---- events from anywhere -------------------------------------------------------------------- */
-
-void weir_flow_event_init(struct weir_flow_event *event, struct weir_flow_stage *stage)
-{
-    *event = (struct weir_flow_event){.stage = stage};
-}
-
-void weir_flow_invoke(struct weir_flow_event *event)
-{
-    struct flow_island *island = event->stage->island;
-    struct weir_flow_stream *stream = island->stream;
-
-    atomic_fetch_add(&stream->invokers, 1);
-    if (!__atomic_exchange_n(&event->waiting, true, __ATOMIC_ACQ_REL)) {
-        struct weir_flow_event *first = atomic_load(&island->mailbox);
-        do
-            event->next = first;
-        while (!atomic_compare_exchange_weak(&island->mailbox, &first, event));
-        /* The event may be through, and its owner gone, from here on. */
-        flow_island_wake(island);
-    }
-    atomic_fetch_sub(&stream->invokers, 1);
 }
 
 /* ---- turns ----------------------------------------------------------------------------------- */
 
-static void move_wake(struct flow_island *island)
+static void move_wake(struct flow_runnable *runnable)
 {
-    struct weir_flow_materializer *materializer = island->materializer;
-    int64_t due_ns = flow_island_due_ns(island);
+    struct weir_flow_materializer *materializer = runnable->materializer;
+    int64_t due_ns = runnable->ops->due_ns(runnable);
 
-    if (island->wake.due_ns == due_ns)
+    if (runnable->wake.due_ns == due_ns)
         return;
-    island->wake.due_ns = due_ns;
-    island->wake.sequence = ++materializer->timer_sequence;
-    weir_timer_heap_move(&materializer->timers, &island->wake);
+    runnable->wake.due_ns = due_ns;
+    runnable->wake.sequence = ++materializer->timer_sequence;
+    weir_timer_heap_move(&materializer->timers, &runnable->wake);
     /* Somebody waits for a later time perhaps. */
-    if (materializer->idle_threads > 0 && materializer->timers.timers[0] == &island->wake)
+    if (materializer->idle_threads > 0 && materializer->timers.timers[0] == &runnable->wake)
         pthread_cond_signal(&materializer->work);
 }
 
 /* Runs one turn. Without the mutex; takes it at the end and returns with it. */
-static void run_turn(struct weir_flow_materializer *materializer, struct flow_island *island)
+static void run_turn(struct weir_flow_materializer *materializer, struct flow_runnable *runnable)
 {
     int running = FLOW_RUNNING;
-    bool more;
+    enum flow_turn turn;
 
-    atomic_store(&island->schedule, FLOW_RUNNING);
-    more = flow_island_run(island);
+    atomic_store(&runnable->schedule, FLOW_RUNNING);
+    turn = runnable->ops->turn(runnable);
     pthread_mutex_lock(&materializer->mutex);
-    if (island->alive_count == 0) {
-        atomic_store(&island->schedule, FLOW_DONE);
-        weir_timer_heap_remove(&materializer->timers, &island->wake);
-        if (--island->stream->islands_alive == 0)
-            pthread_cond_broadcast(&materializer->ended);
+    if (turn == FLOW_ENDED) {
+        atomic_store(&runnable->schedule, FLOW_DONE);
+        weir_timer_heap_remove(&materializer->timers, &runnable->wake);
+        runnable->ops->ended(runnable);
         return;
     }
-    move_wake(island);
-    if (more || !atomic_compare_exchange_strong(&island->schedule, &running, FLOW_WAITING)) {
-        atomic_store(&island->schedule, FLOW_SCHEDULED);
-        append(materializer, island);
+    move_wake(runnable);
+    if (turn == FLOW_MORE_TO_DO ||
+        !atomic_compare_exchange_strong(&runnable->schedule, &running, FLOW_WAITING)) {
+        atomic_store(&runnable->schedule, FLOW_SCHEDULED);
+        append(materializer, runnable);
     }
 }
 
-/* Schedules the islands whose timers are due; gives the time of the next one. */
+/* Schedules those whose timers are due; gives the time of the next one. */
 static int64_t take_due(struct weir_flow_materializer *materializer)
 {
     int64_t now_ns;
@@ -162,11 +136,11 @@ static int64_t take_due(struct weir_flow_materializer *materializer)
     now_ns = weir_clock_now_ns(materializer->options.clock);
     while (materializer->timers.timers[0]->due_ns <= now_ns) {
         struct weir_loop_timer *timer = materializer->timers.timers[0];
-        struct flow_island *island = timer->opaque;
+        struct flow_runnable *runnable = timer->opaque;
         timer->due_ns = FLOW_NEVER;
         weir_timer_heap_move(&materializer->timers, timer);
-        if (claim(island))
-            append(materializer, island);
+        if (claim(runnable))
+            append(materializer, runnable);
     }
     return materializer->timers.timers[0]->due_ns;
 }
@@ -191,13 +165,13 @@ static void *work(void *opaque)
     pthread_mutex_lock(&materializer->mutex);
     while (!materializer->stopping) {
         int64_t due_ns = take_due(materializer);
-        struct flow_island *island = take(materializer);
-        if (island == NULL) {
+        struct flow_runnable *runnable = take(materializer);
+        if (runnable == NULL) {
             wait_for_work(materializer, due_ns);
             continue;
         }
         pthread_mutex_unlock(&materializer->mutex);
-        run_turn(materializer, island);
+        run_turn(materializer, runnable);
     }
     pthread_mutex_unlock(&materializer->mutex);
     return NULL;
@@ -208,71 +182,70 @@ void weir_flow_materializer_run(struct weir_flow_materializer *materializer)
     weir_assert(materializer->options.threads == 0);
     pthread_mutex_lock(&materializer->mutex);
     for (;;) {
-        struct flow_island *island;
+        struct flow_runnable *runnable;
         take_due(materializer);
-        island = take(materializer);
-        if (island == NULL)
+        runnable = take(materializer);
+        if (runnable == NULL)
             break;
         pthread_mutex_unlock(&materializer->mutex);
-        run_turn(materializer, island);
+        run_turn(materializer, runnable);
     }
     pthread_mutex_unlock(&materializer->mutex);
 }
 
-/* ---- streams --------------------------------------------------------------------------------- */
+/* ---- coming, going, waiting ------------------------------------------------------------------ */
 
-enum weir_err flow_materializer_add(struct weir_flow_materializer *materializer,
-                                    struct weir_flow_stream *stream)
+void flow_runnable_init(struct flow_runnable *runnable, const struct flow_runnable_ops *ops,
+                        struct weir_flow_materializer *materializer)
 {
-    pthread_mutex_lock(&materializer->mutex);
-    for (uint32_t i = 0; i < stream->island_count; i++) {
-        struct flow_island *island = &stream->islands[i];
-        island->wake.opaque = island;
-        island->wake.due_ns = FLOW_NEVER;
-        if (weir_timer_heap_insert(&materializer->timers, &island->wake) != WEIR_OK) {
-            while (i-- > 0)
-                weir_timer_heap_remove(&materializer->timers, &stream->islands[i].wake);
-            pthread_mutex_unlock(&materializer->mutex);
-            return WEIR_NOMEM;
-        }
-        island->fuzzing = materializer->options.fuzzing;
-        island->random.state = weir_random_next(&materializer->random);
-    }
-    stream->islands_alive = stream->island_count;
-    materializer->stream_count++;
-    for (uint32_t i = 0; i < stream->island_count; i++) {
-        atomic_store(&stream->islands[i].schedule, FLOW_SCHEDULED);
-        append(materializer, &stream->islands[i]);
-    }
-    pthread_mutex_unlock(&materializer->mutex);
-    return WEIR_OK;
+    *runnable = (struct flow_runnable){
+        .ops = ops,
+        .materializer = materializer,
+        .wake = {.opaque = runnable, .due_ns = FLOW_NEVER},
+    };
 }
 
-enum weir_err weir_flow_stream_wait(struct weir_flow_stream *stream, int64_t timeout_ms)
+enum weir_err flow_enter(struct flow_runnable *runnable)
 {
-    struct weir_flow_materializer *materializer = stream->materializer;
+    return weir_timer_heap_insert(&runnable->materializer->timers, &runnable->wake);
+}
+
+void flow_leave(struct flow_runnable *runnable)
+{
+    weir_timer_heap_remove(&runnable->materializer->timers, &runnable->wake);
+}
+
+void flow_schedule_first(struct flow_runnable *runnable)
+{
+    atomic_store(&runnable->schedule, FLOW_SCHEDULED);
+    append(runnable->materializer, runnable);
+}
+
+enum weir_err flow_wait(struct weir_flow_materializer *materializer, const uint32_t *count,
+                        int64_t timeout_ms)
+{
     const int64_t year_ms = INT64_C(365) * 24 * 3600 * 1000;
     int64_t due_ns =
         weir_clock_now_ns(NULL) + (timeout_ms < year_ms ? timeout_ms : year_ms) * WEIR_NS_PER_MS;
     const struct timespec at = {.tv_sec = due_ns / WEIR_NS_PER_SECOND,
                                 .tv_nsec = due_ns % WEIR_NS_PER_SECOND};
     int failed = 0;
-    bool alive;
+    bool over;
 
     if (materializer->options.threads == 0) {
         weir_flow_materializer_run(materializer);
         timeout_ms = 0;
     }
     pthread_mutex_lock(&materializer->mutex);
-    while (stream->islands_alive > 0 && timeout_ms != 0 && failed != ETIMEDOUT) {
+    while (*count > 0 && timeout_ms != 0 && failed != ETIMEDOUT) {
         if (timeout_ms < 0)
             pthread_cond_wait(&materializer->ended, &materializer->mutex);
         else
             failed = pthread_cond_timedwait(&materializer->ended, &materializer->mutex, &at);
     }
-    alive = stream->islands_alive > 0;
+    over = *count == 0;
     pthread_mutex_unlock(&materializer->mutex);
-    return alive ? WEIR_TIMEOUT : WEIR_OK;
+    return over ? WEIR_OK : WEIR_TIMEOUT;
 }
 
 /* ---- life ------------------------------------------------------------------------------------ */
@@ -316,7 +289,7 @@ enum weir_err weir_flow_materializer_new(const struct weir_flow_materializer_opt
     if (materializer == NULL)
         return weir_error_set(error, WEIR_NOMEM, -1, "flow: no memory for a materializer");
     materializer->options = chosen;
-    materializer->timers.count_max = ISLANDS_MAX;
+    materializer->timers.count_max = RUNNABLES_MAX;
     materializer->random.state = chosen.seed;
     pthread_mutex_init(&materializer->mutex, NULL);
     pthread_condattr_init(&monotonic);
@@ -338,7 +311,7 @@ void weir_flow_materializer_free(struct weir_flow_materializer *materializer)
     if (materializer == NULL)
         return;
     pthread_mutex_lock(&materializer->mutex);
-    weir_assert(materializer->stream_count == 0);
+    weir_assert(materializer->user_count == 0);
     materializer->stopping = true;
     pthread_cond_broadcast(&materializer->work);
     pthread_mutex_unlock(&materializer->mutex);

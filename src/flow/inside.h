@@ -12,16 +12,11 @@
 #ifndef WEIR_FLOW_INSIDE_H
 #define WEIR_FLOW_INSIDE_H
 
-#include <pthread.h>
-#include <stdatomic.h>
-
 #include <weir/flow.h>
 
 #include "base/arena.h"
 #include "base/assert.h"
-#include "base/clock.h"
-#include "base/random.h"
-#include "loop/timer_heap.h"
+#include "flow/dispatcher.h"
 
 /* ---- blueprint (graph.c) --------------------------------------------------------------------- */
 
@@ -102,14 +97,11 @@ struct weir_flow_stage {
     struct weir_error result_error;
 };
 
-/* WAITING -> SCHEDULED -> RUNNING -> WAITING or, if woken meanwhile, SCHEDULED. DONE is the end. */
-enum flow_schedule { FLOW_WAITING, FLOW_SCHEDULED, FLOW_RUNNING, FLOW_RUNNING_WOKEN, FLOW_DONE };
-
 struct flow_boundary;
 
 struct flow_island {
+    struct flow_runnable runnable;
     struct weir_flow_stream *stream;
-    struct weir_flow_materializer *materializer;
     struct weir_flow_stage **stages;
     uint32_t stage_count, alive_count;
     bool started, aborted;
@@ -124,9 +116,6 @@ struct flow_island {
     struct weir_random random;
     bool fuzzing;
     _Atomic(struct weir_flow_event *) mailbox; /* youngest first */
-    _Atomic int schedule;
-    struct flow_island *next_scheduled; /* the materializer's run queue */
-    struct weir_loop_timer wake;        /* in the materializer's heap, always */
 };
 
 struct weir_flow_stream {
@@ -144,28 +133,8 @@ struct weir_flow_stream {
     uint32_t islands_alive;    /* under the materializer's mutex */
 };
 
-#define FLOW_NEVER INT64_MAX
-
-struct weir_flow_materializer {
-    struct weir_flow_materializer_options options;
-    pthread_mutex_t mutex;
-    pthread_cond_t work, ended;
-    struct flow_island *first_scheduled, *last_scheduled;
-    uint32_t scheduled_count;
-    uint32_t idle_threads;
-    struct weir_timer_heap timers; /* `wake` of every island */
-    uint64_t timer_sequence;
-    struct weir_random random;
-    uint32_t stream_count;
-    bool stopping;
-    pthread_t *threads;
-    uint32_t thread_count;
-};
-
-/* interpreter.c: one turn of an island; true if events are left. */
-bool flow_island_run(struct flow_island *island);
-/* The next time one of its timers is due, or FLOW_NEVER. */
-int64_t flow_island_due_ns(const struct flow_island *island);
+/* interpreter.c */
+extern const struct flow_runnable_ops flow_island_ops;
 _Noreturn void flow_illegal(const struct weir_flow_stage *stage, const char *what, uint32_t port)
     __attribute__((cold));
 /* Calls `decide` of the node; STOP where there is none. */
@@ -174,10 +143,16 @@ enum weir_flow_directive flow_decide(struct weir_flow_stage *stage, const struct
 bool flow_fail_or_resume(struct weir_flow_stage *stage, enum weir_err code,
                          struct weir_error *error);
 
-/* dispatcher.c */
-void flow_island_wake(struct flow_island *island);
-WEIR_MUST_USE enum weir_err flow_materializer_add(struct weir_flow_materializer *materializer,
-                                                  struct weir_flow_stream *stream);
+static inline void flow_island_wake(struct flow_island *island)
+{
+    flow_wake(&island->runnable);
+}
+
+static inline const struct weir_flow_materializer_options *
+flow_options(const struct flow_island *island)
+{
+    return &island->runnable.materializer->options;
+}
 
 /* boundary.c: the two stages of an asynchronous edge share one of these. */
 struct flow_boundary *flow_boundary_new(struct weir_flow_stream *stream, uint32_t capacity,

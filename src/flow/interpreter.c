@@ -283,7 +283,7 @@ void weir_flow_resolve_error(struct weir_flow_stage *stage, const struct weir_er
 
 int64_t weir_flow_now_ns(const struct weir_flow_stage *stage)
 {
-    return weir_clock_now_ns(stage->island->materializer->options.clock);
+    return weir_clock_now_ns(flow_options(stage->island)->clock);
 }
 
 void weir_flow_timer_start(struct weir_flow_stage *stage, uint32_t timer, int64_t delay_ms,
@@ -312,9 +312,33 @@ void weir_flow_timer_stop(struct weir_flow_stage *stage, uint32_t timer)
     weir_timer_heap_move(&stage->island->timers, &stage->timers[timer]);
 }
 
-int64_t flow_island_due_ns(const struct flow_island *island)
+static int64_t due_ns_of(const struct flow_island *island)
 {
     return island->timers.count > 0 ? island->timers.timers[0]->due_ns : FLOW_NEVER;
+}
+
+/* ---- events from anywhere -------------------------------------------------------------------- */
+
+void weir_flow_event_init(struct weir_flow_event *event, struct weir_flow_stage *stage)
+{
+    *event = (struct weir_flow_event){.stage = stage};
+}
+
+void weir_flow_invoke(struct weir_flow_event *event)
+{
+    struct flow_island *island = event->stage->island;
+    struct weir_flow_stream *stream = island->stream;
+
+    atomic_fetch_add(&stream->invokers, 1);
+    if (!__atomic_exchange_n(&event->waiting, true, __ATOMIC_ACQ_REL)) {
+        struct weir_flow_event *first = atomic_load(&island->mailbox);
+        do
+            event->next = first;
+        while (!atomic_compare_exchange_weak(&island->mailbox, &first, event));
+        /* The event may be through, and its owner gone, from here on. */
+        flow_island_wake(island);
+    }
+    atomic_fetch_sub(&stream->invokers, 1);
 }
 
 /* ---- the loop -------------------------------------------------------------------------------- */
@@ -425,7 +449,7 @@ static inline struct flow_connection *take_event(struct flow_island *island)
 
 static void process_events(struct flow_island *island)
 {
-    uint32_t turn = island->materializer->options.events_max;
+    uint32_t turn = flow_options(island)->events_max;
 
     if (island->fuzzing)
         turn = 1 + weir_random_below(&island->random, 8);
@@ -464,10 +488,10 @@ static void fire_timers(struct flow_island *island)
 {
     int64_t now_ns;
 
-    if (flow_island_due_ns(island) == FLOW_NEVER)
+    if (due_ns_of(island) == FLOW_NEVER)
         return;
-    now_ns = weir_clock_now_ns(island->materializer->options.clock);
-    while (flow_island_due_ns(island) <= now_ns) {
+    now_ns = weir_clock_now_ns(flow_options(island)->clock);
+    while (due_ns_of(island) <= now_ns) {
         struct weir_loop_timer *timer = island->timers.timers[0];
         struct weir_flow_stage *stage = timer->opaque;
         if (timer->period_ns > 0) /* late: it fires once and keeps its rhythm */
@@ -493,8 +517,10 @@ static void abort_stages(struct flow_island *island)
     settle(island);
 }
 
-bool flow_island_run(struct flow_island *island)
+static enum flow_turn island_turn(struct flow_runnable *runnable)
 {
+    struct flow_island *island = (struct flow_island *)runnable;
+
     if (!island->started) {
         island->started = true;
         for (uint32_t i = 0; i < island->stage_count; i++) {
@@ -511,5 +537,26 @@ bool flow_island_run(struct flow_island *island)
     fire_timers(island);
     process_events(island);
     flow_boundaries_flush(island);
-    return island->queue_head != island->queue_tail;
+    if (island->alive_count == 0)
+        return FLOW_ENDED;
+    return island->queue_head != island->queue_tail ? FLOW_MORE_TO_DO : FLOW_IDLE_NOW;
 }
+
+static int64_t island_due_ns(const struct flow_runnable *runnable)
+{
+    return due_ns_of((const struct flow_island *)runnable);
+}
+
+static void island_ended(struct flow_runnable *runnable)
+{
+    const struct flow_island *island = (const struct flow_island *)runnable;
+
+    if (--island->stream->islands_alive == 0)
+        pthread_cond_broadcast(&runnable->materializer->ended);
+}
+
+const struct flow_runnable_ops flow_island_ops = {
+    .turn = island_turn,
+    .due_ns = island_due_ns,
+    .ended = island_ended,
+};

@@ -212,7 +212,7 @@ static enum weir_err build(struct weir_flow_stream *stream)
     memset(stream->islands, 0, stream->island_count * sizeof *stream->islands);
     for (uint32_t i = 0; i < stream->island_count; i++) {
         stream->islands[i].stream = stream;
-        stream->islands[i].materializer = stream->materializer;
+        flow_runnable_init(&stream->islands[i].runnable, &flow_island_ops, stream->materializer);
         stream->islands[i].timers.count_max = UINT32_MAX;
     }
     if (make_stages(stream, numbers) != WEIR_OK)
@@ -255,6 +255,32 @@ static void release(struct weir_flow_stream *stream)
     weir_free(stream);
 }
 
+static enum weir_err start(struct weir_flow_stream *stream)
+{
+    struct weir_flow_materializer *materializer = stream->materializer;
+    uint32_t entered = 0;
+
+    pthread_mutex_lock(&materializer->mutex);
+    while (entered < stream->island_count &&
+           flow_enter(&stream->islands[entered].runnable) == WEIR_OK)
+        entered++;
+    if (entered < stream->island_count) {
+        while (entered-- > 0)
+            flow_leave(&stream->islands[entered].runnable);
+        pthread_mutex_unlock(&materializer->mutex);
+        return WEIR_NOMEM;
+    }
+    stream->islands_alive = stream->island_count;
+    materializer->user_count++;
+    for (uint32_t i = 0; i < stream->island_count; i++) {
+        stream->islands[i].fuzzing = materializer->options.fuzzing;
+        stream->islands[i].random.state = weir_random_next(&materializer->random);
+        flow_schedule_first(&stream->islands[i].runnable);
+    }
+    pthread_mutex_unlock(&materializer->mutex);
+    return WEIR_OK;
+}
+
 enum weir_err weir_flow_run(struct weir_flow_graph *graph,
                             struct weir_flow_materializer *materializer,
                             struct weir_flow_stream **out, struct weir_error *error)
@@ -277,7 +303,7 @@ enum weir_err weir_flow_run(struct weir_flow_graph *graph,
     else
         err = init_stages(stream, error);
     if (err == WEIR_OK)
-        err = flow_materializer_add(materializer, stream);
+        err = start(stream);
     if (err != WEIR_OK) {
         if (stream->stages == NULL || stream->islands == NULL)
             stream->stage_count = stream->island_count = 0;
@@ -286,6 +312,11 @@ enum weir_err weir_flow_run(struct weir_flow_graph *graph,
     }
     *out = stream;
     return WEIR_OK;
+}
+
+enum weir_err weir_flow_stream_wait(struct weir_flow_stream *stream, int64_t timeout_ms)
+{
+    return flow_wait(stream->materializer, &stream->islands_alive, timeout_ms);
 }
 
 void weir_flow_stream_abort(struct weir_flow_stream *stream)
@@ -304,7 +335,7 @@ void weir_flow_stream_free(struct weir_flow_stream *stream)
     materializer = stream->materializer;
     pthread_mutex_lock(&materializer->mutex);
     weir_assert(stream->islands_alive == 0);
-    materializer->stream_count--;
+    materializer->user_count--;
     pthread_mutex_unlock(&materializer->mutex);
     /* A thread that kept the last promise may still be on its way out of weir_flow_invoke. */
     while (atomic_load(&stream->invokers) > 0)

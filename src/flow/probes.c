@@ -6,7 +6,7 @@ enum { PROBE_ELEMENTS_MAX = 4096 };
 static void let_run(struct weir_flow_stage *stage)
 {
     flow_island_wake(stage->island);
-    weir_flow_materializer_run(stage->island->materializer);
+    weir_flow_materializer_run(stage->island->runnable.materializer);
 }
 
 /* ---- source ---------------------------------------------------------------------------------- */
@@ -21,7 +21,7 @@ static enum weir_err source_init(void *self, struct weir_flow_stage *stage,
 {
     struct weir_flow_source_probe *probe = self;
 
-    if (stage->island->materializer->options.threads > 0)
+    if (flow_options(stage->island)->threads > 0)
         return weir_error_set(error, WEIR_INVALID, -1, "flow: probes need threads = 0");
     probe->stage = stage;
     weir_flow_stage_value_set(stage, probe);
@@ -114,7 +114,7 @@ static enum weir_err sink_init(void *self, struct weir_flow_stage *stage, struct
 {
     struct weir_flow_sink_probe *probe = self;
 
-    if (stage->island->materializer->options.threads > 0)
+    if (flow_options(stage->island)->threads > 0)
         return weir_error_set(error, WEIR_INVALID, -1, "flow: probes need threads = 0");
     probe->stage = stage;
     weir_flow_stage_value_set(stage, probe);
