@@ -67,12 +67,22 @@ enum flow_edge_flag {
     FLOW_QUEUED = 8,
 };
 
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "phase is the low byte of state");
+#define FLOW_STATE(phase, flags) ((uint16_t)((phase) | (flags) << 8))
+
 struct flow_connection {
     struct weir_flow_stage *out_stage, *in_stage;
     struct flow_island *island;
     void *element; /* when PUSHED or HELD */
     uint16_t out_port, in_port;
-    uint8_t phase, flags;
+    /* The usual case reads and writes both at once: a word read behind two single bytes written
+     * waits for them to reach the cache. */
+    union {
+        struct {
+            uint8_t phase, flags;
+        };
+        uint16_t state; /* FLOW_STATE */
+    };
     const struct weir_flow_kind *kind;
     struct weir_error error;
 };
@@ -115,6 +125,7 @@ struct flow_island {
     struct flow_boundary *touched, *touched_below;
     struct weir_random random;
     bool fuzzing;
+    struct weir_error scratch; /* for the functions of operators: a page of stack less a call */
     _Atomic(struct weir_flow_event *) mailbox; /* youngest first */
 };
 
@@ -174,11 +185,11 @@ struct weir_flow_outlet flow_no_outlet(struct weir_flow_graph *graph);
 
 /* ---- port calls of this room's own stages: the usual case inline, the rest by the public ones */
 
-static inline void flow_enqueue(struct flow_connection *edge)
+static inline void flow_enqueue_as(struct flow_connection *edge, uint16_t state)
 {
     struct flow_island *island = edge->island;
 
-    edge->flags |= FLOW_QUEUED;
+    edge->state = state;
     island->queue[island->queue_tail++ & island->queue_mask] = edge;
 }
 
@@ -186,21 +197,19 @@ static inline void flow_pull(struct weir_flow_stage *stage, uint32_t inlet)
 {
     struct flow_connection *edge = stage->ins[inlet];
 
-    if (weir_likely(edge->phase == FLOW_IDLE && edge->flags == 0)) {
-        edge->phase = FLOW_PULLED;
-        flow_enqueue(edge);
-    } else {
+    if (weir_likely(edge->state == FLOW_STATE(FLOW_IDLE, 0)))
+        flow_enqueue_as(edge, FLOW_STATE(FLOW_PULLED, FLOW_QUEUED));
+    else
         weir_flow_pull(stage, inlet);
-    }
 }
 
 static inline void *flow_grab(struct weir_flow_stage *stage, uint32_t inlet)
 {
     struct flow_connection *edge = stage->ins[inlet];
 
-    if (weir_unlikely(edge->phase != FLOW_HELD))
+    if (weir_unlikely(edge->state != FLOW_STATE(FLOW_HELD, 0)))
         return weir_flow_grab(stage, inlet);
-    edge->phase = FLOW_IDLE;
+    edge->state = FLOW_STATE(FLOW_IDLE, 0);
     return edge->element;
 }
 
@@ -208,10 +217,9 @@ static inline void flow_push(struct weir_flow_stage *stage, uint32_t outlet, voi
 {
     struct flow_connection *edge = stage->outs[outlet];
 
-    if (weir_likely(edge->phase == FLOW_DEMAND && edge->flags == 0 && element != NULL)) {
+    if (weir_likely(edge->state == FLOW_STATE(FLOW_DEMAND, 0) && element != NULL)) {
         edge->element = element;
-        edge->phase = FLOW_PUSHED;
-        flow_enqueue(edge);
+        flow_enqueue_as(edge, FLOW_STATE(FLOW_PUSHED, FLOW_QUEUED));
     } else {
         weir_flow_push(stage, outlet, element);
     }

@@ -36,7 +36,7 @@ static inline struct flow_connection *outlet_of(const struct weir_flow_stage *st
 static inline void enqueue(struct flow_connection *edge)
 {
     if (!(edge->flags & FLOW_QUEUED))
-        flow_enqueue(edge);
+        flow_enqueue_as(edge, edge->state | FLOW_STATE(0, FLOW_QUEUED));
 }
 
 static void list_stopping(struct weir_flow_stage *stage)
@@ -408,18 +408,19 @@ static inline void process(struct flow_connection *edge)
 {
     struct weir_flow_stage *in = edge->in_stage, *out = edge->out_stage;
 
-    if (weir_likely(edge->flags == FLOW_QUEUED)) {
-        edge->flags = 0;
-        if (edge->phase == FLOW_PUSHED) {
-            edge->phase = FLOW_HELD;
-            in->ops->on_push(in->self, in, edge->in_port);
-        } else if (edge->phase == FLOW_PULLED) {
-            edge->phase = FLOW_DEMAND;
-            out->ops->on_pull(out->self, out, edge->out_port);
-        }
+    if (weir_likely(edge->state == FLOW_STATE(FLOW_PUSHED, FLOW_QUEUED))) {
+        edge->state = FLOW_STATE(FLOW_HELD, 0);
+        in->ops->on_push(in->self, in, edge->in_port);
+        return;
+    }
+    if (weir_likely(edge->state == FLOW_STATE(FLOW_PULLED, FLOW_QUEUED))) {
+        edge->state = FLOW_STATE(FLOW_DEMAND, 0);
+        out->ops->on_pull(out->self, out, edge->out_port);
         return;
     }
     edge->flags &= (uint8_t)~FLOW_QUEUED;
+    if (edge->flags == 0)
+        return;
     if (edge->flags & FLOW_IN_CLOSED) {
         if (!(edge->flags & FLOW_OUT_CLOSED))
             tell_cancelled(edge);
@@ -434,30 +435,33 @@ static inline void process(struct flow_connection *edge)
     }
 }
 
-static inline struct flow_connection *take_event(struct flow_island *island)
+/* In any order: all are legal. */
+static void process_fuzzing(struct flow_island *island)
 {
-    uint32_t head = island->queue_head++;
+    uint32_t left = 1 + weir_random_below(&island->random, 8);
 
-    if (weir_unlikely(island->fuzzing)) {
+    for (; island->queue_head != island->queue_tail && left > 0; left--) {
+        uint32_t head = island->queue_head++;
         uint32_t other = head + weir_random_below(&island->random, island->queue_tail - head);
         struct flow_connection *edge = island->queue[other & island->queue_mask];
         island->queue[other & island->queue_mask] = island->queue[head & island->queue_mask];
-        return edge;
+        process(edge);
+        settle(island);
     }
-    return island->queue[head & island->queue_mask];
 }
 
 static void process_events(struct flow_island *island)
 {
-    uint32_t turn = flow_options(island)->events_max;
+    struct flow_connection *const *const queue = island->queue;
+    const uint32_t mask = island->queue_mask;
+    uint32_t head = island->queue_head, left = flow_options(island)->events_max;
 
-    if (island->fuzzing)
-        turn = 1 + weir_random_below(&island->random, 8);
-    while (island->queue_head != island->queue_tail && turn-- > 0) {
-        process(take_event(island));
+    for (; head != island->queue_tail && left > 0; left--) {
+        process(queue[head++ & mask]);
         if (weir_unlikely(island->stopping != NULL))
             settle(island);
     }
+    island->queue_head = head;
 }
 
 static void take_mail(struct flow_island *island)
@@ -535,7 +539,10 @@ static enum flow_turn island_turn(struct flow_runnable *runnable)
     if (atomic_load(&island->mailbox) != NULL)
         take_mail(island);
     fire_timers(island);
-    process_events(island);
+    if (weir_unlikely(island->fuzzing))
+        process_fuzzing(island);
+    else
+        process_events(island);
     flow_boundaries_flush(island);
     if (island->alive_count == 0)
         return FLOW_ENDED;

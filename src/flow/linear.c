@@ -18,20 +18,31 @@ struct map_config {
     bool partial; /* collect: AGAIN leaves the element out */
 };
 
+/* Apart, so that the usual case needs few registers. */
+static __attribute__((noinline)) void map_failed(struct weir_flow_stage *stage, enum weir_err err)
+{
+    const struct map_config *config = stage->config;
+
+    if ((config->partial && err == WEIR_AGAIN) ||
+        !flow_fail_or_resume(stage, err, &stage->island->scratch))
+        flow_pull(stage, 0);
+}
+
 static void map_push(void *self, struct weir_flow_stage *stage, uint32_t inlet)
 {
     const struct map_config *config = stage->config;
-    struct weir_error error;
+    struct weir_error *error = &stage->island->scratch;
     enum weir_err err;
     void *out;
 
     (void)self;
-    error.code = WEIR_OK;
-    err = config->fn(config->opaque, flow_grab(stage, inlet), &out, &error);
+    (void)inlet;
+    error->code = WEIR_OK;
+    err = config->fn(config->opaque, flow_grab(stage, 0), &out, error);
     if (weir_likely(err == WEIR_OK))
         flow_push(stage, 0, out);
-    else if ((config->partial && err == WEIR_AGAIN) || !flow_fail_or_resume(stage, err, &error))
-        flow_pull(stage, inlet);
+    else
+        map_failed(stage, err);
 }
 
 static const struct weir_flow_stage_ops map_ops = {
