@@ -202,7 +202,7 @@ static void every_message_is_received_or_a_dead_letter(void **state)
             assert_int_equal(pthread_create(&tellers[i].thread, NULL, tell_all, &tellers[i]), 0);
         }
         if (stops) {
-            while (atomic_load(&received) < BALLS_EACH / 2)
+            while (atomic_load(&received) + atomic_load(&dead) < BALLS_EACH)
                 sched_yield();
             weir_actor_stop(ref);
         }
