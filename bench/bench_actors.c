@@ -4,8 +4,8 @@
  * usage: bench_actors [MESSAGES]        (5,000,000 when nothing is said)
  *
  * Two actors hand the same 512 messages to and fro: every hop is a message told, received and kept.
- * The ring is base/ring.h with as many places, one pointer at a time, on one thread and between two.
- * A question makes its asker, is told, answered and heard. Medians of the rounds.
+ * The ring is base/ring.h with as many places, one pointer at a time, on one thread and between
+ * two. A question makes its asker, is told, answered and heard. Medians of the rounds.
  */
 #include <malloc.h>
 #include <pthread.h>
@@ -14,7 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include <weir/actor.h>
+#include <weir/flow_actor.h>
 
 #include "base/clock.h"
 #include "base/ring.h"
@@ -97,8 +97,8 @@ struct player_config {
     int number;
 };
 
-static enum weir_err return_ball(void *self, struct weir_actor *actor,
-                                 struct weir_message *message, struct weir_error *error)
+static enum weir_err return_ball(void *self, struct weir_actor *actor, struct weir_message *message,
+                                 struct weir_error *error)
 {
     const struct player_config *config = weir_actor_config(actor);
     struct game *game = config->game;

@@ -22,20 +22,25 @@ OWNER = {
 }
 
 
+def room_of_header(name):
+    """A public header is weir/<room>.h or weir/<room>_<part>.h."""
+    return name.removesuffix(".h").split("_")[0]
+
+
 def room_of(path):
     """The room of a source file, None outside the rooms."""
     parts = path.split("/")
     if parts[0] == "src" and len(parts) > 2:
         return parts[1]
     if parts[:2] == ["include", "weir"]:
-        return parts[2].removesuffix(".h")
+        return room_of_header(parts[2])
     return None
 
 
 def target_room(quote, name):
     """The room an include belongs to; None for others' headers, '' where no room is named."""
     if name.startswith("weir/"):
-        return name.split("/")[1].removesuffix(".h")
+        return room_of_header(name.split("/")[1])
     if quote == "<":
         return None
     return name.split("/")[0] if "/" in name and not name.startswith(".") else ""
@@ -111,6 +116,7 @@ SAMPLE = {
     "src/model/reader.c": '#include "model/pmml/reader.h"\n',
     "src/serving/direct.c": '  #  include <librdkafka/rdkafka.h>\n',
     "src/helpers/any.c": "int x;\n",
+    "include/weir/record_part.h": '#include <weir/record.h>\n#include <weir/kafka_part.h>\n',
     "include/weir/record.h": '#include <weir/base.h>\n#include <weir/kafka.h>\n',
     "src/CMakeLists.txt": "weir_room(base PKG jansson)\nweir_room(http DEPS base loop record PKG x)\n",
 }
@@ -118,7 +124,7 @@ EXPECTED = [
     ("src/record/upward.c", 2), ("src/wire/sideways.c", 1), ("src/streams/skips.c", 1),
     ("src/base/nameless.c", 1), ("src/base/nameless.c", 2), ("src/model/core/reader.c", 1),
     ("src/model/pmml/other.c", 1), ("src/serving/direct.c", 1), ("src/helpers/any.c", 1),
-    ("include/weir/record.h", 2), ("src/CMakeLists.txt", 2),
+    ("include/weir/record_part.h", 2), ("include/weir/record.h", 2), ("src/CMakeLists.txt", 2),
 ]
 
 if __name__ == "__main__":

@@ -291,8 +291,7 @@ static void take_notices(struct weir_actor *actor)
 
     while (goes_on(actor) && actor_next_notice(actor, &watched)) {
         struct weir_error error = {.position = -1};
-        enum weir_err err =
-            actor->ops->on_terminated(actor->self, actor, &watched->ref, &error);
+        enum weir_err err = actor->ops->on_terminated(actor->self, actor, &watched->ref, &error);
         weir_actor_ref_free(&watched->ref);
         if (err != WEIR_OK)
             failed(actor, err, &error);

@@ -57,8 +57,8 @@ static enum weir_err ask_start(void *self, struct weir_actor *actor, struct weir
     return WEIR_OK;
 }
 
-static enum weir_err ask_receive(void *self, struct weir_actor *actor,
-                                 struct weir_message *message, struct weir_error *error)
+static enum weir_err ask_receive(void *self, struct weir_actor *actor, struct weir_message *message,
+                                 struct weir_error *error)
 {
     (void)error;
     weir_actor_take(actor);
@@ -182,8 +182,7 @@ struct stage_question {
     struct weir_flow_promise *promise;
 };
 
-static void keep_promise(void *opaque, struct weir_message *message,
-                         const struct weir_error *error)
+static void keep_promise(void *opaque, struct weir_message *message, const struct weir_error *error)
 {
     struct stage_question *question = opaque;
     struct weir_error failure = *error;

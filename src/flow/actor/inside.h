@@ -11,7 +11,7 @@
  *          `stop_asked`, and what stands under the system's mutex: lists of children and of
  *          watches, notices, the registry. The system's mutex is taken before the materializer's.
  * Memory:  an actor with its state, config, timers and path is one allocation; a watch is another.
- * Errors:  as in weir/actor.h.
+ * Errors:  as in weir/flow_actor.h.
  */
 #ifndef WEIR_FLOW_ACTOR_INSIDE_H
 #define WEIR_FLOW_ACTOR_INSIDE_H
@@ -19,7 +19,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include <weir/actor.h>
+#include <weir/flow_actor.h>
 
 #include "base/assert.h"
 #include "base/map.h"

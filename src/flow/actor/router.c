@@ -29,9 +29,8 @@ static struct router *router_of(struct weir_actor_ref *ref)
 
 static uint64_t next_random(struct router *router)
 {
-    struct weir_random random = {
-        atomic_fetch_add_explicit(&router->turn, UINT64_C(0x9e3779b97f4a7c15),
-                                  memory_order_relaxed)};
+    struct weir_random random = {atomic_fetch_add_explicit(
+        &router->turn, UINT64_C(0x9e3779b97f4a7c15), memory_order_relaxed)};
     return weir_random_next(&random);
 }
 
@@ -290,11 +289,11 @@ static enum weir_err router_tell(struct weir_actor_ref *ref, struct weir_message
 
     switch (router->options.logic) {
     case WEIR_ROUTER_ROUND_ROBIN:
-        return tell_from(router,
-                         (uint32_t)(atomic_fetch_add_explicit(&router->turn, 1,
-                                                              memory_order_relaxed) %
-                                    router->count),
-                         message);
+        return tell_from(
+            router,
+            (uint32_t)(atomic_fetch_add_explicit(&router->turn, 1, memory_order_relaxed) %
+                       router->count),
+            message);
     case WEIR_ROUTER_RANDOM:
         return tell_from(router, (uint32_t)(next_random(router) % router->count), message);
     case WEIR_ROUTER_SMALLEST_MAILBOX:

@@ -181,8 +181,7 @@ static enum weir_err check(const struct weir_actor_ops *ops,
     if (ops->abi != WEIR_ACTOR_ABI || ops->receive == NULL || ops->name == NULL)
         return weir_error_set(error, WEIR_INVALID, -1,
                               "actor: a behaviour needs abi, name and receive");
-    if (ops->timer_count > WEIR_ACTOR_TIMERS_MAX ||
-        (ops->timer_count > 0 && ops->on_timer == NULL))
+    if (ops->timer_count > WEIR_ACTOR_TIMERS_MAX || (ops->timer_count > 0 && ops->on_timer == NULL))
         return weir_error_set(error, WEIR_INVALID, -1,
                               "actor: behaviour %s: at most %d timers, and on_timer with them",
                               ops->name, WEIR_ACTOR_TIMERS_MAX);
@@ -192,8 +191,8 @@ static enum weir_err check(const struct weir_actor_ops *ops,
                               "-_.*$+:@&=,!~', and no $ in front",
                               WEIR_ACTOR_NAME_MAX, options->name, WEIR_ACTOR_NAME_MAX);
     if (options->mailbox == 0 || options->mailbox > INT32_MAX)
-        return weir_error_set(error, WEIR_INVALID, -1,
-                              "actor: a mailbox takes 1 to %d messages", INT32_MAX);
+        return weir_error_set(error, WEIR_INVALID, -1, "actor: a mailbox takes 1 to %d messages",
+                              INT32_MAX);
     if (rules->within_ms < 0 || rules->backoff_min_ms < 0 ||
         rules->backoff_max_ms < rules->backoff_min_ms || !(rules->backoff_random >= 0))
         return weir_error_set(error, WEIR_INVALID, -1,
@@ -222,7 +221,7 @@ static struct weir_actor *make(struct weir_actor_system *system, struct weir_act
     if (actor == NULL)
         return NULL;
     actor_ref_init(&actor->ref, &actor_cell_ops, system);
-    actor->ref.path = strcpy(memory + text, path);
+    actor->ref.path = memcpy(memory + text, path, strlen(path) + 1);
     flow_runnable_init(&actor->runnable, &actor_runnable_ops, system->materializer);
     actor->ops = ops;
     actor->timers = (struct actor_timer *)(void *)(memory + timers);
@@ -305,8 +304,10 @@ enum weir_err actor_spawn(struct weir_actor_system *system, struct weir_actor *p
                            (unsigned long long)++system->names);
     if (bytes > WEIR_ACTOR_PATH_MAX) {
         pthread_mutex_unlock(&system->mutex);
-        return weir_error_set(error, WEIR_LIMIT, -1, "actor: the path %.60s... is too long: at "
-                              "most %d bytes", path, WEIR_ACTOR_PATH_MAX);
+        return weir_error_set(error, WEIR_LIMIT, -1,
+                              "actor: the path %.60s... is too long: at "
+                              "most %d bytes",
+                              path, WEIR_ACTOR_PATH_MAX);
     }
     actor = make(system, parent, ops, options, path);
     if (actor != NULL)

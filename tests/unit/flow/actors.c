@@ -143,10 +143,10 @@ static enum weir_err obey(struct obedient_self *self, struct weir_actor *actor, 
         return weir_actor_watch(actor, said->reply_to, error);
     else if (strcmp(what, "!unwatch") == 0)
         weir_actor_unwatch(actor, said->reply_to);
-    else if (strncmp(what, "!tick ", 6) == 0)
-        weir_actor_timer_start(actor, 0, atol(what + 6), 0);
-    else if (strncmp(what, "!ticks ", 7) == 0)
-        weir_actor_timer_start(actor, 0, atol(what + 7), atol(what + 7));
+    else if (strcmp(what, "!tick") == 0)
+        weir_actor_timer_start(actor, 0, said->number, 0);
+    else if (strcmp(what, "!ticks") == 0)
+        weir_actor_timer_start(actor, 0, said->number, said->number);
     else if (strcmp(what, "!no-ticks") == 0)
         weir_actor_timer_stop(actor, 0);
     else if (strcmp(what, "!keep") == 0) {

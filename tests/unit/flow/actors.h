@@ -4,7 +4,7 @@
 
 #include <stdatomic.h>
 
-#include <weir/actor.h>
+#include <weir/flow_actor.h>
 
 #include "base/clock.h"
 
@@ -17,7 +17,7 @@
  *      "!answer"     tells reply_to "<number>" from its name
  *      "!spawn x"    starts a child x that behaves as it does; "!spawn-anonymous"
  *      "!watch"      watches reply_to; "!unwatch" no longer
- *      "!tick n"     timer 0 in n ms; "!ticks n": every n ms; "!no-ticks"
+ *      "!tick"       timer 0 in `number` ms; "!ticks": every so often; "!no-ticks"
  *      "!keep"       takes the message and drops it itself
  *      "!later"      answers reply_to when timer 1 comes, in `number` ms
  */

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include <weir/actor.h>
+#include <weir/flow_actor.h>
 
 #include "base/random.h"
 
@@ -272,9 +272,9 @@ static void *ask_all(void *opaque)
     for (int i = 0; i < 2000; i++) {
         struct weir_message *answer;
         struct weir_error error;
-        enum weir_err err = weir_actor_ask_wait(
-            teller->to, ball(0, 1 + (long)weir_random_below(&random, 1 << 20)), 5000, &answer,
-            &error);
+        enum weir_err err =
+            weir_actor_ask_wait(teller->to, ball(0, 1 + (long)weir_random_below(&random, 1 << 20)),
+                                5000, &answer, &error);
         if (err == WEIR_OK)
             weir_message_drop(answer);
         else

@@ -126,7 +126,8 @@ static void what_comes_after_the_end_is_a_dead_letter(void **state)
 
 static void names_are_checked_because_they_may_come_from_messages(void **state)
 {
-    static const char *const bad[] = {"", "a/b", "..", "../x", "a b", "$1", "a\n", "\xc3\xa4", "a\\b"};
+    static const char *const bad[] = {"",   "a/b", "..",       "../x", "a b",
+                                      "$1", "a\n", "\xc3\xa4", "a\\b"};
     char too_long[WEIR_ACTOR_NAME_MAX + 2];
     struct stage stage;
     struct weir_error error;
@@ -374,7 +375,7 @@ static void a_timer_that_fails_is_supervised_and_stops_at_a_restart(void **state
     (void)state;
     stage_open(&stage, 0);
     a = spawn_with(&stage, &options);
-    tell(a, "!ticks 5");
+    weir_actor_tell(a, say_number("!ticks", 5));
     stage_run_ms(&stage, 10);
     expect_trace(&stage, "+a a:tick a:tick");
     tell(a, "!fail-later");
@@ -493,12 +494,12 @@ static void timers_come_once_or_every_so_often(void **state)
     (void)state;
     stage_open(&stage, 0);
     a = spawn(&stage, "a");
-    tell(a, "!tick 10");
+    weir_actor_tell(a, say_number("!tick", 10));
     stage_run_ms(&stage, 9);
     expect_trace(&stage, "+a");
     stage_run_ms(&stage, 20);
     expect_trace(&stage, "a:tick");
-    tell(a, "!ticks 10");
+    weir_actor_tell(a, say_number("!ticks", 10));
     stage_run_ms(&stage, 25);
     expect_trace(&stage, "a:tick a:tick");
     weir_clock_virtual_advance_ms(&stage.clock, 50); /* late: once */

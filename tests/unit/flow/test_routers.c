@@ -34,9 +34,9 @@ static void ask(struct stage *stage, struct weir_actor_ref *ref, const char *wha
     struct weir_message *question = say_number(what, number);
 
     *heard = (struct heard){.count = 0};
-    assert_int_equal(weir_actor_ask(stage->system, 100, hear, heard,
-                                    &((struct say *)question)->reply_to, NULL),
-                     WEIR_OK);
+    assert_int_equal(
+        weir_actor_ask(stage->system, 100, hear, heard, &((struct say *)question)->reply_to, NULL),
+        WEIR_OK);
     weir_actor_tell(ref, question);
 }
 
@@ -157,8 +157,8 @@ static enum weir_flow_directive leave_out(void *opaque, const struct weir_error 
     return WEIR_FLOW_RESUME;
 }
 
-static void run_asking_stream(struct stage *stage, uint32_t last, bool resume, enum weir_err expected,
-                              long sum)
+static void run_asking_stream(struct stage *stage, uint32_t last, bool resume,
+                              enum weir_err expected, long sum)
 {
     struct weir_actor_ref *a = spawn(stage, "a");
     const struct weir_flow_ask asks = {.ref = a,
@@ -453,8 +453,8 @@ static void tail_chopping_asks_the_next_one_after_a_while(void **state)
 
 static void a_race_that_the_system_ends_is_answered(void **state)
 {
-    const struct weir_router_options options = {
-        .logic = WEIR_ROUTER_SCATTER_GATHER_FIRST, .within_ms = 50};
+    const struct weir_router_options options = {.logic = WEIR_ROUTER_SCATTER_GATHER_FIRST,
+                                                .within_ms = 50};
     struct group group;
     struct heard heard;
 
@@ -545,12 +545,11 @@ static void options_that_make_no_router_are_refused(void **state)
     (void)state;
     group_open(&group, &good);
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
-        assert_int_equal(weir_router_new(group.stage.system, &bad[i], group.routees, ROUTEES,
-                                         &router, &error),
-                         WEIR_INVALID);
-    assert_int_equal(
-        weir_router_new(group.stage.system, &good, group.routees, 0, &router, &error),
-        WEIR_INVALID);
+        assert_int_equal(
+            weir_router_new(group.stage.system, &bad[i], group.routees, ROUTEES, &router, &error),
+            WEIR_INVALID);
+    assert_int_equal(weir_router_new(group.stage.system, &good, group.routees, 0, &router, &error),
+                     WEIR_INVALID);
     group_close(&group);
 }
 

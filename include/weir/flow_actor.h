@@ -1,5 +1,5 @@
 /*
- * weir/actor.h - actors for C: state that only messages reach, many of them on few threads.
+ * weir/flow_actor.h - actors for C: state that only messages reach, many of them on few threads.
  *
  * What:    An actor has a behaviour, state of its own, and a bounded mailbox; it takes one message
  *          at a time. Actors make a tree: who starts one supervises it. Names and meaning are those
@@ -27,8 +27,8 @@
  * Errors:  what goes wrong inside an actor is decided by its supervision. What cannot be delivered
  *          becomes a dead letter. Order: from one thread to one actor, as told.
  */
-#ifndef WEIR_ACTOR_H
-#define WEIR_ACTOR_H
+#ifndef WEIR_FLOW_ACTOR_H
+#define WEIR_FLOW_ACTOR_H
 
 #include <weir/base.h>
 #include <weir/flow.h>
@@ -38,8 +38,9 @@ extern "C" {
 #endif
 
 struct weir_actor_system;
-struct weir_actor;     /* an actor, seen from inside */
-struct weir_actor_ref; /* where messages are told: an actor, a router, or one who awaits an answer */
+struct weir_actor; /* an actor, seen from inside */
+struct
+    weir_actor_ref; /* where messages are told: an actor, a router, or one who awaits an answer */
 
 enum {
     WEIR_ACTOR_NAME_MAX = 100,  /* bytes */
@@ -54,7 +55,7 @@ struct weir_message;
 struct weir_message_type {
     const char *name;                           /* for dead letters; static */
     void (*drop)(struct weir_message *message); /* required */
-    /* Optional: a copy with an owner of its own, NULL = no memory. For routers that tell several. */
+    /* Optional: a copy with its own owner, NULL = no memory. For routers that tell several. */
     struct weir_message *(*share)(const struct weir_message *message);
     /* Optional: where the message keeps the ref (or NULL) that an answer is told to. It belongs to
      * the message: share copies it by weir_actor_ref_share, drop frees it. */
@@ -93,10 +94,10 @@ struct weir_actor_system_options {
 };
 void weir_actor_system_options_default(struct weir_actor_system_options *options);
 /* The materializer is borrowed until free; options NULL = defaults. INVALID, NOMEM. */
-WEIR_MUST_USE enum weir_err
-weir_actor_system_new(struct weir_flow_materializer *materializer,
-                      const struct weir_actor_system_options *options,
-                      struct weir_actor_system **out, struct weir_error *error);
+WEIR_MUST_USE enum weir_err weir_actor_system_new(struct weir_flow_materializer *materializer,
+                                                  const struct weir_actor_system_options *options,
+                                                  struct weir_actor_system **out,
+                                                  struct weir_error *error);
 /*
  * Stops the actors at the top one after the other, the youngest first, each with all that is below
  * it; then nothing can be spawned any more. timeout_ms as in weir_flow_stream_wait: TIMEOUT, and it
@@ -153,8 +154,8 @@ struct weir_actor_ops {
     enum weir_err (*on_timer)(void *self, struct weir_actor *actor, uint32_t timer,
                               struct weir_error *error);
     /* Required with weir_actor_watch: somebody watched has stopped. */
-    enum weir_err (*on_terminated)(void *self, struct weir_actor *actor,
-                                   struct weir_actor_ref *who, struct weir_error *error);
+    enum weir_err (*on_terminated)(void *self, struct weir_actor *actor, struct weir_actor_ref *who,
+                                   struct weir_error *error);
     /* Optional: once for each start that succeeded, when all children have stopped. */
     void (*stop)(void *self, struct weir_actor *actor, bool restarting);
 };
@@ -251,7 +252,7 @@ WEIR_MUST_USE enum weir_err weir_actor_ask(struct weir_actor_system *system, int
                                            struct weir_actor_ref **reply_to_out,
                                            struct weir_error *error);
 /* The same for a thread that waits: not one of the materializer, nor inside its run. Tells question
- * to ref, with the answer's address in its reply_to (required in its type); takes it in any case. */
+ * to ref, with the answer's address in its reply_to (required in its type); takes it anyhow. */
 WEIR_MUST_USE enum weir_err weir_actor_ask_wait(struct weir_actor_ref *ref,
                                                 struct weir_message *question, int64_t timeout_ms,
                                                 struct weir_message **answer_out,
@@ -306,13 +307,11 @@ WEIR_MUST_USE enum weir_err weir_router_new(struct weir_actor_system *system,
                                             struct weir_actor_ref **router_out,
                                             struct weir_error *error);
 /* A pool router: `count` new children "<name>-1" ... of an actor, and the router before them. */
-WEIR_MUST_USE enum weir_err weir_router_spawn_pool(struct weir_actor *actor,
-                                                   const struct weir_actor_ops *ops,
-                                                   const struct weir_actor_options *options,
-                                                   uint32_t count,
-                                                   const struct weir_router_options *router,
-                                                   struct weir_actor_ref **router_out,
-                                                   struct weir_error *error);
+WEIR_MUST_USE enum weir_err
+weir_router_spawn_pool(struct weir_actor *actor, const struct weir_actor_ops *ops,
+                       const struct weir_actor_options *options, uint32_t count,
+                       const struct weir_router_options *router, struct weir_actor_ref **router_out,
+                       struct weir_error *error);
 
 #ifdef __cplusplus
 }
