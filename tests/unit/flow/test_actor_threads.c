@@ -174,8 +174,15 @@ static void *tell_all(void *opaque)
 {
     const struct teller *teller = opaque;
 
-    for (long i = 1; i <= BALLS_EACH; i++)
-        weir_actor_tell(teller->to, ball(teller->sender, i));
+    for (long i = 1; i <= BALLS_EACH; i++) {
+        struct weir_message *message = ball(teller->sender, i);
+        bool is_patient = teller->sender % 2 == 0;
+        enum weir_err err;
+        while ((err = weir_actor_try_tell(teller->to, message)) == WEIR_AGAIN && is_patient)
+            sched_yield();
+        if (err != WEIR_OK)
+            weir_actor_tell(teller->to, message);
+    }
     return NULL;
 }
 
@@ -202,7 +209,7 @@ static void every_message_is_received_or_a_dead_letter(void **state)
             assert_int_equal(pthread_create(&tellers[i].thread, NULL, tell_all, &tellers[i]), 0);
         }
         if (stops) {
-            while (atomic_load(&received) + atomic_load(&dead) < BALLS_EACH)
+            while (atomic_load(&received) < BALLS_EACH / 2)
                 sched_yield();
             weir_actor_stop(ref);
         }
@@ -210,7 +217,7 @@ static void every_message_is_received_or_a_dead_letter(void **state)
             pthread_join(tellers[i].thread, NULL);
         assert_int_equal(weir_actor_system_stop(actors, WAIT_MS), WEIR_OK);
         assert_int_equal(atomic_load(&received) + atomic_load(&dead), TELLERS * BALLS_EACH);
-        assert_true(atomic_load(&received) > 0);
+        assert_true(atomic_load(&received) >= (stops ? BALLS_EACH / 2 : TELLERS / 2 * BALLS_EACH));
         weir_actor_ref_free(ref);
         close_system();
     }
