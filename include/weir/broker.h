@@ -31,9 +31,10 @@ struct weir_broker;
 
 /* When records are forced to the disk. */
 enum weir_broker_flush {
-    WEIR_BROKER_FLUSH_NONE,     /* left to the system */
+    WEIR_BROKER_FLUSH_NONE,     /* left to the system, and once a minute */
     WEIR_BROKER_FLUSH_INTERVAL, /* every second */
-    WEIR_BROKER_FLUSH_EVERY,    /* before a produce request is answered */
+    WEIR_BROKER_FLUSH_EVERY,    /* before it is acknowledged or can be read; requests that come
+                                   meanwhile share the next sync */
 };
 
 /* Whether clients have to show a certificate. */
@@ -106,6 +107,7 @@ struct weir_broker_stats {
     uint64_t connections_opened;
     uint64_t connections_expired; /* closed because they were idle, or took too long to come in */
     uint64_t tls_handshake_failures, authentications, authentication_failures;
+    uint64_t syncs, syncs_failed; /* of partition logs, in the background */
     uint32_t connections, topics, partitions, groups, fetches_parked;
     uint64_t requests_by_api[WEIR_BROKER_API_KEYS]; /* by the protocol's key */
 };

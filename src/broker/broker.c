@@ -10,7 +10,8 @@
 
 enum {
     MAINTAIN_EVERY_MS = 1000,
-    GROUPS_EVERY = 10,    /* rounds of maintenance */
+    GROUPS_EVERY = 10,     /* rounds of maintenance */
+    CHECKPOINT_EVERY = 60, /* the same; log.flush.offset.checkpoint.interval.ms of Kafka */
     TIMERS_MAX = 1 << 20, /* sessions, rebalances, parked fetches */
 };
 
@@ -38,11 +39,16 @@ void weir_broker_options_default(struct weir_broker_options *options)
 static void on_maintenance(struct weir_loop_timer *timer)
 {
     struct weir_broker *broker = timer->opaque;
+    bool checkpoint = ++broker->maintenance_round % CHECKPOINT_EVERY == 0;
     broker_topics_maintain(broker);
+    if (checkpoint)
+        broker_checkpoint_recovery(broker); /* of the syncs before */
+    if (checkpoint || broker->options.flush == WEIR_BROKER_FLUSH_INTERVAL)
+        broker_topics_sync(broker);
     broker_transactions_maintain(broker);
     broker_connections_trim(broker);
     broker_users_maintain(broker);
-    if (++broker->maintenance_round % GROUPS_EVERY == 0)
+    if (broker->maintenance_round % GROUPS_EVERY == 0)
         broker_groups_maintain(broker);
 }
 
@@ -71,8 +77,10 @@ static enum weir_err open_all(struct weir_broker *broker, struct weir_error *err
         err = broker_connections_open(broker);
     if (err == WEIR_OK)
         err = weir_loop_new(&loop, &broker->loop, error);
-    if (err == WEIR_OK)
+    if (err == WEIR_OK) {
+        broker_syncs_open(broker);
         err = broker_topics_open(broker, error);
+    }
     if (err == WEIR_OK)
         err = broker_journal_open(broker, error);
     if (err == WEIR_OK)
@@ -99,6 +107,7 @@ enum weir_err broker_close(struct weir_broker *broker, struct weir_error *error)
         while (weir_loop_run_once(broker->loop, 0, &count, NULL) == WEIR_OK && count > 0) {
         }
     }
+    broker_syncs_stop(broker);
     broker_sasl_close(broker);
     tls_context_free(broker->tls);
     weir_free(broker->scratch);
@@ -148,7 +157,8 @@ enum weir_err broker_open(const struct weir_broker_options *options, const struc
     weir_map_init(&broker->topic_ids, TOPICS_MAX);
     weir_map_init(&broker->groups, GROUPS_MAX);
     weir_map_init(&broker->transactions, TRANSACTIONS_MAX);
-    weir_map_init(&broker->recovery, PARTITIONS_MAX);
+    weir_map_init(&broker->starts, PARTITIONS_MAX);
+    weir_map_init(&broker->recovery_points, PARTITIONS_MAX);
     struct weir_error cause = {.code = WEIR_OK};
     err = open_all(broker, &cause);
     if (err != WEIR_OK) {
@@ -185,9 +195,9 @@ enum weir_err weir_broker_start(const struct weir_broker_options *options,
     enum weir_err err = broker_open(options, weir_disk_real(), weir_clock_real(), &broker, error);
     if (err != WEIR_OK)
         return err;
-    if (!start_thread(broker)) {
+    if (broker_syncs_start(broker) != WEIR_OK || !start_thread(broker)) {
         broker_close(broker, NULL);
-        return weir_error_set(error, WEIR_NOMEM, -1, "the broker's thread can't be started");
+        return weir_error_set(error, WEIR_NOMEM, -1, "the broker's threads can't be started");
     }
     *broker_out = broker;
     return WEIR_OK;
@@ -231,6 +241,8 @@ void weir_broker_stats(const struct weir_broker *broker, struct weir_broker_stat
         .tls_handshake_failures = atomic_load(&counters->tls_handshake_failures),
         .authentications = atomic_load(&counters->authentications),
         .authentication_failures = atomic_load(&counters->authentication_failures),
+        .syncs = atomic_load(&counters->syncs),
+        .syncs_failed = atomic_load(&counters->syncs_failed),
         .connections = atomic_load(&counters->connections),
         .topics = atomic_load(&counters->topics),
         .partitions = atomic_load(&counters->partitions),

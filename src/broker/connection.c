@@ -123,7 +123,7 @@ struct wire_writer broker_answer_begin(struct connection *connection)
 
 static size_t buffer_bytes(const struct connection *connection)
 {
-    return connection->in.capacity + connection->out.capacity;
+    return connection->in.capacity + connection->out.capacity + broker_held_bytes(connection);
 }
 
 /* Brings the broker's sum up to date. */
@@ -585,6 +585,8 @@ void broker_connection_close(struct connection *connection)
         broker_fetch_cancel(connection);
     if (connection->member)
         broker_group_connection_gone(connection);
+    if (connection->held)
+        broker_held_cancel(connection);
     broker_sasl_free(connection);
     connection->state = CONNECTION_CLOSING;
     if (connection->dirty)

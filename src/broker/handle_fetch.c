@@ -194,7 +194,7 @@ struct found {
 };
 
 static enum wire_error put_records(struct wire_writer *out, struct partition *partition,
-                                   const struct wanted *wanted, bool committed, struct found *found)
+                                   const struct wanted *wanted, int64_t end, struct found *found)
 {
     struct weir_error error = {.code = WEIR_OK};
     size_t place = wire_bytes_begin(out), before = out->into->bytes;
@@ -205,7 +205,6 @@ static enum wire_error put_records(struct wire_writer *out, struct partition *pa
     bool at_least_one = found->bytes == 0 && found->room >= 0;
     int64_t first = weir_plog_offset_first(partition->log);
     int64_t next = weir_plog_offset_next(partition->log);
-    int64_t end = committed ? weir_plog_offset_stable(partition->log) : next;
     if (broker_check_leader_epoch(wanted->leader_epoch) != WIRE_NONE) {
         answer = broker_check_leader_epoch(wanted->leader_epoch);
     } else if (wanted->offset < first || wanted->offset > next) {
@@ -287,12 +286,13 @@ static void put_partition(struct wire_writer *out, int16_t version, struct weir_
 {
     struct partition *partition = broker_partition_find(
         broker, weir_slice(wanted->topic, strlen(wanted->topic)), wanted->index);
-    int64_t next = partition ? weir_plog_offset_next(partition->log) : -1;
+    int64_t watermark = partition ? broker_partition_end(broker, partition, false) : -1;
+    int64_t stable = partition ? broker_partition_end(broker, partition, true) : -1;
     wire_put_i32(out, wanted->index);
     size_t error_place = out->into->bytes;
     wire_put_i16(out, WIRE_NONE);
-    wire_put_i64(out, next); /* high watermark: one node, so all that is appended */
-    wire_put_i64(out, partition ? weir_plog_offset_stable(partition->log) : -1);
+    wire_put_i64(out, watermark);
+    wire_put_i64(out, stable);
     if (version >= 5)
         wire_put_i64(out, partition ? weir_plog_offset_first(partition->log) : -1);
     size_t array = out->into->bytes;
@@ -303,7 +303,7 @@ static void put_partition(struct wire_writer *out, int16_t version, struct weir_
     bool no_topic = version >= 13 && !*wanted->topic;
     enum wire_error error = no_topic ? WIRE_UNKNOWN_TOPIC_ID : WIRE_UNKNOWN_TOPIC_OR_PARTITION;
     if (partition)
-        error = put_records(out, partition, wanted, committed, found);
+        error = put_records(out, partition, wanted, committed ? stable : watermark, found);
     else
         wire_put_bytes(out, weir_slice("", 0));
     if (partition && committed && error == WIRE_NONE)
@@ -397,7 +397,9 @@ void broker_fetch_cancel(struct connection *connection)
 void broker_fetches_wake(struct partition *partition, size_t bytes)
 {
     struct fetch_wait *wait;
-    int64_t stable = weir_plog_offset_stable(partition->log);
+    const struct weir_broker *broker =
+        partition->waits ? partition->waits->fetch->connection->broker : NULL;
+    int64_t stable = broker ? broker_partition_end(broker, partition, true) : -1;
     for (wait = partition->waits; wait; wait = wait->next) {
         wait->held += (int64_t)bytes;
         /* What is not decided can't be read yet. */
@@ -443,7 +445,7 @@ static bool park(struct fetch *fetch)
         *wait = (struct fetch_wait){.fetch = fetch,
                                     .partition = partition,
                                     .next = partition->waits,
-                                    .stable = weir_plog_offset_stable(partition->log)};
+                                    .stable = broker_partition_end(broker, partition, true)};
         partition->waits = wait;
     }
     fetch->connection->fetch = fetch;

@@ -40,9 +40,21 @@ struct produced {
     char message[WEIR_ERROR_TEXT_MAX];
 };
 
+/* Holds the answer back until the records are on the disk, if that is asked for. False: no memory.
+ */
+static bool hold(struct request *request, const struct partition *partition,
+                 const struct weir_plog_appended *appended, struct held **held)
+{
+    if (request->broker->options.flush != WEIR_BROKER_FLUSH_EVERY ||
+        weir_plog_offset_flushed(partition->log) > appended->offset_last)
+        return true;
+    return broker_held_add(held, partition, appended->offset_last + 1,
+                           request->out.into->bytes + 4);
+}
+
 static void append(struct request *request, struct weir_slice transactional_id,
                    struct weir_slice topic, int32_t index, struct weir_slice records,
-                   struct produced *out)
+                   struct produced *out, struct held **held)
 {
     struct weir_broker *broker = request->broker;
     struct weir_plog_appended appended;
@@ -65,10 +77,6 @@ static void append(struct request *request, struct weir_slice transactional_id,
     uint8_t *bytes = (uint8_t *)(uintptr_t)records.data;
     enum weir_err err = weir_plog_append(partition->log, bytes, records.bytes, LEADER_EPOCH,
                                          &appended, &refusal, &error);
-    if (err == WEIR_OK && broker->options.flush == WEIR_BROKER_FLUSH_EVERY) {
-        err = weir_plog_sync(partition->log, &error);
-        refusal = err == WEIR_OK ? WEIR_PLOG_ACCEPTED : WEIR_PLOG_STORAGE;
-    }
     if (err != WEIR_OK) {
         out->error = refusal == WEIR_PLOG_ACCEPTED ? WIRE_UNKNOWN_SERVER_ERROR : error_of(refusal);
         memcpy(out->message, error.message, sizeof out->message);
@@ -81,7 +89,9 @@ static void append(struct request *request, struct weir_slice transactional_id,
     out->offset_first = weir_plog_offset_first(partition->log);
     atomic_fetch_add_explicit(&broker->stats.batches_appended, 1, memory_order_relaxed);
     if (!appended.duplicate)
-        broker_fetches_wake(partition, records.bytes);
+        broker_appended(broker, partition, records.bytes);
+    if (!hold(request, partition, &appended, held))
+        request->in.failed = true; /* nothing is said: the client asks again */
 }
 
 static void put_produced(struct wire_writer *out, int16_t version, int32_t index,
@@ -105,6 +115,8 @@ enum handled broker_handle_produce(struct request *request)
     int16_t version = request->head.version;
     struct wire_reader *in = &request->in;
     struct wire_writer *out = &request->out;
+    struct held *held = NULL;
+    size_t body = out->into->bytes;
     struct weir_slice transactional_id = wire_string(in);
     int16_t acks = wire_i16(in);
     wire_i32(in); /* timeout: one node never waits for others */
@@ -123,7 +135,7 @@ enum handled broker_handle_produce(struct request *request)
             if (in->failed)
                 break;
             if (acks >= -1 && acks <= 1)
-                append(request, transactional_id, topic, index, records, &produced);
+                append(request, transactional_id, topic, index, records, &produced, &held);
             put_produced(out, version, index, &produced);
         }
         wire_tags(in);
@@ -132,6 +144,9 @@ enum handled broker_handle_produce(struct request *request)
     wire_tags(in);
     wire_put_i32(out, 0); /* throttle */
     wire_put_tags(out);
+    if (held && acks != 0 && !in->failed)
+        return broker_held_park(held, request, body);
+    broker_held_drop(held);
     return acks == 0 && !in->failed ? HANDLED_SILENT : HANDLED_ANSWER;
 }
 
@@ -161,15 +176,15 @@ static enum wire_error find_time(struct partition *partition, int64_t end, int64
     return err == WEIR_NOT_FOUND ? WIRE_NONE : WIRE_STORAGE_ERROR;
 }
 
-static enum wire_error find_offset(struct partition *partition, bool committed,
-                                   int64_t timestamp_ms, int64_t *offset, int64_t *timestamp)
+static enum wire_error find_offset(const struct weir_broker *broker, struct partition *partition,
+                                   bool committed, int64_t timestamp_ms, int64_t *offset,
+                                   int64_t *timestamp)
 {
     *offset = -1;
     *timestamp = -1;
     if (!partition)
         return WIRE_UNKNOWN_TOPIC_OR_PARTITION;
-    int64_t end =
-        committed ? weir_plog_offset_stable(partition->log) : weir_plog_offset_next(partition->log);
+    int64_t end = broker_partition_end(broker, partition, committed);
     if (timestamp_ms == LATEST) {
         *offset = end;
     } else if (timestamp_ms == EARLIEST || timestamp_ms == EARLIEST_LOCAL) {
@@ -210,7 +225,8 @@ enum handled broker_handle_list_offsets(struct request *request)
             wire_tags(in);
             enum wire_error error = broker_check_leader_epoch(epoch);
             if (error == WIRE_NONE)
-                error = find_offset(broker_partition_find(request->broker, topic, index), committed,
+                error = find_offset(request->broker,
+                                    broker_partition_find(request->broker, topic, index), committed,
                                     wanted_ms, &offset, &timestamp);
             wire_put_i32(out, index);
             wire_put_i16(out, (int16_t)error);
@@ -274,14 +290,16 @@ enum handled broker_handle_offset_for_leader_epoch(struct request *request)
 
 /* ---- DeleteRecords --------------------------------------------------------------------------- */
 
-static enum wire_error delete_records(struct partition *partition, int64_t offset, int64_t *first)
+static enum wire_error delete_records(const struct weir_broker *broker, struct partition *partition,
+                                      int64_t offset, int64_t *first)
 {
     *first = -1;
     if (!partition)
         return WIRE_UNKNOWN_TOPIC_OR_PARTITION;
+    int64_t end = broker_partition_end(broker, partition, false);
     if (offset == -1)
-        offset = weir_plog_offset_next(partition->log);
-    if (offset < 0 || offset > weir_plog_offset_next(partition->log))
+        offset = end;
+    if (offset < 0 || offset > end)
         return WIRE_OFFSET_OUT_OF_RANGE;
     if (offset > weir_plog_offset_first(partition->log) &&
         weir_plog_trim(partition->log, offset, NULL) != WEIR_OK)
@@ -290,7 +308,27 @@ static enum wire_error delete_records(struct partition *partition, int64_t offse
     return WIRE_NONE;
 }
 
-enum handled broker_handle_delete_records(struct request *request)
+/* One partition of the request: records are deleted, or refused because that can't be kept. */
+static void put_deleted(struct request *request, struct weir_slice topic, bool refused)
+{
+    struct wire_reader *in = &request->in;
+    struct wire_writer *out = &request->out;
+    int64_t first = -1;
+    int32_t index = wire_i32(in);
+    int64_t offset = wire_i64(in);
+    wire_tags(in);
+    enum wire_error error = WIRE_STORAGE_ERROR;
+    if (!refused)
+        error =
+            delete_records(request->broker, broker_partition_find(request->broker, topic, index),
+                           offset, &first);
+    wire_put_i32(out, index);
+    wire_put_i64(out, first);
+    wire_put_i16(out, (int16_t)error);
+    wire_put_tags(out);
+}
+
+static void put_all_deleted(struct request *request, bool refused)
 {
     struct wire_reader *in = &request->in;
     struct wire_writer *out = &request->out;
@@ -302,24 +340,26 @@ enum handled broker_handle_delete_records(struct request *request)
         int32_t partitions = wire_array(in, 12);
         wire_put_string(out, topic);
         wire_put_array(out, partitions > 0 ? partitions : 0);
-        for (int32_t j = 0; j < partitions && !in->failed; j++) {
-            int64_t first;
-            int32_t index = wire_i32(in);
-            int64_t offset = wire_i64(in);
-            wire_tags(in);
-            enum wire_error error = delete_records(
-                broker_partition_find(request->broker, topic, index), offset, &first);
-            wire_put_i32(out, index);
-            wire_put_i64(out, first);
-            wire_put_i16(out, (int16_t)error);
-            wire_put_tags(out);
-        }
+        for (int32_t j = 0; j < partitions && !in->failed; j++)
+            put_deleted(request, topic, refused);
         wire_tags(in);
         wire_put_tags(out);
     }
     wire_i32(in); /* timeout */
     wire_tags(in);
     wire_put_tags(out);
-    broker_topics_checkpoint(request->broker); /* before the answer: first offsets outlive a kill */
+}
+
+enum handled broker_handle_delete_records(struct request *request)
+{
+    struct wire_reader again = request->in;
+    size_t body = request->out.into->bytes;
+    put_all_deleted(request, false);
+    /* Before the answer: first offsets outlive a kill. */
+    if (broker_checkpoint_starts(request->broker, NULL) != WEIR_OK) {
+        weir_buffer_truncate(request->out.into, body);
+        request->in = again;
+        put_all_deleted(request, true);
+    }
     return HANDLED_ANSWER;
 }

@@ -13,10 +13,12 @@
  * A connection is, by what it waits for:
  *      HANDSHAKE TLS, which comes before everything else
  *      READING   more bytes, or the client to take its answers, or memory
- *      PARKED    something of the broker: records (a fetch), other members (join, sync)
+ *      PARKED    something of the broker: records (a fetch), other members (join, sync), the disk
+ *                (produce, with flush = every)
  *      CLOSING   nothing; it is freed at the end of the loop's round
  *
- * Everything here belongs to the loop's thread, but for the counters in `stats`.
+ * Everything here belongs to the loop's thread, but for the counters in `stats` and the lists of
+ * `syncs`.
  */
 #ifndef BROKER_INSIDE_H
 #define BROKER_INSIDE_H
@@ -96,6 +98,7 @@ enum connection_state {
 };
 
 struct fetch; /* handle_fetch.c */
+struct held;  /* syncs.c */
 struct sasl;  /* sasl.c */
 struct member;
 
@@ -116,6 +119,7 @@ struct connection {
     size_t answer_place;           /* where the answer in hand began */
     struct fetch *fetch;           /* PARKED on records */
     struct member *member;         /* PARKED on a group */
+    struct held *held;             /* PARKED on the disk */
     bool dirty;                    /* on the list of those to be looked after */
     bool busy;                     /* since the last trim */
     bool stalled;                  /* not read for want of memory */
@@ -189,6 +193,7 @@ struct partition {
     struct topic *topic;
     int32_t index;
     struct weir_plog *log;
+    struct log_sync *sync;    /* syncs.c */
     struct fetch_wait *waits; /* fetches that wait for records here */
 };
 
@@ -228,7 +233,61 @@ enum weir_err broker_topic_configure(struct weir_broker *broker, struct topic *t
                                      struct weir_error *error);
 /* Retention and rolling of all logs, and checkpoints; called every few seconds. */
 void broker_topics_maintain(struct weir_broker *broker);
-void broker_topics_checkpoint(struct weir_broker *broker);
+/* Syncs what is not on the disk yet, soon. */
+void broker_topics_sync(struct weir_broker *broker);
+struct partition *broker_partition_next(const struct weir_broker *broker,
+                                        const struct partition *previous);
+
+/* ---- checkpoints (checkpoints.c) ------------------------------------------------------------- */
+
+/* Reads what the last run wrote, for broker_checkpoint_find until broker_checkpoints_forget. */
+void broker_checkpoints_read(struct weir_broker *broker);
+void broker_checkpoints_forget(struct weir_broker *broker);
+/* -1: it says nothing of this partition. */
+struct weir_plog_recovery broker_checkpoint_find(const struct weir_broker *broker,
+                                                 const char *topic, int32_t index);
+/* Writes the first offsets: before their move is told to anybody. Failures are logged, too. */
+enum weir_err broker_checkpoint_starts(struct weir_broker *broker, struct weir_error *error);
+/* Writes the recovery points: all below them was synced. */
+void broker_checkpoint_recovery(struct weir_broker *broker);
+
+/* ---- syncs (syncs.c) ------------------------------------------------------------------------- */
+
+struct broker_syncs {
+    pthread_t thread;
+    pthread_mutex_t mutex; /* of the lists */
+    pthread_cond_t work, idle;
+    struct log_sync *asked, *done;
+    bool has_thread, is_busy, stopping, is_open;
+    struct weir_loop_wakeup wakeup; /* something is done */
+    struct held *held;              /* answers that wait */
+};
+
+/* Before the logs are opened; the thread comes later, or never: then the loop syncs. */
+void broker_syncs_open(struct weir_broker *broker);
+enum weir_err broker_syncs_start(struct weir_broker *broker);
+/* When no connection is left, before the logs are closed. */
+void broker_syncs_stop(struct weir_broker *broker);
+/* A partition's log was opened; will be closed; the partition itself has moved in memory. */
+enum weir_err broker_sync_add(struct partition *partition);
+void broker_sync_remove(struct weir_broker *broker, struct partition *partition);
+void broker_sync_moved(struct partition *partition);
+/* Records came to a partition: who waits for them is woken, now or when they are synced. */
+void broker_appended(struct weir_broker *broker, struct partition *partition, size_t bytes);
+void broker_sync_if_needed(struct weir_broker *broker, struct partition *partition);
+/* Behind the last record that may be read: the high watermark; committed: the last stable offset.
+ * With flush = every nothing is shown that the power could still take back. */
+int64_t broker_partition_end(const struct weir_broker *broker, const struct partition *partition,
+                             bool committed);
+/* Begins, or goes on with, an answer that waits until a log is synced up to offset_end; place: of
+ * the partition's error in the writer's buffer. False: no memory. */
+bool broker_held_add(struct held **held, const struct partition *partition, int64_t offset_end,
+                     size_t place);
+void broker_held_drop(struct held *held); /* NULL is allowed */
+/* Takes it, and what stands in the answer from `body` on. */
+enum handled broker_held_park(struct held *held, struct request *request, size_t body);
+void broker_held_cancel(struct connection *connection);
+size_t broker_held_bytes(const struct connection *connection);
 
 /* ---- topic ids (topic_id.c) ------------------------------------------------------------------ */
 
@@ -425,7 +484,7 @@ enum weir_err broker_close(struct weir_broker *broker, struct weir_error *error)
 struct broker_counters {
     atomic_uint_least64_t requests, requests_failed, batches_appended, bytes_in, bytes_out,
         connections_opened, connections_expired, tls_handshake_failures, authentications,
-        authentication_failures;
+        authentication_failures, syncs, syncs_failed;
     atomic_uint_least32_t connections, topics, partitions, groups, fetches_parked;
     atomic_uint_least64_t by_api[WEIR_BROKER_API_KEYS];
 };
@@ -463,7 +522,9 @@ struct weir_broker {
     int32_t partition_count;
     bool was_clean;           /* the last stop was orderly */
     bool directory_ready;     /* it is ours, and all of it was read */
-    struct weir_map recovery; /* "<topic>-<n>" -> first offset + 1, from the checkpoint */
+    struct weir_map starts, recovery_points; /* "<topic>-<n>" -> offset, from the checkpoints */
+    bool has_recovery_points;                /* there was such a checkpoint */
+    struct broker_syncs syncs;
     struct journal journal;
     struct broker_counters stats;
 };

@@ -6,7 +6,7 @@
  *      .kafka_cleanshutdown                 the last stop was orderly
  *      weir-topics                          topics, partition counts, settings
  *      weir-journal                         committed offsets, producer ids (journal.c)
- *      log-start-offset-checkpoint          first offsets, as Kafka writes them
+ *      log-start-offset-checkpoint, recovery-point-offset-checkpoint   (checkpoints.c)
  *      <topic>-<partition>/                 partition logs
  */
 #include <errno.h>
@@ -114,20 +114,19 @@ static enum weir_err write_catalogue(struct weir_broker *broker, const struct to
 static enum weir_err open_partition(struct weir_broker *broker, struct topic *topic, int32_t index,
                                     struct weir_error *error)
 {
-    char path[PATH_BYTES_MAX], name[TOPIC_NAME_BYTES_MAX + 16];
+    char path[PATH_BYTES_MAX];
     struct weir_plog_options options;
     struct partition *partition = &topic->partitions[index];
-    struct weir_plog_recovery recovery = {
-        .clean = broker->was_clean, .offset_first = -1, .offset_recovery = -1};
+    struct weir_plog_recovery recovery = broker_checkpoint_find(broker, topic->name, index);
     partition_path(broker, topic->name, index, path);
-    int length = snprintf(name, sizeof name, "%s-%d", topic->name, (int)index);
-    struct weir_map_entry *first =
-        weir_map_find(&broker->recovery, weir_slice(name, (size_t)length));
-    if (first)
-        recovery.offset_first = (int64_t)first->value.number - 1;
     broker_topic_log_options(broker, topic, &options);
     *partition = (struct partition){.topic = topic, .index = index};
     enum weir_err err = weir_plog_open(path, &options, &recovery, &partition->log, error);
+    if (err == WEIR_OK && broker_sync_add(partition) != WEIR_OK) {
+        weir_plog_close(partition->log, NULL);
+        partition->log = NULL;
+        return weir_error_set(error, WEIR_NOMEM, -1, "%s: no memory", path);
+    }
     if (err == WEIR_OK && ++broker->partition_count % PROGRESS_EVERY == 0 &&
         !broker->directory_ready)
         weir_log(&broker->options.log, WEIR_LOG_INFO, "broker", "%d partitions recovered",
@@ -140,6 +139,7 @@ static void close_partitions(struct weir_broker *broker, struct topic *topic, in
 {
     for (int32_t i = from; i < to; i++) {
         if (topic->partitions[i].log) {
+            broker_sync_remove(broker, &topic->partitions[i]);
             weir_plog_close(topic->partitions[i].log, NULL);
             broker->partition_count--;
         }
@@ -302,6 +302,8 @@ enum weir_err broker_topic_grow(struct weir_broker *broker, struct topic *topic,
     memset(grown + before, 0, (size_t)(partitions - before) * sizeof *grown);
     topic->partitions = grown;
     topic->partition_count = partitions;
+    for (int32_t i = 0; i < before; i++)
+        broker_sync_moved(&grown[i]);
     enum weir_err err = open_partitions(broker, topic, before, error);
     if (err == WEIR_OK && (err = write_catalogue(broker, NULL, error)) != WEIR_OK)
         destroy_partitions(broker, topic, before, partitions);
@@ -323,7 +325,8 @@ enum weir_err broker_topic_delete(struct weir_broker *broker, struct topic *topi
     leave_topic(broker, topic);
     destroy_partitions(broker, topic, 0, topic->partition_count);
     count_topics(broker);
-    broker_topics_checkpoint(broker); /* lest a topic of the same name begins where it ended */
+    broker_checkpoint_starts(broker, NULL); /* lest a topic of this name begins where it ended */
+    broker_checkpoint_recovery(broker);
     broker_groups_forget_topic(broker, name);
     struct weir_error trouble = {.code = WEIR_OK};
     if (broker_journal_forget_topic(broker, name, &trouble) != WEIR_OK)
@@ -497,52 +500,6 @@ static enum weir_err read_catalogue(struct weir_broker *broker, struct weir_erro
                                  : err; /* ids are for ever */
 }
 
-/* Kafka's checkpoint: version 0, a count, then "topic partition offset" lines. */
-static void read_checkpoint(struct weir_broker *broker)
-{
-    char path[PATH_BYTES_MAX], name[TOPIC_NAME_BYTES_MAX + 16], topic[TOPIC_NAME_BYTES_MAX + 1];
-    struct weir_buffer text;
-    int index, skip;
-    long long offset;
-    weir_buffer_init(&text, FILE_BYTES_MAX);
-    path_of(broker, "log-start-offset-checkpoint", path);
-    if (weir_disk_read_file(broker->disk, path, &text, NULL) == WEIR_OK) {
-        const char *at = strchr(weir_buffer_text(&text), '\n');
-        at = at ? strchr(at + 1, '\n') : NULL;
-        while (at && sscanf(at + 1, "%249s %d %lld%n", topic, &index, &offset, &skip) == 3) {
-            struct weir_map_entry *entry;
-            int length = snprintf(name, sizeof name, "%s-%d", topic, index);
-            if (weir_map_add(&broker->recovery, weir_slice(name, (size_t)length), &entry, NULL) !=
-                WEIR_OK)
-                break;
-            entry->value.number = (uint64_t)offset + 1;
-            at = strchr(at + 1, '\n');
-        }
-    }
-    weir_buffer_release(&text);
-}
-
-void broker_topics_checkpoint(struct weir_broker *broker)
-{
-    char path[PATH_BYTES_MAX];
-    struct weir_buffer text;
-    struct weir_error error = {.code = WEIR_OK};
-    weir_buffer_init(&text, FILE_BYTES_MAX);
-    enum weir_err err = weir_buffer_appendf(&text, "0\n%d\n", (int)broker->partition_count);
-    for (struct weir_map_entry *e = NULL; (e = weir_map_next(&broker->topics, e)) != NULL;) {
-        struct topic *topic = e->value.pointer;
-        for (int32_t i = 0; i < topic->partition_count && err == WEIR_OK; i++)
-            err = weir_buffer_appendf(&text, "%s %d %lld\n", topic->name, (int)i,
-                                      (long long)weir_plog_offset_first(topic->partitions[i].log));
-    }
-    path_of(broker, "log-start-offset-checkpoint", path);
-    if (err == WEIR_OK)
-        err = weir_disk_replace_file(broker->disk, path, text.data, text.bytes, &error);
-    if (err != WEIR_OK)
-        weir_log(&broker->options.log, WEIR_LOG_ERROR, "broker", "%s: %s", path, error.message);
-    weir_buffer_release(&text);
-}
-
 static void make_cluster_id(struct weir_broker *broker)
 {
     static const char letters[] =
@@ -621,7 +578,9 @@ static void take_clean_mark(struct weir_broker *broker)
 {
     char path[PATH_BYTES_MAX];
     path_of(broker, ".kafka_cleanshutdown", path);
-    broker->was_clean = weir_disk_unlink(broker->disk, path, NULL) == WEIR_OK;
+    /* Gone for good: after a power cut it would lie. */
+    broker->was_clean = weir_disk_unlink(broker->disk, path, NULL) == WEIR_OK &&
+                        weir_disk_sync_directory(broker->disk, broker->data_dir, NULL) == WEIR_OK;
 }
 
 enum weir_err broker_topics_open(struct weir_broker *broker, struct weir_error *error)
@@ -632,14 +591,18 @@ enum weir_err broker_topics_open(struct weir_broker *broker, struct weir_error *
     if (err != WEIR_OK)
         return err;
     take_clean_mark(broker);
-    read_checkpoint(broker);
+    broker_checkpoints_read(broker);
     int64_t start_ms = weir_clock_now_ms(broker->clock);
     err = read_catalogue(broker, error);
     count_topics(broker);
     broker->directory_ready = err == WEIR_OK;
-    if (err == WEIR_OK && weir_map_count(&broker->recovery) > (uint32_t)broker->partition_count)
-        broker_topics_checkpoint(broker); /* a deletion had not come to its end */
-    weir_map_clear(&broker->recovery);
+    if (err == WEIR_OK && weir_map_count(&broker->starts) > (uint32_t)broker->partition_count)
+        broker_checkpoint_starts(broker, NULL); /* a deletion had not come to its end */
+    broker_checkpoints_forget(broker);
+    if (err == WEIR_OK) {
+        broker_checkpoint_recovery(broker);
+        broker_topics_sync(broker);
+    }
     if (err == WEIR_OK && weir_map_count(&broker->topics))
         weir_log(&broker->options.log, WEIR_LOG_INFO, "broker",
                  "%u topics with %d partitions opened in %lld ms; the last stop was %s",
@@ -654,10 +617,11 @@ enum weir_err broker_topics_close(struct weir_broker *broker, struct weir_error 
     char path[PATH_BYTES_MAX];
     enum weir_err err = WEIR_OK;
     if (broker->directory_ready) /* else it is not ours, or only a part of it was read */
-        broker_topics_checkpoint(broker);
+        broker_checkpoint_starts(broker, NULL);
     for (struct weir_map_entry *e = NULL; (e = weir_map_next(&broker->topics, e)) != NULL;) {
         struct topic *topic = e->value.pointer;
         for (int32_t i = 0; i < topic->partition_count; i++) {
+            broker_sync_remove(broker, &topic->partitions[i]);
             enum weir_err closed =
                 weir_plog_close(topic->partitions[i].log, err == WEIR_OK ? error : NULL);
             err = err == WEIR_OK ? closed : err;
@@ -666,7 +630,7 @@ enum weir_err broker_topics_close(struct weir_broker *broker, struct weir_error 
     }
     weir_map_release(&broker->topics);
     weir_map_release(&broker->topic_ids);
-    weir_map_release(&broker->recovery);
+    broker_checkpoints_forget(broker);
     path_of(broker, ".kafka_cleanshutdown", path);
     if (err == WEIR_OK && broker->directory_ready)
         err = weir_disk_replace_file(broker->disk, path, "clean\n", 6, error);
@@ -674,22 +638,29 @@ enum weir_err broker_topics_close(struct weir_broker *broker, struct weir_error 
     return err;
 }
 
+struct partition *broker_partition_next(const struct weir_broker *broker,
+                                        const struct partition *previous)
+{
+    const struct topic *topic = previous ? previous->topic : NULL;
+    if (topic && previous->index + 1 < topic->partition_count)
+        return &topic->partitions[previous->index + 1];
+    struct weir_map_entry *entry =
+        topic ? weir_map_find(&broker->topics, weir_slice(topic->name, strlen(topic->name))) : NULL;
+    entry = weir_map_next(&broker->topics, entry);
+    return entry ? ((struct topic *)entry->value.pointer)->partitions : NULL;
+}
+
 void broker_topics_maintain(struct weir_broker *broker)
 {
     bool trimmed = false;
-    for (struct weir_map_entry *e = NULL; (e = weir_map_next(&broker->topics, e)) != NULL;) {
-        struct topic *topic = e->value.pointer;
-        for (int32_t i = 0; i < topic->partition_count; i++) {
-            struct weir_plog *log = topic->partitions[i].log;
-            trimmed |= weir_plog_maintain(log) > 0;
-            if (broker->options.flush == WEIR_BROKER_FLUSH_INTERVAL &&
-                weir_plog_offset_flushed(log) < weir_plog_offset_next(log)) {
-                struct weir_error error;
-                if (weir_plog_sync(log, &error) != WEIR_OK)
-                    weir_log(&broker->options.log, WEIR_LOG_ERROR, "broker", "%s", error.message);
-            }
-        }
-    }
+    for (struct partition *at = NULL; (at = broker_partition_next(broker, at)) != NULL;)
+        trimmed |= weir_plog_maintain(at->log) > 0;
     if (trimmed)
-        broker_topics_checkpoint(broker);
+        broker_checkpoint_starts(broker, NULL);
+}
+
+void broker_topics_sync(struct weir_broker *broker)
+{
+    for (struct partition *at = NULL; (at = broker_partition_next(broker, at)) != NULL;)
+        broker_sync_if_needed(broker, at);
 }

@@ -136,6 +136,11 @@ enum weir_err weir_plog_fail(struct weir_plog *log, const struct weir_error *err
     return WEIR_IO;
 }
 
+bool weir_plog_is_read_only(const struct weir_plog *log)
+{
+    return atomic_load(&log->failed);
+}
+
 enum weir_err weir_plog_check_writable(struct weir_plog *log, struct weir_error *error)
 {
     if (!atomic_load_explicit(&log->failed, memory_order_relaxed))

@@ -130,6 +130,8 @@ int64_t weir_plog_batches_end(struct weir_slice batches);
 /* fdatasync what is not synced yet. A failure makes the log read-only. From the owner, or from any
  * one other thread meanwhile. */
 WEIR_MUST_USE enum weir_err weir_plog_sync(struct weir_plog *log, struct weir_error *error);
+/* Has a write or a sync failed? */
+bool weir_plog_is_read_only(const struct weir_plog *log);
 
 /* First offset that can be read, and the one the next record will get. */
 int64_t weir_plog_offset_first(const struct weir_plog *log);

@@ -78,6 +78,8 @@ uint32_t weir_plog_maintain(struct weir_plog *log)
     /* When all is expired, so is the active segment, which can only go once it is sealed. */
     expired =
         count_expired(log, now_ms) + 1 == log->segment_count && is_expired(log, active, now_ms);
+    if (now_ms < active->created_ms) /* the clock was set back: its age counts from here */
+        active->created_ms = now_ms;
     aged = active->bytes > 0 && now_ms - active->created_ms > log->options.segment_ms;
     if (expired || aged) {
         struct weir_error error;
