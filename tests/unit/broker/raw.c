@@ -195,12 +195,12 @@ void raw_make_topic(struct raw *raw, int fd, const char *topic, int32_t partitio
     call_end(&call);
 }
 
-int raw_try_produce(struct raw *raw, int fd, const char *topic, int32_t partition, int count)
+void raw_begin_produce(struct raw *raw, struct call *call, int fd, const char *topic,
+                       int32_t partition, int count)
 {
     struct wire_batch_options options = wire_batch_options();
     struct wire_builder builder;
     struct weir_buffer batch;
-    struct call call;
     char value[100];
     memset(value, 'v', sizeof value);
     weir_buffer_init(&batch, ANSWER_BYTES_MAX);
@@ -211,27 +211,37 @@ int raw_try_produce(struct raw *raw, int fd, const char *topic, int32_t partitio
                                           NULL, 0),
                          WEIR_OK);
     assert_int_equal(wire_builder_finish(&builder, &batch, NULL), WEIR_OK);
-    call_begin(&call, fd, WIRE_PRODUCE, 3);
-    wire_put_text(&call.writer, NULL);
-    wire_put_i16(&call.writer, 1);
-    wire_put_i32(&call.writer, 1000);
-    wire_put_array(&call.writer, 1);
-    wire_put_text(&call.writer, topic);
-    wire_put_array(&call.writer, 1);
-    wire_put_i32(&call.writer, partition);
-    wire_put_bytes(&call.writer, weir_buffer_slice(&batch));
-    call_send(raw, &call);
-    int error = -100;
-    if (call_answered(raw, &call)) {
-        assert_int_equal(wire_array(&call.reader, 1), 1);
-        wire_string(&call.reader);
-        assert_int_equal(wire_array(&call.reader, 1), 1);
-        assert_int_equal(wire_i32(&call.reader), partition);
-        error = wire_i16(&call.reader);
-    }
-    call_end(&call);
+    call_begin(call, fd, WIRE_PRODUCE, 3);
+    wire_put_text(&call->writer, NULL);
+    wire_put_i16(&call->writer, 1);
+    wire_put_i32(&call->writer, 1000);
+    wire_put_array(&call->writer, 1);
+    wire_put_text(&call->writer, topic);
+    wire_put_array(&call->writer, 1);
+    wire_put_i32(&call->writer, partition);
+    wire_put_bytes(&call->writer, weir_buffer_slice(&batch));
     wire_builder_release(&builder);
     weir_buffer_release(&batch);
+}
+
+int raw_take_produced(struct raw *raw, struct call *call)
+{
+    if (!call_answered(raw, call))
+        return -100;
+    assert_int_equal(wire_array(&call->reader, 1), 1);
+    wire_string(&call->reader);
+    assert_int_equal(wire_array(&call->reader, 1), 1);
+    wire_i32(&call->reader);
+    return wire_i16(&call->reader);
+}
+
+int raw_try_produce(struct raw *raw, int fd, const char *topic, int32_t partition, int count)
+{
+    struct call call;
+    raw_begin_produce(raw, &call, fd, topic, partition, count);
+    call_send(raw, &call);
+    int error = raw_take_produced(raw, &call);
+    call_end(&call);
     return error;
 }
 

@@ -56,5 +56,10 @@ void raw_make_topic(struct raw *raw, int fd, const char *topic, int32_t partitio
 void raw_produce(struct raw *raw, int fd, const char *topic, int32_t partition, int count);
 /* The same; gives the error of the answer, or -100 if the connection was closed. */
 int raw_try_produce(struct raw *raw, int fd, const char *topic, int32_t partition, int count);
+/* Its two ends, with call_send between. The second gives -100 too while there is no answer, and may
+ * be called again; the reader stands behind the error then. */
+void raw_begin_produce(struct raw *raw, struct call *call, int fd, const char *topic,
+                       int32_t partition, int count);
+int raw_take_produced(struct raw *raw, struct call *call);
 
 #endif
