@@ -12,7 +12,7 @@ enum {
     MAINTAIN_EVERY_MS = 1000,
     GROUPS_EVERY = 10,     /* rounds of maintenance */
     CHECKPOINT_EVERY = 60, /* the same; log.flush.offset.checkpoint.interval.ms of Kafka */
-    TIMERS_MAX = 1 << 20, /* sessions, rebalances, parked fetches */
+    TIMERS_MAX = 1 << 20,  /* sessions, rebalances, parked fetches */
 };
 
 void weir_broker_options_default(struct weir_broker_options *options)

@@ -319,9 +319,8 @@ static void put_deleted(struct request *request, struct weir_slice topic, bool r
     wire_tags(in);
     enum wire_error error = WIRE_STORAGE_ERROR;
     if (!refused)
-        error =
-            delete_records(request->broker, broker_partition_find(request->broker, topic, index),
-                           offset, &first);
+        error = delete_records(
+            request->broker, broker_partition_find(request->broker, topic, index), offset, &first);
     wire_put_i32(out, index);
     wire_put_i64(out, first);
     wire_put_i16(out, (int16_t)error);

@@ -520,8 +520,8 @@ struct weir_broker {
     struct weir_map transactions;   /* transactional id -> struct transaction * */
     uint32_t transaction_offsets;   /* that wait in all of them */
     int32_t partition_count;
-    bool was_clean;           /* the last stop was orderly */
-    bool directory_ready;     /* it is ours, and all of it was read */
+    bool was_clean;                          /* the last stop was orderly */
+    bool directory_ready;                    /* it is ours, and all of it was read */
     struct weir_map starts, recovery_points; /* "<topic>-<n>" -> offset, from the checkpoints */
     bool has_recovery_points;                /* there was such a checkpoint */
     struct broker_syncs syncs;

@@ -94,7 +94,6 @@ static void scene_close(struct scene *scene)
     raw_release(&scene->raw);
 }
 
-
 /* The answer to a produce request, which comes by another thread. */
 static int await_produced(struct scene *scene, struct call *call)
 {
