@@ -59,7 +59,10 @@ struct weir_broker_options {
      * SASL_SSL, several with commas between, no protocol twice; port 0 = any [127.0.0.1:9092] */
     const char *listen;
     const char *advertised; /* advertised.listeners, likewise [the address a client came in by] */
-    const char *data_dir;   /* log.dirs; required, created if it is missing */
+    const char *data_dir;   /* log.dirs; created if it is missing */
+    /* > 0: without data_dir; all is kept in memory, up to so many bytes, and gone at the end. A
+     * full memory refuses records as a full disk does: see retention_bytes [0] */
+    size_t in_memory_bytes;
     struct weir_broker_tls tls;
     const char *users_path;      /* who may come in by SASL: made by `weir users` */
     const char *sasl_mechanisms; /* sasl.enabled.mechanisms [PLAIN,SCRAM-SHA-256,SCRAM-SHA-512] */

@@ -115,6 +115,7 @@ enum weir_err broker_close(struct weir_broker *broker, struct weir_error *error)
     broker_transactions_close(broker);
     enum weir_err closed = broker_topics_close(broker, err == WEIR_OK ? error : NULL);
     weir_loop_free(broker->loop);
+    weir_disk_memory_free(broker->memory);
     weir_free(broker->data_dir);
     weir_free(broker);
     return err == WEIR_OK ? closed : err;
@@ -124,7 +125,8 @@ static enum weir_err check_options(const struct weir_broker_options *options,
                                    struct weir_error *error)
 {
     if (!options->data_dir || !*options->data_dir)
-        return weir_error_set(error, WEIR_INVALID, -1, "a data directory is needed (log.dirs)");
+        return weir_error_set(error, WEIR_INVALID, -1,
+                              "a data directory is needed (log.dirs), or in_memory_bytes");
     if (strlen(options->data_dir) > 2048)
         return weir_error_set(error, WEIR_LIMIT, -1,
                               "the data directory's path is over 2048 bytes");
@@ -188,11 +190,36 @@ static bool start_thread(struct weir_broker *broker)
     return started;
 }
 
+/* As broker_open, on the disk or in memory. */
+static enum weir_err open_there(const struct weir_broker_options *options, struct weir_broker **out,
+                                struct weir_error *error)
+{
+    struct weir_broker_options chosen = *options;
+    struct weir_disk_memory *memory;
+    if (!options->in_memory_bytes)
+        return broker_open(options, weir_disk_real(), weir_clock_real(), out, error);
+    if (options->data_dir)
+        return weir_error_set(error, WEIR_INVALID, -1,
+                              "%s: with in_memory_bytes there is no data directory; give one of "
+                              "both",
+                              options->data_dir);
+    chosen.data_dir = "/memory";
+    enum weir_err err = weir_disk_memory_new(options->in_memory_bytes, false, &memory);
+    if (err != WEIR_OK)
+        return weir_error_set(error, err, -1, "no memory for a broker");
+    err = broker_open(&chosen, weir_disk_memory_disk(memory), weir_clock_real(), out, error);
+    if (err == WEIR_OK)
+        (*out)->memory = memory;
+    else
+        weir_disk_memory_free(memory);
+    return err;
+}
+
 enum weir_err weir_broker_start(const struct weir_broker_options *options,
                                 struct weir_broker **broker_out, struct weir_error *error)
 {
     struct weir_broker *broker;
-    enum weir_err err = broker_open(options, weir_disk_real(), weir_clock_real(), &broker, error);
+    enum weir_err err = open_there(options, &broker, error);
     if (err != WEIR_OK)
         return err;
     if (broker_syncs_start(broker) != WEIR_OK || !start_thread(broker)) {

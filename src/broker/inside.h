@@ -29,6 +29,7 @@
 #include <weir/broker.h>
 
 #include "base/disk.h"
+#include "base/disk_memory.h"
 #include "base/map.h"
 #include "base/net.h"
 #include "broker/tls.h"
@@ -503,6 +504,7 @@ struct weir_broker {
     uint8_t *scratch;         /* what comes in is read here first */
     char cluster_id[24];
     const struct weir_disk *disk;
+    struct weir_disk_memory *memory; /* the disk, where it is in memory */
     const struct weir_clock *clock;
     struct weir_loop *loop;
     pthread_t thread;

@@ -68,6 +68,11 @@ static enum weir_err put_all(struct weir_metrics *metrics, const struct weir_bro
         {"weir_broker_authentications_total", "Users who came in.", true, stats->authentications},
         {"weir_broker_authentication_failures_total", "Users who were refused.", true,
          stats->authentication_failures},
+        {"weir_broker_log_syncs_total", "Syncs of partition logs in the background.", true,
+         stats->syncs},
+        {"weir_broker_log_syncs_failed_total",
+         "Those that failed: the partition is read-only until the next start.", true,
+         stats->syncs_failed},
         {"weir_broker_connections", "Connections open.", false, stats->connections},
         {"weir_broker_topics", "Topics.", false, stats->topics},
         {"weir_broker_partitions", "Partitions.", false, stats->partitions},
@@ -176,8 +181,10 @@ int broker_run(const struct run *run)
         return fail(run, &error);
     int status = EXIT_DONE;
     if (open_http(run, embedded_broker(embedded), &http, &error) == WEIR_OK) {
+        const char *directory = embedded_directory(embedded);
         printf("broker at %s, data in %s, ready after %.1f ms\n", embedded_address(embedded),
-               embedded_directory(embedded), (double)(weir_clock_now_ns(NULL) - start_ns) / 1e6);
+               directory ? directory : "memory",
+               (double)(weir_clock_now_ns(NULL) - start_ns) / 1e6);
         if (weir_broker_address_of(embedded_broker(embedded), "PLAINTEXT") == NULL ||
             strchr(weir_settings_string(run->settings, "listeners"), ','))
             print_listeners(embedded_broker(embedded));

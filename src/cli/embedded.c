@@ -110,6 +110,14 @@ enum weir_err embedded_users_path(const struct weir_settings *settings, char **o
 static enum weir_err choose_directory(const struct embedded_options *options,
                                       struct embedded *embedded, struct weir_error *error)
 {
+    size_t in_memory = options->own_settings
+                           ? (size_t)weir_settings_int(options->settings, "log.memory.bytes")
+                           : 0;
+    if (in_memory > 0 && weir_settings_is_set(options->settings, "log.dirs"))
+        return weir_error_set(error, WEIR_INVALID, -1,
+                              "--in-memory and --data-dir: give one of both");
+    if (in_memory > 0)
+        return WEIR_OK;
     embedded->temporary =
         options->temporary && !weir_settings_is_set(options->settings, "log.dirs");
     return embedded->temporary
@@ -170,6 +178,7 @@ static void own_settings(const struct weir_settings *settings, struct weir_broke
     options->offsets_retention_ms =
         weir_settings_int(settings, "offsets.retention.minutes") * 60 * 1000;
     options->segment_bytes = weir_settings_int(settings, "log.segment.bytes");
+    options->in_memory_bytes = (size_t)weir_settings_int(settings, "log.memory.bytes");
     options->flush = (enum weir_broker_flush)weir_settings_enum(settings, "flush");
 }
 

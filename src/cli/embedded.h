@@ -38,7 +38,7 @@ enum weir_err embedded_start(const struct embedded_options *options, struct embe
                              struct weir_error *error);
 /* "127.0.0.1:9092". Borrowed until stop. */
 const char *embedded_address(const struct embedded *embedded);
-const char *embedded_directory(const struct embedded *embedded);
+const char *embedded_directory(const struct embedded *embedded); /* NULL: in memory */
 struct weir_broker *embedded_broker(struct embedded *embedded);
 void embedded_stop(struct embedded *embedded); /* NULL is allowed */
 

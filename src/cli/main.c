@@ -22,7 +22,8 @@ static const struct command commands[] = {
      .bit = COMMAND_BROKER,
      .summary = "a Kafka-protocol broker on this machine, with a durable log",
      .examples = "  weir broker --listen 127.0.0.1:9092 --data-dir ./data\n"
-                 "  weir broker --config server.properties\n",
+                 "  weir broker --config server.properties\n"
+                 "  weir broker --in-memory 256MiB\n",
      .run = broker_run},
     {.name = "users",
      .bit = COMMAND_USERS,
