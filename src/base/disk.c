@@ -187,6 +187,24 @@ enum weir_err weir_disk_rmdir(const struct weir_disk *disk, const char *path,
     return check(disk->rmdir(disk->opaque, path), path, "rmdir", error);
 }
 
+/* Makes the name of a new directory durable; where the one above it may not be read, that is left
+ * to the system. */
+static enum weir_err sync_above(const struct weir_disk *disk, const char *path,
+                                struct weir_error *error)
+{
+    char above[PATH_MAX];
+    const char *slash = strrchr(path, '/');
+    size_t bytes = slash != NULL ? (size_t)(slash - path) : 0;
+    enum weir_err err;
+
+    memcpy(above, path, bytes);
+    if (bytes == 0)
+        above[bytes++] = slash != NULL ? '/' : '.';
+    above[bytes] = '\0';
+    err = weir_disk_sync_directory(disk, above, error);
+    return err == WEIR_DENIED ? WEIR_OK : err;
+}
+
 enum weir_err weir_disk_make_directories(const struct weir_disk *disk, const char *path,
                                          mode_t mode, struct weir_error *error)
 {
@@ -205,6 +223,8 @@ enum weir_err weir_disk_make_directories(const struct weir_disk *disk, const cha
         result = disk->mkdir(disk->opaque, part, mode);
         if (result != 0 && result != -EEXIST)
             return check(result, part, "mkdir", error);
+        if (result == 0 && sync_above(disk, part, error) != WEIR_OK)
+            return WEIR_IO;
     }
     return WEIR_OK;
 }

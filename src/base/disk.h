@@ -87,7 +87,7 @@ WEIR_MUST_USE enum weir_err weir_disk_rename(const struct weir_disk *disk, const
                                              const char *to, struct weir_error *error);
 WEIR_MUST_USE enum weir_err weir_disk_unlink(const struct weir_disk *disk, const char *path,
                                              struct weir_error *error);
-/* Makes a directory and those above it; fine if it exists. */
+/* Makes a directory and those above it, and their names durable; fine if it exists. */
 WEIR_MUST_USE enum weir_err weir_disk_make_directories(const struct weir_disk *disk,
                                                        const char *path, mode_t mode,
                                                        struct weir_error *error);

@@ -29,9 +29,10 @@ struct recovering {
     int64_t *bases, *snapshots; /* ascending once listed */
     uint32_t base_count, base_capacity, snapshot_count, snapshot_capacity;
     int64_t now_ms;
-    int64_t replay_from;         /* the producers know all before it */
-    uint32_t check_from;         /* number of the first segment to check; segment_count = none */
-    uint32_t aborted_bad;        /* of the first whose aborted transactions are not known */
+    int64_t replay_from;  /* the producers know all before it */
+    uint32_t check_from;  /* number of the first segment to check; segment_count = none */
+    int64_t rebuilt_next; /* end of the first sealed segment whose indexes are new, unsynced */
+    uint32_t aborted_bad; /* of the first whose aborted transactions are not known */
     struct plog_segment *walked; /* the one whose batches are replayed */
     bool note_aborted;           /* its aborted transactions are listed anew */
     struct weir_error replay_error;
@@ -221,7 +222,10 @@ static void plan_checks(struct recovering *r)
         return;
     if (r->check_from == log->segment_count)
         r->check_from--;
-    while (flushed >= 0 && r->check_from > 0 && log->segments[r->check_from]->offset_base > flushed)
+    /* The one before a segment that begins at the recovery point, too: its indexes were written at
+     * its end, and synced with the next one. */
+    while (flushed >= 0 && r->check_from > 0 &&
+           log->segments[r->check_from]->offset_base >= flushed)
         r->check_from--;
     /* A segment without a batch says nothing about the end of the one before. */
     while (r->check_from > 0 && log->segments[r->check_from]->bytes == 0)
@@ -323,6 +327,8 @@ static enum weir_err finish_indexes(struct recovering *r, struct plog_segment *s
     enum weir_err err = flush_indexes(segment, r->error);
 
     if (err == WEIR_OK && sealed) {
+        if (segment->offset_next < r->rebuilt_next)
+            r->rebuilt_next = segment->offset_next;
         weir_plog_segment_note_time(segment);
         atomic_store(&segment->indexes_unsynced, true);
         err = flush_indexes(segment, r->error);
@@ -445,18 +451,12 @@ static enum weir_err cut(struct recovering *r, uint32_t number, int64_t valid)
     return err;
 }
 
-/* With the power the end of a segment can go, at the end of a batch by chance, while the names of
- * empty segments behind it stay: the log goes on where its records end. */
-static enum weir_err delete_hollow(struct recovering *r)
+/* With the power the end of a segment can go, at the end of a batch by chance, while those behind it
+ * stay. What they hold was never flushed either: a log has no holes. */
+static bool ends_early(const struct weir_plog *log, uint32_t number)
 {
-    struct weir_plog *log = r->log;
-    enum weir_err err = WEIR_OK;
-
-    while (err == WEIR_OK && log->segment_count > r->check_from + 1 &&
-           weir_plog_active(log)->bytes == 0 &&
-           log->segments[log->segment_count - 2]->offset_next < weir_plog_active(log)->offset_base)
-        err = delete_last(r);
-    return err;
+    return number + 1 < log->segment_count &&
+           log->segments[number]->offset_next < log->segments[number + 1]->offset_base;
 }
 
 static enum weir_err walk_segments(struct recovering *r, const bool *indexed)
@@ -469,7 +469,7 @@ static enum weir_err walk_segments(struct recovering *r, const bool *indexed)
         enum weir_err err = walk_segment(r, i, indexed[i], &valid);
         if (err != WEIR_OK)
             return err;
-        if (valid == segment->bytes)
+        if (valid == segment->bytes && !(i >= r->check_from && ends_early(log, i)))
             continue;
         if (i >= r->check_from || i + 1 == log->segment_count) {
             err = cut(r, i, valid);
@@ -483,27 +483,10 @@ static enum weir_err walk_segments(struct recovering *r, const bool *indexed)
             segment->offset_next = base_after(log, i);
         }
     }
-    return delete_hollow(r);
+    return WEIR_OK;
 }
 
 /* ---- all together */
-
-/* Makes the name of a new log's directory durable. */
-static enum weir_err sync_parent(struct recovering *r)
-{
-    char parent[PLOG_PATH_BYTES];
-    const char *slash = strrchr(r->log->directory, '/');
-    size_t bytes = slash != NULL ? (size_t)(slash - r->log->directory) : 0;
-
-    if (bytes == 0)
-        return weir_disk_sync_directory(r->log->disk, slash != NULL ? "/" : ".", r->error);
-    if (bytes >= sizeof parent)
-        return weir_error_set(r->error, WEIR_INVALID, -1, "%s: the path is too long",
-                              r->log->directory);
-    memcpy(parent, r->log->directory, bytes);
-    parent[bytes] = '\0';
-    return weir_disk_sync_directory(r->log->disk, parent, r->error);
-}
 
 /* Sets the bounds. The first offset may lie behind the end when the end was lost with the power. */
 static enum weir_err set_bounds(struct recovering *r)
@@ -523,8 +506,6 @@ static enum weir_err set_bounds(struct recovering *r)
     }
     if (log->segment_count == 0) {
         enum weir_err err = begin_segment(r, next);
-        if (err == WEIR_OK)
-            err = sync_parent(r);
         if (err != WEIR_OK)
             return err;
     }
@@ -545,6 +526,8 @@ static enum weir_err set_bounds(struct recovering *r)
                                                  : weir_plog_active(log)->offset_base;
         flushed = flushed < next ? flushed : next;
     }
+    if (r->rebuilt_next < flushed)
+        flushed = r->rebuilt_next;
     atomic_store(&log->offset_unstable, weir_plog_producers_unstable(&log->producers));
     atomic_store(&log->offset_first, first);
     atomic_store(&log->offset_next, next);
@@ -584,6 +567,7 @@ enum weir_err weir_plog_recover(struct weir_plog *log, const struct weir_plog_re
         .error = error,
         .now_ms = weir_clock_wall_ms(log->options.clock),
         .window_bytes = SCAN_WINDOW_BYTES,
+        .rebuilt_next = INT64_MAX,
     };
     bool *indexed = NULL;
     enum weir_err err;
