@@ -475,7 +475,9 @@ static enum weir_err read_catalogue(struct weir_broker *broker, struct weir_erro
     enum weir_err err = weir_disk_read_file(broker->disk, path, &text, error);
     if (err == WEIR_NOT_FOUND) {
         weir_buffer_release(&text);
-        return remove_leftovers(broker, false, error); /* a new directory */
+        /* A new directory. From here on it has one: partitions without it are a loss. */
+        err = remove_leftovers(broker, false, error);
+        return err == WEIR_OK ? write_catalogue(broker, NULL, error) : err;
     }
     char *line = err == WEIR_OK ? (char *)(uintptr_t)weir_buffer_text(&text) : NULL;
     bool old = line && strncmp(line, catalogue_head_1, strlen(catalogue_head_1)) == 0;
