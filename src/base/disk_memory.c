@@ -198,6 +198,7 @@ static int walk(const struct weir_disk_memory *memory, const char *path, struct 
 
     for (;;) {
         size_t bytes;
+        weir_assert(at != NULL);
         path += strspn(path, "/");
         bytes = strcspn(path, "/");
         if (path[bytes + strspn(path + bytes, "/")] == '\0') {
@@ -224,6 +225,7 @@ static int find(const struct weir_disk_memory *memory, const char *path, struct 
     *out = NULL;
     if (err != 0)
         return err;
+    weir_assert(*directory != NULL);
     if (name->bytes == 0 || weir_slice_equal(*name, weir_slice(".", 1)))
         *out = *directory;
     else
@@ -238,7 +240,7 @@ static bool apply(struct weir_disk_memory *memory, struct weir_map *names, const
 {
     union weir_map_value old;
 
-    if (added != NULL) {
+    if (added != NULL && node != NULL) {
         struct weir_map_entry *entry;
         bool is_new;
         if (weir_map_add(names, weir_slice(added, strlen(added)), &entry, &is_new) != WEIR_OK)
@@ -293,6 +295,7 @@ static int change_names(struct weir_disk_memory *memory, struct node *directory,
         change_free(memory, change);
         return 0;
     }
+    change->next = NULL;
     if (directory->last_change != NULL)
         directory->last_change->next = change;
     else
@@ -616,23 +619,31 @@ static int memory_lock(void *opaque, int fd)
     return err;
 }
 
-static int memory_rename(void *opaque, const char *from, const char *to)
+static int rename_node(struct weir_disk_memory *memory, const char *from, const char *to)
 {
-    struct weir_disk_memory *memory = enter(opaque);
     struct node *from_directory, *to_directory, *node, *old;
     struct weir_slice from_name, to_name;
     int err = find(memory, from, &from_directory, &from_name, &node);
 
-    if (err == 0)
-        err = find(memory, to, &to_directory, &to_name, &old);
-    if (err == 0 && node == NULL)
-        err = -ENOENT;
-    else if (err == 0 && (node->is_directory || from_directory != to_directory))
-        err = -EXDEV;
-    else if (err == 0 && old != NULL && old->is_directory)
-        err = -EISDIR;
-    if (err == 0 && node != old)
-        err = change_names(memory, from_directory, from_name, to_name, node);
+    if (err != 0)
+        return err;
+    err = find(memory, to, &to_directory, &to_name, &old);
+    if (err != 0)
+        return err;
+    if (node == NULL)
+        return -ENOENT;
+    if (node->is_directory || from_directory != to_directory)
+        return -EXDEV;
+    if (old != NULL && old->is_directory)
+        return -EISDIR;
+    return node != old ? change_names(memory, from_directory, from_name, to_name, node) : 0;
+}
+
+static int memory_rename(void *opaque, const char *from, const char *to)
+{
+    struct weir_disk_memory *memory = enter(opaque);
+    int err = rename_node(memory, from, to);
+
     leave(memory);
     return err;
 }

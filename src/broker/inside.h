@@ -508,9 +508,9 @@ struct weir_broker {
     const struct weir_clock *clock;
     struct weir_loop *loop;
     pthread_t thread;
-    int lock_fd;
     struct weir_loop_timer maintenance;
     uint32_t maintenance_round;
+    int lock_fd;
     int64_t offsets_checked_ms;     /* for expiry; monotonic clock */
     struct connection *connections; /* a list */
     struct connection *dirty;       /* a list */
@@ -522,10 +522,10 @@ struct weir_broker {
     struct weir_map transactions;   /* transactional id -> struct transaction * */
     uint32_t transaction_offsets;   /* that wait in all of them */
     int32_t partition_count;
+    bool has_recovery_points;                /* there was such a checkpoint */
     bool was_clean;                          /* the last stop was orderly */
     bool directory_ready;                    /* it is ours, and all of it was read */
     struct weir_map starts, recovery_points; /* "<topic>-<n>" -> offset, from the checkpoints */
-    bool has_recovery_points;                /* there was such a checkpoint */
     struct broker_syncs syncs;
     struct journal journal;
     struct broker_counters stats;

@@ -134,17 +134,19 @@ static void *run(void *opaque)
 
 /* ---- answers that wait ----------------------------------------------------------------------- */
 
-static void held_free(struct broker_syncs *syncs, struct held *held)
+static void leave_held(struct broker_syncs *syncs, struct held *held)
 {
-    if (held->connection) {
-        held->connection->held = NULL;
-        if (held->previous)
-            held->previous->next = held->next;
-        else
-            syncs->held = held->next;
-        if (held->next)
-            held->next->previous = held->previous;
-    }
+    held->connection->held = NULL;
+    if (held->previous)
+        held->previous->next = held->next;
+    else
+        syncs->held = held->next;
+    if (held->next)
+        held->next->previous = held->previous;
+}
+
+static void held_free(struct held *held)
+{
     weir_buffer_release(&held->answer);
     weir_free(held->parts);
     weir_free(held);
@@ -185,7 +187,8 @@ static void answer(struct broker_syncs *syncs, struct held *held)
     struct wire_writer writer = broker_answer_begin(connection);
     if (writer.err == WEIR_OK)
         writer.err = weir_buffer_append(writer.into, held->answer.data, held->answer.bytes);
-    held_free(syncs, held);
+    leave_held(syncs, held);
+    held_free(held);
     broker_answer_end(connection, &writer);
 }
 
@@ -224,7 +227,7 @@ bool broker_held_add(struct held **held, const struct partition *partition, int6
 void broker_held_drop(struct held *held)
 {
     if (held)
-        held_free(NULL, held);
+        held_free(held);
 }
 
 enum handled broker_held_park(struct held *held, struct request *request, size_t body)
@@ -235,7 +238,7 @@ enum handled broker_held_park(struct held *held, struct request *request, size_t
     weir_buffer_init(&held->answer, out->bytes_max);
     if (request->out.err != WEIR_OK ||
         weir_buffer_append(&held->answer, out->data + body, out->bytes - body) != WEIR_OK) {
-        held_free(NULL, held);
+        held_free(held);
         return HANDLED_CLOSE;
     }
     for (uint32_t i = 0; i < held->part_count; i++)
@@ -253,7 +256,9 @@ enum handled broker_held_park(struct held *held, struct request *request, size_t
 
 void broker_held_cancel(struct connection *connection)
 {
-    held_free(&connection->broker->syncs, connection->held);
+    struct held *held = connection->held;
+    leave_held(&connection->broker->syncs, held);
+    held_free(held);
 }
 
 size_t broker_held_bytes(const struct connection *connection)

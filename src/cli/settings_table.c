@@ -389,8 +389,9 @@ const struct weir_setting settings_table[] = {
      .values = "none|interval|every",
      .default_text = "none",
      .help =
-         "When records are forced to the disk: left to the system, every second, or before "
-         "each answer. kill -9 loses nothing with any of them, power loss nothing with the last.",
+         "When records are forced to the disk: once a minute, every second, or before they are "
+         "acknowledged or read (requests share a sync). kill -9 loses nothing with any of them, "
+         "power loss nothing with the last.",
      .group = "Broker",
      .commands = COMMAND_BROKER},
     {.name = "broker.http.listen",

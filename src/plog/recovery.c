@@ -451,8 +451,8 @@ static enum weir_err cut(struct recovering *r, uint32_t number, int64_t valid)
     return err;
 }
 
-/* With the power the end of a segment can go, at the end of a batch by chance, while those behind it
- * stay. What they hold was never flushed either: a log has no holes. */
+/* With the power the end of a segment can go, at the end of a batch by chance, while those behind
+ * it stay. What they hold was never flushed either: a log has no holes. */
 static bool ends_early(const struct weir_plog *log, uint32_t number)
 {
     return number + 1 < log->segment_count &&

@@ -1,4 +1,4 @@
-/* Brokers in memory, as the tests of a user would have them: many in one process, gone at the end. */
+/* Brokers in memory, as tests of a user would have them: many in one process, gone at the end. */
 #include "place.h"
 
 #include <dirent.h>

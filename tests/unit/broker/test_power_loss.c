@@ -46,7 +46,7 @@ static void forget_topic(struct known_topic *topic)
         topic->partitions[i].committed = -1;
 }
 
-/* ---- steps; each gives false when no answer came ---------------------------------------------- */
+/* ---- steps; each gives false when no answer came --------------------------------------------- */
 
 static bool create(struct world *world, int topic)
 {
