@@ -79,6 +79,9 @@ struct weir_broker_options {
     int32_t group_session_timeout_ms_min;     /* group.min.session.timeout.ms [6000] */
     int32_t group_session_timeout_ms_max;     /* group.max.session.timeout.ms [30 minutes] */
     int64_t offsets_retention_ms;             /* offsets.retention.minutes, here in ms [7 days] */
+    int32_t transaction_timeout_ms_max;       /* transaction.max.timeout.ms [15 minutes] */
+    int64_t transactional_id_expiration_ms;   /* transactional.id.expiration.ms [7 days] */
+    int64_t producer_id_expiration_ms;        /* producer.id.expiration.ms [1 day] */
     uint32_t connections_max;                 /* max.connections [10000] */
     int64_t connections_max_idle_ms;          /* connections.max.idle.ms [10 minutes] */
     size_t request_bytes_max;                 /* socket.request.max.bytes [100 MiB] */
@@ -102,7 +105,7 @@ const char *weir_broker_address(const struct weir_broker *broker);
  * the first that was given. */
 const char *weir_broker_address_of(const struct weir_broker *broker, const char *protocol);
 
-enum { WEIR_BROKER_API_KEYS = 64 };
+enum { WEIR_BROKER_API_KEYS = 67 };
 
 /* A moment's figures; counters since start. */
 struct weir_broker_stats {

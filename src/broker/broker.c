@@ -28,6 +28,10 @@ void weir_broker_options_default(struct weir_broker_options *options)
                                             .group_session_timeout_ms_min = 6000,
                                             .group_session_timeout_ms_max = 1800000,
                                             .offsets_retention_ms = INT64_C(7) * 24 * 3600 * 1000,
+                                            .transaction_timeout_ms_max = 15 * 60 * 1000,
+                                            .transactional_id_expiration_ms =
+                                                INT64_C(7) * 24 * 3600 * 1000,
+                                            .producer_id_expiration_ms = 24 * 3600 * 1000,
                                             .connections_max = 10000,
                                             .connections_max_idle_ms = 600000,
                                             .request_bytes_max = 100 << 20,

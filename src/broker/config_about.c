@@ -67,7 +67,13 @@ static const struct config_about abouts[] = {
     {"num.partitions", CONFIG_INT, NULL, "Partitions of a topic that does not say how many."},
     {"offsets.retention.minutes", CONFIG_INT, NULL,
      "How long committed offsets outlive the use of their group."},
+    {"producer.id.expiration.ms", CONFIG_INT, NULL,
+     "How long a partition knows an idempotent producer that sends nothing to it."},
     {"socket.request.max.bytes", CONFIG_INT, NULL, "The largest request."},
+    {"transaction.max.timeout.ms", CONFIG_INT, NULL,
+     "The longest time for which a producer may ask to keep a transaction open."},
+    {"transactional.id.expiration.ms", CONFIG_INT, NULL,
+     "How long a transactional id that nobody uses is known."},
 };
 
 const struct config_about *broker_config_about(const char *name)
@@ -96,7 +102,10 @@ const struct broker_config broker_configs[] = {
     {"node.id", NULL},
     {"num.partitions", "1"},
     {"offsets.retention.minutes", "10080"},
+    {"producer.id.expiration.ms", "86400000"},
     {"socket.request.max.bytes", "104857600"},
+    {"transaction.max.timeout.ms", "900000"},
+    {"transactional.id.expiration.ms", "604800000"},
 };
 
 const size_t broker_config_count = sizeof broker_configs / sizeof *broker_configs;
@@ -118,7 +127,10 @@ static int64_t number_of(const struct weir_broker *broker, const char *name)
         {"node.id", BROKER_ID},
         {"num.partitions", options->partitions},
         {"offsets.retention.minutes", options->offsets_retention_ms / 60000},
+        {"producer.id.expiration.ms", options->producer_id_expiration_ms},
         {"socket.request.max.bytes", (int64_t)options->request_bytes_max},
+        {"transaction.max.timeout.ms", options->transaction_timeout_ms_max},
+        {"transactional.id.expiration.ms", options->transactional_id_expiration_ms},
     };
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         if (strcmp(numbers[i].name, name) == 0)

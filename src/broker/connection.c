@@ -85,6 +85,8 @@ static enum handled dispatch(struct request *request)
         return broker_handle_add_offsets_to_txn(request);
     case WIRE_END_TXN:
         return broker_handle_end_txn(request);
+    case WIRE_WRITE_TXN_MARKERS:
+        return broker_handle_write_txn_markers(request);
     case WIRE_TXN_OFFSET_COMMIT:
         return broker_handle_txn_offset_commit(request);
     case WIRE_DESCRIBE_CONFIGS:
@@ -102,6 +104,12 @@ static enum handled dispatch(struct request *request)
         return broker_handle_offset_delete(request);
     case WIRE_DESCRIBE_CLUSTER:
         return broker_handle_describe_cluster(request);
+    case WIRE_DESCRIBE_PRODUCERS:
+        return broker_handle_describe_producers(request);
+    case WIRE_DESCRIBE_TRANSACTIONS:
+        return broker_handle_describe_transactions(request);
+    case WIRE_LIST_TRANSACTIONS:
+        return broker_handle_list_transactions(request);
     }
     return HANDLED_CLOSE;
 }

@@ -72,31 +72,45 @@ enum handled broker_handle_init_producer_id(struct request *request)
 
 /* ---- AddPartitionsToTxn ---------------------------------------------------------------------- */
 
-/* Are all partitions of the request there? Looked at before any is added. */
-static bool all_exist(const struct weir_broker *broker, struct wire_reader in)
+/* May it be added? */
+static enum wire_error check_partition(const struct weir_broker *broker, struct weir_slice topic,
+                                       int32_t index)
+{
+    const struct partition *partition = broker_partition_find(broker, topic, index);
+    if (!partition)
+        return WIRE_UNKNOWN_TOPIC_OR_PARTITION;
+    return weir_plog_is_writable(partition->log) ? WIRE_NONE : WIRE_STORAGE_ERROR;
+}
+
+/* All of a request's partitions? Looked at before any is added. */
+static bool check_all(const struct weir_broker *broker, struct wire_reader in)
 {
     int32_t topics = wire_array(&in, 2);
     for (int32_t i = 0; i < topics && !in.failed; i++) {
         struct weir_slice topic = wire_string(&in);
         int32_t partitions = wire_array(&in, 4);
         for (int32_t j = 0; j < partitions && !in.failed; j++)
-            if (!broker_partition_find(broker, topic, wire_i32(&in)))
+            if (check_partition(broker, topic, wire_i32(&in)) != WIRE_NONE)
                 return false;
         wire_tags(&in);
     }
-    return true;
+    return !in.failed;
 }
 
-/* One partition; error: of the whole request. */
-static enum wire_error add_partition(struct weir_broker *broker, struct transaction *t,
-                                     struct weir_slice topic, int32_t partition, bool all,
-                                     enum wire_error error)
+static enum wire_error add_all(struct weir_broker *broker, struct transaction *t,
+                               struct wire_reader in)
 {
-    if (!broker_partition_find(broker, topic, partition))
-        return WIRE_UNKNOWN_TOPIC_OR_PARTITION;
-    if (!all)
-        return WIRE_OPERATION_NOT_ATTEMPTED;
-    return error == WIRE_NONE ? broker_transaction_add(broker, t, topic, partition) : error;
+    struct transaction_adding adding;
+    broker_transaction_add_begin(&adding, broker, t);
+    int32_t topics = wire_array(&in, 2);
+    for (int32_t i = 0; i < topics; i++) {
+        struct weir_slice topic = wire_string(&in);
+        int32_t partitions = wire_array(&in, 4);
+        for (int32_t j = 0; j < partitions; j++)
+            broker_transaction_add(&adding, topic, wire_i32(&in));
+        wire_tags(&in);
+    }
+    return broker_transaction_add_end(&adding);
 }
 
 enum handled broker_handle_add_partitions_to_txn(struct request *request)
@@ -107,10 +121,12 @@ enum handled broker_handle_add_partitions_to_txn(struct request *request)
     struct transaction *t;
     struct weir_slice id = wire_string(in);
     struct producer producer = read_producer(in);
-    bool all = all_exist(broker, *in);
+    bool all = check_all(broker, *in);
     enum wire_error error = broker_transaction_speaker(broker, id, producer, &t);
     if (error == WIRE_NONE && all)
         error = broker_transaction_may_add(broker, t);
+    if (error == WIRE_NONE && all)
+        error = add_all(broker, t, *in);
     error = fenced_since(error, request->head.version, 2);
     int32_t topics = wire_array(in, 2);
     wire_put_i32(out, 0);
@@ -122,8 +138,11 @@ enum handled broker_handle_add_partitions_to_txn(struct request *request)
         wire_put_array(out, partitions > 0 ? partitions : 0);
         for (int32_t j = 0; j < partitions && !in->failed; j++) {
             int32_t partition = wire_i32(in);
+            enum wire_error own = check_partition(broker, topic, partition);
             wire_put_i32(out, partition);
-            wire_put_i16(out, (int16_t)add_partition(broker, t, topic, partition, all, error));
+            wire_put_i16(out, (int16_t)(own != WIRE_NONE ? own
+                                        : all            ? error
+                                                         : WIRE_OPERATION_NOT_ATTEMPTED));
             wire_put_tags(out);
         }
         wire_tags(in);
@@ -151,8 +170,12 @@ enum handled broker_handle_add_offsets_to_txn(struct request *request)
         error = WIRE_INVALID_GROUP_ID;
     if (error == WIRE_NONE)
         error = broker_transaction_may_add(request->broker, t);
-    if (error == WIRE_NONE)
-        error = broker_transaction_add(request->broker, t, group, ADD_GROUP);
+    if (error == WIRE_NONE) {
+        struct transaction_adding adding;
+        broker_transaction_add_begin(&adding, request->broker, t);
+        broker_transaction_add(&adding, group, ADD_GROUP);
+        error = broker_transaction_add_end(&adding);
+    }
     put_result(&request->out, fenced_since(error, request->head.version, 2));
     return HANDLED_ANSWER;
 }
@@ -200,34 +223,55 @@ static enum wire_error may_commit(struct weir_broker *broker, struct weir_slice 
     return member ? WIRE_NONE : error;
 }
 
-/* One partition of the request, answered. */
-static void commit_partition(struct request *request, struct transaction *t,
-                             struct weir_slice group, struct weir_slice topic,
-                             enum wire_error error)
+/* One partition of the request; the metadata are borrowed. */
+struct sent_offset {
+    int32_t partition;
+    struct committed committed;
+    struct weir_slice metadata;
+    enum wire_error error;
+};
+
+static struct sent_offset read_offset(const struct request *request, struct wire_reader *in,
+                                      struct weir_slice topic)
 {
-    struct wire_reader *in = &request->in;
-    char text[METADATA_BYTES_MAX + 1];
-    int32_t partition = wire_i32(in);
-    struct committed committed = {.offset = wire_i64(in), .leader_epoch = -1};
+    struct sent_offset sent = {.partition = wire_i32(in), .error = WIRE_NONE};
+    sent.committed = (struct committed){.offset = wire_i64(in), .leader_epoch = -1};
     if (request->head.version >= 2)
-        committed.leader_epoch = wire_i32(in);
-    struct weir_slice metadata = wire_string(in);
+        sent.committed.leader_epoch = wire_i32(in);
+    sent.metadata = wire_string(in);
     wire_tags(in);
-    committed.timestamp_ms = weir_clock_wall_ms(request->broker->clock);
-    if (error == WIRE_NONE && metadata.bytes > METADATA_BYTES_MAX)
-        error = WIRE_OFFSET_METADATA_TOO_LARGE;
-    if (error == WIRE_NONE && !broker_partition_find(request->broker, topic, partition))
-        error = WIRE_UNKNOWN_TOPIC_OR_PARTITION;
-    if (error == WIRE_NONE && !in->failed) {
-        snprintf(text, sizeof text, "%.*s", (int)metadata.bytes,
-                 metadata.data ? (const char *)metadata.data : "");
-        committed.metadata = text;
-        error =
-            broker_transaction_add_offset(request->broker, t, group, topic, partition, &committed);
+    sent.committed.timestamp_ms = weir_clock_wall_ms(request->broker->clock);
+    if (sent.metadata.bytes > METADATA_BYTES_MAX)
+        sent.error = WIRE_OFFSET_METADATA_TOO_LARGE;
+    else if (!broker_partition_find(request->broker, topic, sent.partition))
+        sent.error = WIRE_UNKNOWN_TOPIC_OR_PARTITION;
+    return sent;
+}
+
+/* Adds the offsets of the request that have no error of their own. */
+static enum wire_error add_offsets(const struct request *request, struct transaction *t,
+                                   struct weir_slice group)
+{
+    struct wire_reader in = request->in;
+    struct transaction_adding adding;
+    char text[METADATA_BYTES_MAX + 1];
+    broker_transaction_add_begin(&adding, request->broker, t);
+    int32_t topics = wire_array(&in, 2);
+    for (int32_t i = 0; i < topics && !in.failed; i++) {
+        struct weir_slice topic = wire_string(&in);
+        int32_t partitions = wire_array(&in, 13);
+        for (int32_t j = 0; j < partitions && !in.failed; j++) {
+            struct sent_offset sent = read_offset(request, &in, topic);
+            if (sent.error != WIRE_NONE || in.failed)
+                continue;
+            snprintf(text, sizeof text, "%.*s", (int)sent.metadata.bytes,
+                     sent.metadata.data ? (const char *)sent.metadata.data : "");
+            sent.committed.metadata = text;
+            broker_transaction_add_offset(&adding, group, topic, sent.partition, &sent.committed);
+        }
+        wire_tags(&in);
     }
-    wire_put_i32(&request->out, partition);
-    wire_put_i16(&request->out, (int16_t)error);
-    wire_put_tags(&request->out);
+    return broker_transaction_add_end(&adding);
 }
 
 enum handled broker_handle_txn_offset_commit(struct request *request)
@@ -253,6 +297,8 @@ enum handled broker_handle_txn_offset_commit(struct request *request)
         error = broker_transaction_may_add(request->broker, t);
     if (error == WIRE_NONE)
         error = may_commit(request->broker, group, &committer);
+    if (error == WIRE_NONE)
+        error = add_offsets(request, t, group);
     int32_t topics = wire_array(in, 2);
     wire_put_i32(out, 0);
     wire_put_array(out, topics > 0 ? topics : 0);
@@ -261,8 +307,12 @@ enum handled broker_handle_txn_offset_commit(struct request *request)
         int32_t partitions = wire_array(in, 13);
         wire_put_string(out, topic);
         wire_put_array(out, partitions > 0 ? partitions : 0);
-        for (int32_t j = 0; j < partitions && !in->failed; j++)
-            commit_partition(request, t, group, topic, error);
+        for (int32_t j = 0; j < partitions && !in->failed; j++) {
+            struct sent_offset sent = read_offset(request, in, topic);
+            wire_put_i32(out, sent.partition);
+            wire_put_i16(out, (int16_t)(error == WIRE_NONE ? sent.error : error));
+            wire_put_tags(out);
+        }
         wire_tags(in);
         wire_put_tags(out);
     }

@@ -5,12 +5,10 @@
 #include "base/alloc.h"
 #include "broker/transactions.h"
 
-enum { ENTRIES_BYTES_MAX = 1 << 17 };
-
 /* ---- payloads -------------------------------------------------------------------------------- */
 
-static void put_core(struct wire_writer *writer, const struct transaction *t,
-                     const struct transaction_core *core)
+void broker_journal_put_core(struct wire_writer *writer, const struct transaction *t,
+                             const struct transaction_core *core)
 {
     size_t place = broker_journal_frame_begin(writer);
     wire_put_i8(writer, JOURNAL_TRANSACTION);
@@ -26,8 +24,8 @@ static void put_core(struct wire_writer *writer, const struct transaction *t,
     broker_journal_frame_end(writer, place);
 }
 
-static void put_added(struct wire_writer *writer, const struct transaction *t,
-                      struct weir_slice group_or_topic, int32_t partition)
+void broker_journal_put_added(struct wire_writer *writer, const struct transaction *t,
+                              struct weir_slice group_or_topic, int32_t partition)
 {
     size_t place = broker_journal_frame_begin(writer);
     wire_put_i8(writer, JOURNAL_TRANSACTION_ADDED);
@@ -37,9 +35,9 @@ static void put_added(struct wire_writer *writer, const struct transaction *t,
     broker_journal_frame_end(writer, place);
 }
 
-static void put_offset(struct wire_writer *writer, const struct transaction *t,
-                       struct weir_slice group, struct weir_slice topic, int32_t partition,
-                       const struct committed *committed)
+void broker_journal_put_offset(struct wire_writer *writer, const struct transaction *t,
+                               struct weir_slice group, struct weir_slice topic, int32_t partition,
+                               const struct committed *committed)
 {
     size_t place = broker_journal_frame_begin(writer);
     wire_put_i8(writer, JOURNAL_TRANSACTION_OFFSET);
@@ -61,41 +59,9 @@ enum weir_err broker_journal_transaction(struct weir_broker *broker, const struc
                                          struct weir_error *error)
 {
     struct weir_buffer entry;
-    weir_buffer_init(&entry, ENTRIES_BYTES_MAX);
+    weir_buffer_init(&entry, TRANSACTION_ENTRIES_BYTES_MAX);
     struct wire_writer writer = wire_writer(&entry, false);
-    put_core(&writer, t, core);
-    enum weir_err err = broker_journal_append(broker, &writer, error);
-    weir_buffer_release(&entry);
-    return err;
-}
-
-enum weir_err broker_journal_added(struct weir_broker *broker, const struct transaction *t,
-                                   const struct transaction_core *core,
-                                   struct weir_slice group_or_topic, int32_t partition,
-                                   struct weir_error *error)
-{
-    struct weir_buffer entry;
-    weir_buffer_init(&entry, ENTRIES_BYTES_MAX);
-    struct wire_writer writer = wire_writer(&entry, false);
-    if (core)
-        put_core(&writer, t, core);
-    put_added(&writer, t, group_or_topic, partition);
-    enum weir_err err = broker_journal_append(broker, &writer, error);
-    weir_buffer_release(&entry);
-    return err;
-}
-
-enum weir_err broker_journal_transaction_offset(struct weir_broker *broker,
-                                                const struct transaction *t,
-                                                struct weir_slice group, struct weir_slice topic,
-                                                int32_t partition,
-                                                const struct committed *committed,
-                                                struct weir_error *error)
-{
-    struct weir_buffer entry;
-    weir_buffer_init(&entry, ENTRIES_BYTES_MAX);
-    struct wire_writer writer = wire_writer(&entry, false);
-    put_offset(&writer, t, group, topic, partition, committed);
+    broker_journal_put_core(&writer, t, core);
     enum weir_err err = broker_journal_append(broker, &writer, error);
     weir_buffer_release(&entry);
     return err;
@@ -106,7 +72,7 @@ enum weir_err broker_journal_forget_transaction(struct weir_broker *broker,
                                                 struct weir_error *error)
 {
     struct weir_buffer entry;
-    weir_buffer_init(&entry, ENTRIES_BYTES_MAX);
+    weir_buffer_init(&entry, TRANSACTION_ENTRIES_BYTES_MAX);
     struct wire_writer writer = wire_writer(&entry, false);
     size_t place = broker_journal_frame_begin(&writer);
     wire_put_i8(&writer, JOURNAL_FORGET_TRANSACTION);
@@ -124,22 +90,22 @@ enum weir_err broker_journal_put_transactions(struct weir_broker *broker,
         const struct transaction *t = e->value.pointer;
         if (t->core.producer.id < 0)
             continue; /* its first entry is about to be written */
-        put_core(writer, t, &t->core);
+        broker_journal_put_core(writer, t, &t->core);
         for (struct weir_map_entry *p = NULL; (p = weir_map_next(&t->partitions, p)) != NULL;) {
             int32_t partition;
             size_t topic_bytes = strlen(p->key);
             memcpy(&partition, p->key + topic_bytes + 1, sizeof partition);
-            put_added(writer, t, weir_slice(p->key, topic_bytes), partition);
+            broker_journal_put_added(writer, t, weir_slice(p->key, topic_bytes), partition);
         }
         for (struct weir_map_entry *g = NULL; (g = weir_map_next(&t->groups, g)) != NULL;)
-            put_added(writer, t, weir_slice(g->key, g->key_bytes), ADD_GROUP);
+            broker_journal_put_added(writer, t, weir_slice(g->key, g->key_bytes), ADD_GROUP);
         for (struct weir_map_entry *o = NULL; (o = weir_map_next(&t->offsets, o)) != NULL;) {
             struct weir_slice group = weir_slice(o->key, strlen(o->key));
             const char *topic = o->key + group.bytes + 1;
             int32_t partition;
             memcpy(&partition, topic + strlen(topic) + 1, sizeof partition);
-            put_offset(writer, t, group, weir_slice(topic, strlen(topic)), partition,
-                       o->value.pointer);
+            broker_journal_put_offset(writer, t, group, weir_slice(topic, strlen(topic)), partition,
+                                      o->value.pointer);
         }
     }
     return writer->err;
@@ -218,4 +184,19 @@ enum weir_err broker_journal_take_transaction(struct weir_broker *broker, enum j
     default:
         return WEIR_CORRUPT;
     }
+}
+
+enum weir_err broker_journal_take_entries(struct weir_broker *broker, struct weir_slice entries)
+{
+    struct wire_reader reader = wire_reader(entries, false);
+    enum weir_err err = WEIR_OK;
+    while (err == WEIR_OK && reader.at < reader.end) {
+        size_t bytes = (size_t)wire_i32(&reader);
+        wire_i32(&reader); /* checksum */
+        struct wire_reader payload = wire_reader(weir_slice(reader.at, bytes), false);
+        enum journal_kind kind = (enum journal_kind)wire_i8(&payload);
+        err = broker_journal_take_transaction(broker, kind, &payload);
+        reader.at += bytes;
+    }
+    return err;
 }

@@ -173,6 +173,7 @@ void broker_topic_log_options(const struct weir_broker *broker, const struct top
     options->segment_ms = number_of(broker, topic, "segment.ms");
     options->retention_bytes = number_of(broker, topic, "retention.bytes");
     options->retention_ms = number_of(broker, topic, "retention.ms");
+    options->producer_id_expiration_ms = broker->options.producer_id_expiration_ms;
     options->index_interval_bytes = (int32_t)number_of(broker, topic, "index.interval.bytes");
     options->message_bytes_max = (int32_t)number_of(broker, topic, "max.message.bytes");
     options->log_append_time = type && strcmp(type, "LogAppendTime") == 0;

@@ -233,15 +233,13 @@ static enum wire_error move(struct weir_broker *broker, struct transaction *t,
     return WIRE_NONE;
 }
 
-static bool mark(struct weir_broker *broker, struct partition *partition, struct producer producer,
-                 bool commit)
+bool broker_transaction_mark(struct weir_broker *broker, struct partition *partition,
+                             const struct weir_plog_marker *marker)
 {
-    struct weir_plog_marker marker = {
-        .producer_id = producer.id, .producer_epoch = producer.epoch, .commit = commit};
     struct weir_plog_appended appended;
     struct weir_error error = {.code = WEIR_OK};
     enum weir_err err =
-        weir_plog_end_transaction(partition->log, &marker, LEADER_EPOCH, &appended, &error);
+        weir_plog_end_transaction(partition->log, marker, LEADER_EPOCH, &appended, &error);
     if (err == WEIR_OK && broker->options.flush == WEIR_BROKER_FLUSH_EVERY)
         err = weir_plog_sync(partition->log, &error);
     if (err != WEIR_OK) {
@@ -254,19 +252,40 @@ static bool mark(struct weir_broker *broker, struct partition *partition, struct
     return true;
 }
 
+/* The partition of a key; NULL: deleted meanwhile. */
+static struct partition *partition_of(const struct weir_broker *broker,
+                                      const struct weir_map_entry *entry)
+{
+    struct weir_slice topic = weir_slice(entry->key, strlen(entry->key));
+    int32_t index;
+    memcpy(&index, entry->key + topic.bytes + 1, sizeof index);
+    return broker_partition_find(broker, topic, index);
+}
+
+/* Can all its markers be written, as far as is known? */
+static bool is_writable(const struct weir_broker *broker, const struct transaction *t)
+{
+    for (struct weir_map_entry *e = NULL; (e = weir_map_next(&t->partitions, e)) != NULL;) {
+        const struct partition *partition = partition_of(broker, e);
+        if (partition && !weir_plog_is_writable(partition->log))
+            return false;
+    }
+    return true;
+}
+
 /* Does what was decided: markers, then offsets, then the word that it is done. What fails is tried
  * again; CONCURRENT_TRANSACTIONS until then. */
 static enum wire_error finish(struct weir_broker *broker, struct transaction *t)
 {
     bool commit = t->core.state == TRANSACTION_PREPARE_COMMIT;
     struct transaction_core core = t->core;
+    struct weir_plog_marker marker = {
+        .producer_id = core.producer.id, .producer_epoch = core.producer.epoch, .commit = commit};
     weir_assert(is_prepared(t));
     for (struct weir_map_entry *e = NULL; (e = weir_map_next(&t->partitions, e)) != NULL;) {
-        struct weir_slice topic = weir_slice(e->key, strlen(e->key));
-        int32_t index;
-        memcpy(&index, e->key + topic.bytes + 1, sizeof index);
-        struct partition *partition = broker_partition_find(broker, topic, index);
-        if (!partition || mark(broker, partition, core.producer, commit))
+        struct partition *partition = partition_of(broker, e);
+        if (!partition || broker_transaction_mark(broker, partition, &marker) ||
+            (!commit && !weir_plog_is_writable(partition->log)))
             weir_map_remove(&t->partitions, weir_slice(e->key, e->key_bytes), NULL);
     }
     if (weir_map_count(&t->partitions) > 0 ||
@@ -297,6 +316,8 @@ enum wire_error broker_transaction_end(struct weir_broker *broker, struct transa
         return finish(broker, t);
     switch (t->core.state) {
     case TRANSACTION_ONGOING:
+        if (commit && !is_writable(broker, t))
+            return WIRE_STORAGE_ERROR;
         error = decide(broker, t, commit, false);
         if (error == WIRE_NONE)
             finish(broker, t); /* it is decided in any case */
@@ -331,50 +352,77 @@ enum wire_error broker_transaction_may_add(struct weir_broker *broker, struct tr
     return is_prepared(t) ? finish(broker, t) : WIRE_NONE;
 }
 
-enum wire_error broker_transaction_add(struct weir_broker *broker, struct transaction *t,
-                                       struct weir_slice group_or_topic, int32_t partition)
+void broker_transaction_add_begin(struct transaction_adding *adding, struct weir_broker *broker,
+                                  struct transaction *t)
 {
-    uint8_t bytes[KEY_BYTES_MAX];
-    struct weir_error error = {.code = WEIR_OK};
-    struct transaction_core core = t->core;
-    bool begins = core.state != TRANSACTION_ONGOING;
-    if (partition == ADD_GROUP
-            ? weir_map_find(&t->groups, group_or_topic) != NULL
-            : weir_map_find(&t->partitions, partition_key(group_or_topic, partition, bytes)) !=
-                  NULL)
-        return WIRE_NONE;
-    if (begins) {
-        core.state = TRANSACTION_ONGOING;
-        core.started_ms = core.updated_ms = weir_clock_wall_ms(broker->clock);
-    }
-    /* The journal first: what is in it and not in memory is asked for again, or aborted. */
-    enum weir_err err =
-        broker_journal_added(broker, t, begins ? &core : NULL, group_or_topic, partition, &error);
-    if (err == WEIR_OK && begins)
-        broker_transaction_become(broker, t, &core);
-    if (err == WEIR_OK)
-        err = broker_transaction_note(t, group_or_topic, partition);
-    if (err == WEIR_OK)
-        return WIRE_NONE;
-    complain(broker, t, "nothing can be added", &error);
-    return WIRE_COORDINATOR_NOT_AVAILABLE;
+    *adding = (struct transaction_adding){.broker = broker, .transaction = t};
+    weir_buffer_init(&adding->entries, TRANSACTION_ENTRIES_BYTES_MAX);
+    adding->writer = wire_writer(&adding->entries, false);
 }
 
-enum wire_error broker_transaction_add_offset(struct weir_broker *broker, struct transaction *t,
-                                              struct weir_slice group, struct weir_slice topic,
-                                              int32_t partition, const struct committed *committed)
+/* What is in the journal is in force; the rest is asked for again, or aborted. */
+static void write_added(struct transaction_adding *adding)
 {
     struct weir_error error = {.code = WEIR_OK};
-    if (t->core.state != TRANSACTION_ONGOING || !weir_map_find(&t->groups, group))
-        return WIRE_INVALID_TXN_STATE;
-    enum weir_err err =
-        broker_journal_transaction_offset(broker, t, group, topic, partition, committed, &error);
-    if (err == WEIR_OK)
-        err = broker_transaction_note_offset(broker, t, group, topic, partition, committed);
-    if (err == WEIR_OK)
-        return WIRE_NONE;
-    complain(broker, t, "an offset can't be added", &error);
-    return WIRE_COORDINATOR_NOT_AVAILABLE;
+    enum weir_err err = broker_journal_append(adding->broker, &adding->writer, &error);
+    if (err == WEIR_OK) {
+        err = broker_journal_take_entries(adding->broker, weir_buffer_slice(&adding->entries));
+        weir_error_set(&error, err, -1, "no memory, or too much of it");
+    }
+    if (err != WEIR_OK) {
+        complain(adding->broker, adding->transaction, "nothing can be added", &error);
+        adding->error = WIRE_COORDINATOR_NOT_AVAILABLE;
+    }
+    weir_buffer_clear(&adding->entries);
+}
+
+static void write_if_many(struct transaction_adding *adding)
+{
+    if (adding->entries.bytes > TRANSACTION_ENTRIES_BYTES_MAX / 2)
+        write_added(adding);
+}
+
+void broker_transaction_add(struct transaction_adding *adding, struct weir_slice group_or_topic,
+                            int32_t partition)
+{
+    uint8_t bytes[KEY_BYTES_MAX];
+    struct transaction *t = adding->transaction;
+    if (adding->error != WIRE_NONE ||
+        (partition == ADD_GROUP
+             ? weir_map_find(&t->groups, group_or_topic)
+             : weir_map_find(&t->partitions, partition_key(group_or_topic, partition, bytes))))
+        return;
+    if (t->core.state != TRANSACTION_ONGOING && !adding->entries.bytes) {
+        struct transaction_core core = t->core;
+        core.state = TRANSACTION_ONGOING;
+        core.started_ms = core.updated_ms = weir_clock_wall_ms(adding->broker->clock);
+        broker_journal_put_core(&adding->writer, t, &core);
+    }
+    broker_journal_put_added(&adding->writer, t, group_or_topic, partition);
+    write_if_many(adding);
+}
+
+void broker_transaction_add_offset(struct transaction_adding *adding, struct weir_slice group,
+                                   struct weir_slice topic, int32_t partition,
+                                   const struct committed *committed)
+{
+    struct transaction *t = adding->transaction;
+    if (adding->error != WIRE_NONE)
+        return;
+    if (t->core.state != TRANSACTION_ONGOING || !weir_map_find(&t->groups, group)) {
+        adding->error = WIRE_INVALID_TXN_STATE;
+        return;
+    }
+    broker_journal_put_offset(&adding->writer, t, group, topic, partition, committed);
+    write_if_many(adding);
+}
+
+enum wire_error broker_transaction_add_end(struct transaction_adding *adding)
+{
+    if (adding->entries.bytes || adding->writer.err != WEIR_OK)
+        write_added(adding);
+    weir_buffer_release(&adding->entries);
+    return adding->error;
 }
 
 /* May an InitProducerId go on from `expected`? *again: it has its answer already (KIP-360). */
@@ -397,6 +445,7 @@ static enum wire_error succeed(struct weir_broker *broker, struct transaction *t
     struct transaction_core core = t->core;
     struct weir_error error = {.code = WEIR_OK};
     core.state = TRANSACTION_EMPTY;
+    core.started_ms = -1;
     core.timeout_ms = timeout_ms;
     core.last = goes_on ? core.producer : (struct producer){-1, -1};
     core.producer.epoch++;
@@ -418,7 +467,7 @@ enum wire_error broker_transaction_init(struct weir_broker *broker, struct weir_
     bool again;
     if (!id.bytes || id.bytes > TRANSACTIONAL_ID_BYTES_MAX || memchr(id.data, 0, id.bytes))
         return WIRE_INVALID_REQUEST;
-    if (timeout_ms <= 0 || timeout_ms > TRANSACTION_TIMEOUT_MAX_MS)
+    if (timeout_ms <= 0 || timeout_ms > broker->options.transaction_timeout_ms_max)
         return WIRE_INVALID_TRANSACTION_TIMEOUT;
     struct transaction *t = broker_transaction_obtain(broker, id);
     if (!t)
@@ -476,7 +525,7 @@ static void maintain(struct weir_broker *broker, struct transaction *t, int64_t 
             finish(broker, t);
     } else if (is_prepared(t)) {
         finish(broker, t);
-    } else if (now_ms - t->core.updated_ms > TRANSACTIONAL_ID_IDLE_MS) {
+    } else if (now_ms - t->core.updated_ms > broker->options.transactional_id_expiration_ms) {
         if (broker_journal_forget_transaction(broker, t, &error) == WEIR_OK)
             broker_transaction_forget(broker, t);
         else
@@ -502,8 +551,10 @@ static bool is_known(const struct weir_broker *broker, const struct partition *p
     struct weir_slice key = partition_key(topic, partition->index, bytes);
     for (struct weir_map_entry *e = NULL; (e = weir_map_next(&broker->transactions, e)) != NULL;) {
         const struct transaction *t = e->value.pointer;
+        /* What has another epoch was decided: its marker went with the power. */
         if (t->core.producer.id == open->producer_id)
-            return is_open(t) && weir_map_find(&t->partitions, key) != NULL;
+            return is_open(t) && t->core.producer.epoch == open->producer_epoch &&
+                   weir_map_find(&t->partitions, key) != NULL;
     }
     return false;
 }
@@ -520,7 +571,9 @@ static void abort_unknown(struct weir_broker *broker, struct partition *partitio
                  "knows it",
                  partition->topic->name, (int)partition->index, (long long)open.producer_id,
                  (long long)open.offset_first);
-        mark(broker, partition, (struct producer){open.producer_id, open.producer_epoch}, false);
+        struct weir_plog_marker marker = {.producer_id = open.producer_id,
+                                          .producer_epoch = open.producer_epoch};
+        broker_transaction_mark(broker, partition, &marker);
     }
 }
 

@@ -18,10 +18,16 @@
  *        +-- InitProducerId, from Empty and both Complete
  *
  * A state is in the journal before it is acted upon. Markers are written at once, so Prepare is
- * left within the same request, unless a partition can't be written: then the maintenance tries
- * again, and requests hear CONCURRENT_TRANSACTIONS meanwhile. A start completes what was prepared;
- * what was ongoing goes on and may time out. A transaction that stands open in a log and that the
- * journal does not know (it went with the power) is aborted at start.
+ * left within the same request. A start completes what was prepared; what was ongoing goes on and
+ * may time out. A transaction that stands open in a log and that the journal does not know (it went
+ * with the power) is aborted at start.
+ *
+ * A partition that is read-only since a write failed takes no marker until the next start.
+ *      It is not added to a transaction any more.
+ *      A transaction that has it can't be committed any more.
+ *      An abort goes without it: the next start finds it open there, and aborts it.
+ *      A commit that was decided before waits for the next start, or until the topic is deleted,
+ *      as Kafka waits for a partition that is offline; requests hear CONCURRENT_TRANSACTIONS then.
  *
  * Epochs: each InitProducerId gets the next one. An abort by time-out or by a successor takes one
  * more, so that its markers fence in the logs whoever wrote before. Before epochs run out, the id
@@ -32,8 +38,8 @@
  *
  * Life:    the journal's frames, broker_transactions_resume ... broker_transactions_close.
  * Threads: the loop's.
- * Memory:  about 400 bytes an id, TRANSACTIONS_MAX of them, forgotten when idle for a week
- *          (transactional.id.expiration.ms); what a transaction has added, within limits below.
+ * Memory:  about 400 bytes an id, TRANSACTIONS_MAX of them, forgotten when idle for
+ *          transactional.id.expiration.ms; what a transaction has added, within limits below.
  * Errors:  enum wire_error, for the answer. COORDINATOR_NOT_AVAILABLE: the journal can't be
  *          written, or there is no memory; clients try again.
  *
@@ -47,11 +53,10 @@
 enum {
     TRANSACTIONS_MAX = 100000,
     TRANSACTIONAL_ID_BYTES_MAX = 1024,
-    TRANSACTION_TIMEOUT_MAX_MS = 15 * 60 * 1000, /* transaction.max.timeout.ms */
-    TRANSACTION_GROUPS_MAX = 10000,              /* of a transaction */
-    TRANSACTION_OFFSETS_MAX = 100000,            /* of a transaction */
+    TRANSACTION_GROUPS_MAX = 10000,   /* of a transaction */
+    TRANSACTION_OFFSETS_MAX = 100000, /* of a transaction */
+    TRANSACTION_ENTRIES_BYTES_MAX = 1 << 17,
 };
-#define TRANSACTIONAL_ID_IDLE_MS (INT64_C(7) * 24 * 3600 * 1000)
 
 enum transaction_state {
     TRANSACTION_EMPTY,
@@ -96,16 +101,35 @@ enum wire_error broker_transaction_speaker(struct weir_broker *broker, struct we
                                            struct producer producer, struct transaction **out);
 /* May something be added to it now? CONCURRENT_TRANSACTIONS. */
 enum wire_error broker_transaction_may_add(struct weir_broker *broker, struct transaction *t);
-/* Adds a partition, or a group if topic is null; the first one begins the transaction. */
-enum wire_error broker_transaction_add(struct weir_broker *broker, struct transaction *t,
-                                       struct weir_slice group_or_topic, int32_t partition);
+
+/* Adding what a request names: begin, then any of the other two, then end. It goes to the journal
+ * with one write, or, past half of TRANSACTION_ENTRIES_BYTES_MAX, several, and then into memory. */
+struct transaction_adding {
+    struct weir_broker *broker;
+    struct transaction *transaction;
+    struct weir_buffer entries; /* that are not in the journal yet */
+    struct wire_writer writer;  /* into entries */
+    enum wire_error error;
+};
+void broker_transaction_add_begin(struct transaction_adding *adding, struct weir_broker *broker,
+                                  struct transaction *t);
+/* A partition, or with ADD_GROUP a group; the first one begins the transaction. */
+void broker_transaction_add(struct transaction_adding *adding, struct weir_slice group_or_topic,
+                            int32_t partition);
 enum { ADD_GROUP = -1 };
-enum wire_error broker_transaction_add_offset(struct weir_broker *broker, struct transaction *t,
-                                              struct weir_slice group, struct weir_slice topic,
-                                              int32_t partition, const struct committed *committed);
-/* EndTxn. */
+/* An offset for a group that was added. */
+void broker_transaction_add_offset(struct transaction_adding *adding, struct weir_slice group,
+                                   struct weir_slice topic, int32_t partition,
+                                   const struct committed *committed);
+/* COORDINATOR_NOT_AVAILABLE; INVALID_TXN_STATE: an offset of a group that was not added. */
+enum wire_error broker_transaction_add_end(struct transaction_adding *adding);
+
+/* EndTxn. STORAGE_ERROR: a partition is read-only, so that it can't be committed any more. */
 enum wire_error broker_transaction_end(struct weir_broker *broker, struct transaction *t,
                                        bool commit);
+/* Writes a marker. False: it could not be written, which is logged. */
+bool broker_transaction_mark(struct weir_broker *broker, struct partition *partition,
+                             const struct weir_plog_marker *marker);
 
 /* ---- the inside, for journal_transactions.c -------------------------------------------------- */
 
@@ -128,19 +152,18 @@ enum weir_err broker_transaction_apply_offsets(struct weir_broker *broker, struc
 enum weir_err broker_journal_transaction(struct weir_broker *broker, const struct transaction *t,
                                          const struct transaction_core *core,
                                          struct weir_error *error);
-/* *core not NULL: that entry, too. */
-enum weir_err broker_journal_added(struct weir_broker *broker, const struct transaction *t,
-                                   const struct transaction_core *core,
-                                   struct weir_slice group_or_topic, int32_t partition,
-                                   struct weir_error *error);
-enum weir_err broker_journal_transaction_offset(struct weir_broker *broker,
-                                                const struct transaction *t,
-                                                struct weir_slice group, struct weir_slice topic,
-                                                int32_t partition,
-                                                const struct committed *committed,
-                                                struct weir_error *error);
 enum weir_err broker_journal_forget_transaction(struct weir_broker *broker,
                                                 const struct transaction *t,
                                                 struct weir_error *error);
+/* Entries, put one behind the other and written by broker_journal_append. */
+void broker_journal_put_core(struct wire_writer *writer, const struct transaction *t,
+                             const struct transaction_core *core);
+void broker_journal_put_added(struct wire_writer *writer, const struct transaction *t,
+                              struct weir_slice group_or_topic, int32_t partition);
+void broker_journal_put_offset(struct wire_writer *writer, const struct transaction *t,
+                               struct weir_slice group, struct weir_slice topic, int32_t partition,
+                               const struct committed *committed);
+/* Takes in what was just written of them. NOMEM, LIMIT. */
+enum weir_err broker_journal_take_entries(struct weir_broker *broker, struct weir_slice entries);
 
 #endif

@@ -177,6 +177,11 @@ static void own_settings(const struct weir_settings *settings, struct weir_broke
     options->memory_bytes = (size_t)weir_settings_int(settings, "connections.memory.bytes");
     options->offsets_retention_ms =
         weir_settings_int(settings, "offsets.retention.minutes") * 60 * 1000;
+    options->transaction_timeout_ms_max =
+        (int32_t)weir_settings_int(settings, "transaction.max.timeout.ms");
+    options->transactional_id_expiration_ms =
+        weir_settings_int(settings, "transactional.id.expiration.ms");
+    options->producer_id_expiration_ms = weir_settings_int(settings, "producer.id.expiration.ms");
     options->segment_bytes = weir_settings_int(settings, "log.segment.bytes");
     options->in_memory_bytes = (size_t)weir_settings_int(settings, "log.memory.bytes");
     options->flush = (enum weir_broker_flush)weir_settings_enum(settings, "flush");

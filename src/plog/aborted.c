@@ -1,4 +1,5 @@
-/* Transactions that are open, and those that were aborted. The contracts stand in plog/plog.h. */
+/* Producers, the transactions they have open, and those that were aborted. The contracts stand in
+ * plog/plog.h. */
 #include "plog/log.h"
 
 /* ---- the owner's */
@@ -83,6 +84,46 @@ bool weir_plog_transaction_after(const struct weir_plog *log, int64_t offset,
         .producer_epoch = at->epoch,
     };
     return true;
+}
+
+static struct weir_plog_producer told_of(const struct plog_producer *producer)
+{
+    bool has_batch = producer->batch_count > 0;
+    const struct plog_producer_batch *newest = &producer->batches[producer->batch_newest];
+
+    return (struct weir_plog_producer){
+        .id = producer->id,
+        .timestamp = has_batch ? newest->timestamp : -1,
+        .offset_first = producer->txn_offset_first,
+        .sequence_last = has_batch ? newest->sequence_last : -1,
+        .coordinator_epoch = producer->coordinator_epoch,
+        .epoch = producer->epoch,
+    };
+}
+
+uint32_t weir_plog_producer_count(const struct weir_plog *log)
+{
+    return weir_map_count(&log->producers.map);
+}
+
+void weir_plog_each_producer(const struct weir_plog *log,
+                             void (*each)(void *opaque, const struct weir_plog_producer *producer),
+                             void *opaque)
+{
+    for (struct weir_map_entry *e = NULL; (e = weir_map_next(&log->producers.map, e)) != NULL;) {
+        struct weir_plog_producer producer = told_of(e->value.pointer);
+        each(opaque, &producer);
+    }
+}
+
+bool weir_plog_producer_find(const struct weir_plog *log, int64_t id,
+                             struct weir_plog_producer *out)
+{
+    const struct plog_producer *producer = weir_plog_producers_find(&log->producers, id);
+
+    if (producer != NULL)
+        *out = told_of(producer);
+    return producer != NULL;
 }
 
 /* ---- any thread's */

@@ -15,6 +15,7 @@ void weir_plog_options_default(struct weir_plog_options *options)
         .segment_ms = INT64_C(7) * 24 * 60 * 60 * 1000,
         .retention_bytes = -1,
         .retention_ms = INT64_C(7) * 24 * 60 * 60 * 1000,
+        .producer_id_expiration_ms = INT64_C(24) * 3600 * 1000,
         .index_interval_bytes = 4096,
         .message_bytes_max = 1048588,
         .deletes = true,
@@ -405,6 +406,11 @@ enum weir_err weir_plog_sync(struct weir_plog *log, struct weir_error *error)
 }
 
 /* ---- bounds */
+
+bool weir_plog_is_writable(const struct weir_plog *log)
+{
+    return !atomic_load(&log->failed);
+}
 
 int64_t weir_plog_offset_first(const struct weir_plog *log)
 {

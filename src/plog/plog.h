@@ -49,13 +49,14 @@ enum weir_plog_flush { WEIR_PLOG_FLUSH_NONE, WEIR_PLOG_FLUSH_INTERVAL, WEIR_PLOG
 
 /* Kafka's topic settings of the same name; weir_plog_options_default fills in Kafka's defaults. */
 struct weir_plog_options {
-    int64_t segment_bytes;        /* segment.bytes [1 GiB] */
-    int64_t segment_ms;           /* segment.ms [7 days] */
-    int64_t retention_bytes;      /* retention.bytes [-1 = no limit] */
-    int64_t retention_ms;         /* retention.ms [7 days]; -1 = for ever */
-    int32_t index_interval_bytes; /* index.interval.bytes [4096] */
-    int32_t message_bytes_max;    /* max.message.bytes of a batch [1048588] */
-    bool log_append_time;         /* message.timestamp.type=LogAppendTime [false] */
+    int64_t segment_bytes;             /* segment.bytes [1 GiB] */
+    int64_t segment_ms;                /* segment.ms [7 days] */
+    int64_t retention_bytes;           /* retention.bytes [-1 = no limit] */
+    int64_t retention_ms;              /* retention.ms [7 days]; -1 = for ever */
+    int64_t producer_id_expiration_ms; /* producer.id.expiration.ms, the broker's [1 day] */
+    int32_t index_interval_bytes;      /* index.interval.bytes [4096] */
+    int32_t message_bytes_max;         /* max.message.bytes of a batch [1048588] */
+    bool log_append_time;              /* message.timestamp.type=LogAppendTime [false] */
     bool deletes;                 /* cleanup.policy has "delete" [true]; else retention rests */
     enum weir_plog_flush flush;   /* [none] */
     const struct weir_disk *disk; /* seam; shared */
@@ -133,6 +134,8 @@ WEIR_MUST_USE enum weir_err weir_plog_sync(struct weir_plog *log, struct weir_er
 /* Has a write or a sync failed? */
 bool weir_plog_is_read_only(const struct weir_plog *log);
 
+/* False: a write has failed, and the log is read-only until it is opened again. */
+bool weir_plog_is_writable(const struct weir_plog *log);
 /* First offset that can be read, and the one the next record will get. */
 int64_t weir_plog_offset_first(const struct weir_plog *log);
 int64_t weir_plog_offset_next(const struct weir_plog *log);
@@ -187,6 +190,23 @@ struct weir_plog_transaction {
 /* Owner only. The oldest one that begins behind `offset` (-1 = the oldest of all). False: none. */
 bool weir_plog_transaction_after(const struct weir_plog *log, int64_t offset,
                                  struct weir_plog_transaction *out);
+/* What the log remembers of an idempotent producer; -1 = nothing. */
+struct weir_plog_producer {
+    int64_t id;
+    int64_t timestamp;    /* of its newest batch */
+    int64_t offset_first; /* of the transaction it has open */
+    int32_t sequence_last;
+    int32_t coordinator_epoch; /* of its last marker */
+    int16_t epoch;
+};
+uint32_t weir_plog_producer_count(const struct weir_plog *log);
+/* Owner only. Calls `each` for all of them, in any order. */
+void weir_plog_each_producer(const struct weir_plog *log,
+                             void (*each)(void *opaque, const struct weir_plog_producer *producer),
+                             void *opaque);
+/* Owner only. False: it is not known. */
+bool weir_plog_producer_find(const struct weir_plog *log, int64_t id,
+                             struct weir_plog_producer *out);
 /* Called for an aborted transaction; anything but OK ends the listing. */
 typedef enum weir_err weir_plog_aborted_fn(void *opaque, int64_t producer_id, int64_t offset_first);
 /* Calls `each` for the aborted transactions with records in offset_from .. offset_end - 1, in the

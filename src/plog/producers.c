@@ -29,6 +29,12 @@ static struct plog_producer *find(const struct plog_producers *producers, int64_
     return weir_map_get(&producers->map, weir_slice(&id, sizeof id));
 }
 
+const struct plog_producer *weir_plog_producers_find(const struct plog_producers *producers,
+                                                     int64_t id)
+{
+    return find(producers, id);
+}
+
 static const struct plog_producer_batch *find_repeat(const struct plog_producer *producer,
                                                      const struct plog_head *head)
 {
@@ -226,13 +232,12 @@ enum weir_err weir_plog_producers_mark(struct plog_producers *producers,
     return WEIR_OK;
 }
 
-void weir_plog_producers_expire(struct plog_producers *producers, int64_t now_ms)
+void weir_plog_producers_expire(struct plog_producers *producers, int64_t now_ms, int64_t idle_ms)
 {
     for (struct weir_map_entry *e = NULL; (e = weir_map_next(&producers->map, e)) != NULL;) {
         struct plog_producer *producer = e->value.pointer;
         /* Whoever has a transaction open is waited for: its end decides what may be read. */
-        if (producer->txn_offset_first >= 0 ||
-            now_ms - producer->active_ms <= PLOG_PRODUCER_IDLE_MS)
+        if (producer->txn_offset_first >= 0 || now_ms - producer->active_ms <= idle_ms)
             continue;
         weir_map_remove(&producers->map, weir_slice(&producer->id, sizeof producer->id), NULL);
         weir_free(producer);

@@ -11,8 +11,8 @@
  *          newest snapshot and adds the batches behind it.
  * Threads: the log's owner.
  * Memory:  about 300 bytes a producer, PRODUCERS_MAX of them; past it the longest idle one goes,
- *          as all do that were idle for a day (producer.id.expiration.ms). Who has a transaction
- *          open stays.
+ *          as all do that were idle for producer.id.expiration.ms. Who has a transaction open
+ *          stays.
  * Errors:  NOMEM, CORRUPT and OTHER_VERSION (a snapshot), IO.
  *
  * A producer that is not known may begin with any sequence: its state may have gone with its
@@ -31,7 +31,6 @@
 enum {
     PLOG_PRODUCERS_MAX = 100000,
     PLOG_PRODUCER_BATCHES = 5, /* as many as a client may have in flight */
-    PLOG_PRODUCER_IDLE_MS = 24 * 60 * 60 * 1000,
 };
 
 struct plog_producer_batch {
@@ -84,8 +83,12 @@ WEIR_MUST_USE enum weir_err weir_plog_producers_mark(struct plog_producers *prod
 int64_t weir_plog_producers_unstable(const struct plog_producers *producers);
 /* A producer of a loaded snapshot takes its place among those with transactions open. */
 void weir_plog_producers_link(struct plog_producers *producers, struct plog_producer *producer);
-/* Forgets who was idle too long. */
-void weir_plog_producers_expire(struct plog_producers *producers, int64_t now_ms);
+/* Forgets who was idle for over `idle_ms`. */
+void weir_plog_producers_expire(struct plog_producers *producers, int64_t now_ms, int64_t idle_ms);
+
+/* NULL: not known. */
+const struct plog_producer *weir_plog_producers_find(const struct plog_producers *producers,
+                                                     int64_t id);
 
 /* Writes the state to `path`, whole or not at all, synced. */
 WEIR_MUST_USE enum weir_err weir_plog_producers_save(const struct plog_producers *producers,

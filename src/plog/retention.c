@@ -72,7 +72,7 @@ uint32_t weir_plog_maintain(struct weir_plog *log)
     uint32_t before = log->segment_count;
     bool expired, aged;
 
-    weir_plog_producers_expire(&log->producers, now_ms);
+    weir_plog_producers_expire(&log->producers, now_ms, log->options.producer_id_expiration_ms);
     if (weir_plog_check_writable(log, NULL) != WEIR_OK)
         return 0;
     /* When all is expired, so is the active segment, which can only go once it is sealed. */

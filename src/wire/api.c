@@ -26,6 +26,7 @@ const struct wire_api wire_apis[] = {
     {WIRE_ADD_PARTITIONS_TO_TXN, "AddPartitionsToTxn", 0, 0, 3, 3},
     {WIRE_ADD_OFFSETS_TO_TXN, "AddOffsetsToTxn", 0, 0, 3, 3},
     {WIRE_END_TXN, "EndTxn", 0, 0, 3, 3},
+    {WIRE_WRITE_TXN_MARKERS, "WriteTxnMarkers", 0, 0, 1, 1},
     {WIRE_TXN_OFFSET_COMMIT, "TxnOffsetCommit", 0, 0, 3, 3},
     {WIRE_DESCRIBE_CONFIGS, "DescribeConfigs", 0, 0, 4, 4},
     {WIRE_ALTER_CONFIGS, "AlterConfigs", 0, 0, 2, 2},
@@ -36,6 +37,9 @@ const struct wire_api wire_apis[] = {
     {WIRE_INCREMENTAL_ALTER_CONFIGS, "IncrementalAlterConfigs", 0, 0, 1, 1},
     {WIRE_OFFSET_DELETE, "OffsetDelete", 0, 0, 0, 1},
     {WIRE_DESCRIBE_CLUSTER, "DescribeCluster", 0, 0, 1, 0},
+    {WIRE_DESCRIBE_PRODUCERS, "DescribeProducers", 0, 0, 0, 0},
+    {WIRE_DESCRIBE_TRANSACTIONS, "DescribeTransactions", 0, 0, 0, 0},
+    {WIRE_LIST_TRANSACTIONS, "ListTransactions", 0, 0, 1, 0},
 };
 
 const size_t wire_api_count = sizeof wire_apis / sizeof *wire_apis;

@@ -129,7 +129,7 @@ static void idle_producers_are_forgotten_after_a_day(void **state)
 
     open_log(f, false);
     assert_int_equal(send(f, 0, 1), WEIR_PLOG_ACCEPTED);
-    weir_clock_virtual_advance_ms(&f->clock, PLOG_PRODUCER_IDLE_MS);
+    weir_clock_virtual_advance_ms(&f->clock, INT64_C(24) * 3600 * 1000);
     weir_plog_maintain(f->log);
     assert_int_equal(send(f, 5, 1), WEIR_PLOG_OUT_OF_ORDER_SEQUENCE);
     weir_clock_virtual_advance_ms(&f->clock, 1);
