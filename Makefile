@@ -21,7 +21,7 @@ demo: ## broker, provider and model server in one process; installs what it need
 test: ## release build and every test of it, under ten minutes; installs what it needs
 	@scripts/deps build test
 	@scripts/build release
-	@for v in 4.1.0 3.9.1; do scripts/fetch-kafka $$v || echo "no Apache Kafka $$v: its tests will skip"; done
+	@for v in 4.1.0 3.9.1 --streams; do scripts/fetch-kafka $$v || echo "no Apache Kafka $$v: its tests will skip"; done
 	@scripts/run-tests build $(ARGS)
 
 soak: ## the long tier, hours: kills and stalls, 10,000 swaps, repeated integration, ten minutes per fuzzer

@@ -2,44 +2,14 @@
 # Kafka's own clients and console tools, unchanged, against our broker and against Apache Kafka: the
 # same scenario, and what they say of either is compared line by line. Three things are left out, see
 # `normalised`: nothing else may differ.
-. "$(dirname "$0")/_common.sh"
+. "$(dirname "$0")/_java.sh"
 
-command -v javac >/dev/null || { printf 'javac is missing: run scripts/deps test\n'; exit 77; }
-java=(java -Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1
-    -Dorg.apache.logging.log4j.level=OFF)
-clients=(3.9.1 4.1.0)
-declare -A jars
-for version in "${clients[@]}"; do
-    jars[$version]=$("$source_dir/scripts/fetch-kafka" --version "$version") || exit $?
-done
+fetch 3.9.1 4.1.0
+start_both
+compile 3.9.1
 
-port=$((20000 + RANDOM % 10000))
-kafka=$("$source_dir/scripts/kafka-server" start --dir "$work/kafka" --port $port) || exit $?
-pids+=("$(cat "$work/kafka/pid")")
-start_broker
-javac -nowarn -Xlint:none -d "$work/classes" -cp "${jars[3.9.1]}/*" \
-    "$source_dir"/tests/integration/java/*.java || fail 'the clients do not compile'
-
-# compare WHAT: the lines of the two, which stand in WHAT.ours and WHAT.kafka.
-compare() {
-    [ -s "$work/$1.ours" ] || fail "$1 said nothing"
-    diff "$work/$1.kafka" "$work/$1.ours" >"$work/$1.diff" ||
-        { cat "$work/$1.diff"; fail "$1: Apache Kafka's answers are marked <, ours >"; }
-    printf '%s: %d lines, the same of both brokers\n' "$1" "$(wc -l <"$work/$1.ours")"
-}
-
-scenario() { # scenario VERSION ADDRESS OUT
-    "${java[@]}" -cp "$work/classes:${jars[$1]}/*" Scenario "$2" >"$3" 2>"$3.err" ||
-        { tail -5 "$3.err"; return 1; }
-}
-
-for version in "${clients[@]}"; do
-    scenario "$version" "$kafka" "$work/client-$version.kafka" &
-    other=$!
-    scenario "$version" "$broker_address" "$work/client-$version.ours" || fail "client $version"
-    wait $other || fail "client $version with Apache Kafka"
-    grep -q '^end: reached' "$work/client-$version.ours" || fail "client $version stopped"
-    compare "client-$version"
+for version in 3.9.1 4.1.0; do
+    both "client-$version" "$version" Scenario
 done
 
 # The console tools, of the newer version. Figures of speed and ids differ from run to run.
@@ -74,8 +44,7 @@ dump; kafka.tools.DumpLogSegments; --files; @L/long-0/00000000000000000000.index
 dump; kafka.tools.DumpLogSegments; --files; @L/long-0/00000000000000000000.index; --verify-index-only
 dump; kafka.tools.DumpLogSegments; --files; @L/long-0/00000000000000000000.timeindex; --verify-index-only
 TOOLS
-    "${java[@]}" -cp "$work/classes:${jars[4.1.0]}/*" Tools "$2.list" >"$2.raw" 2>"$2.err" ||
-        { tail -5 "$2.err"; return 1; }
+    run "$2.raw" "${jars[4.1.0]}/*" Tools "$2.list" || return
     normalised "$2.raw" | sed "s|$1|ADDRESS|g; s|$3|LOGS|g" >"$2"
 }
 
@@ -104,6 +73,4 @@ tools "$broker_address" "$work/tools.ours" "$work/broker" || fail 'the tools'
 wait $other || fail 'the tools with Apache Kafka'
 [ "$(grep -c ' -> ' "$work/tools.ours")" -eq 27 ] || fail 'a tool has not run'
 compare tools
-kill -TERM "$broker_pid"
-wait "$broker_pid" || fail "the broker ended with $?"
-"$source_dir/scripts/kafka-server" stop --dir "$work/kafka"
+stop_both

@@ -28,15 +28,18 @@ static rd_kafka_t *transactional(const char *address, const char *id)
     return producer;
 }
 
-static void put(rd_kafka_t *producer, const char *topic, int32_t partition, int value)
+static bool try_put(rd_kafka_t *producer, const char *topic, int32_t partition, int value)
 {
     char text[16];
     snprintf(text, sizeof text, "%d", value);
-    assert_int_equal(rd_kafka_producev(producer, RD_KAFKA_V_TOPIC(topic),
-                                       RD_KAFKA_V_PARTITION(partition),
-                                       RD_KAFKA_V_VALUE(text, strlen(text)),
-                                       RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END),
-                     0);
+    return rd_kafka_producev(producer, RD_KAFKA_V_TOPIC(topic), RD_KAFKA_V_PARTITION(partition),
+                             RD_KAFKA_V_VALUE(text, strlen(text)),
+                             RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END) == 0;
+}
+
+static void put(rd_kafka_t *producer, const char *topic, int32_t partition, int value)
+{
+    assert_true(try_put(producer, topic, partition, value));
 }
 
 static int value_of(const rd_kafka_message_t *message)
@@ -250,42 +253,89 @@ static pid_t start_mortal(struct place *place, int64_t life_ms, char address[64]
     return pid;
 }
 
-/* Transactions of one producer id after another until the broker is gone. */
-static void write_until_gone(const char *address, const char *id, enum outcome *outcomes, int *next,
-                             uint64_t *seed)
+enum { WRITERS = 4, RECORDS = 4 /* of a transaction */ };
+static const char *const ids[WRITERS] = {"writer-0", "writer-1", "writer-2", "writer-3"};
+
+/* What became of each transaction, and how many there are. */
+struct history {
+    enum outcome outcomes[VALUES_MAX / RECORDS];
+    int next;
+};
+
+struct writer {
+    rd_kafka_t *producer;
+    int transaction, sent; /* transaction -1: none is open */
+};
+
+/* One step of one of them: begin, a record, or the end. False: the broker is gone. */
+static bool step(struct writer *writer, struct history *history, uint64_t *seed)
 {
     enum { SHORT_MS = 1000 };
-    rd_kafka_t *producer = rd_producer(address, "transactional.id", id, NULL);
-    /* In the first round it is made, and then it is there. */
-    rd_kafka_resp_err_t made = rd_make_topic(producer, "t", PARTITIONS, NULL);
-    assert_true(made == 0 || made == RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS);
-    bool gone = code_of(rd_kafka_init_transactions(producer, SHORT_MS)) != 0;
-    while (!gone && *next < VALUES_MAX / 4) {
-        int transaction = (*next)++;
-        bool commit = dice(seed, 3) > 0;
-        if (code_of(rd_kafka_begin_transaction(producer)) != 0)
-            break;
-        for (int k = 0; k < 4; k++)
-            put(producer, "t", k % PARTITIONS, transaction * 4 + k);
-        outcomes[transaction] = commit ? UNKNOWN : ABORTED;
-        if (!commit)
-            rd_kafka_flush(producer, 100);
-        gone = code_of(commit ? rd_kafka_commit_transaction(producer, SHORT_MS)
-                              : rd_kafka_abort_transaction(producer, SHORT_MS)) != 0;
-        if (!gone && commit)
-            outcomes[transaction] = COMMITTED;
+    if (writer->transaction < 0) {
+        *writer = (struct writer){writer->producer, history->next++, 0};
+        history->outcomes[writer->transaction] = ABORTED; /* until its commit is tried */
+        return code_of(rd_kafka_begin_transaction(writer->producer)) == 0;
     }
-    rd_kafka_destroy(producer);
+    if (writer->sent < RECORDS) {
+        int value = writer->transaction * RECORDS + writer->sent++;
+        return try_put(writer->producer, "t", value % PARTITIONS, value);
+    }
+    enum outcome *outcome = &history->outcomes[writer->transaction];
+    writer->transaction = -1;
+    if (dice(seed, 3) == 0) {
+        rd_kafka_flush(writer->producer, 100); /* there to be aborted */
+        return code_of(rd_kafka_abort_transaction(writer->producer, SHORT_MS)) == 0;
+    }
+    *outcome = UNKNOWN;
+    if (code_of(rd_kafka_commit_transaction(writer->producer, SHORT_MS)) != 0)
+        return false;
+    *outcome = COMMITTED;
+    return true;
+}
+
+/* Transactions of all writers, all open at a time, until the broker is gone. */
+static void write_until_gone(const char *address, struct history *history, uint64_t *seed)
+{
+    enum { INIT_MS = 1000 };
+    struct writer writers[WRITERS];
+    bool gone = false;
+    for (int i = 0; i < WRITERS; i++) {
+        writers[i].producer = rd_producer(address, "transactional.id", ids[i], NULL);
+        writers[i].transaction = -1;
+    }
+    /* In the first round it is made, and then it is there. */
+    rd_kafka_resp_err_t made = rd_make_topic(writers[0].producer, "t", PARTITIONS, NULL);
+    assert_true(made == 0 || made == RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS);
+    for (int i = 0; i < WRITERS && !gone; i++)
+        gone = code_of(rd_kafka_init_transactions(writers[i].producer, INIT_MS)) != 0;
+    while (!gone && history->next < VALUES_MAX / RECORDS)
+        gone = !step(&writers[dice(seed, WRITERS)], history, seed);
+    for (int i = 0; i < WRITERS; i++)
+        rd_kafka_destroy(writers[i].producer);
+}
+
+/* Each transaction is there as a whole or not at all, as its producer was told. */
+static void check_history(const struct history *history, const uint8_t counts[VALUES_MAX],
+                          int tally[4])
+{
+    for (int i = 0; i < history->next; i++) {
+        enum outcome outcome = history->outcomes[i];
+        int want = outcome == COMMITTED ? 1 : outcome == ABORTED ? 0 : counts[i * RECORDS];
+        tally[outcome]++;
+        assert_true(want <= 1);
+        for (int k = 0; k < RECORDS; k++)
+            assert_int_equal(counts[i * RECORDS + k], want);
+    }
 }
 
 static void a_history_over_kills_is_whole(void **state)
 {
     enum { ROUNDS = 5 };
     static uint8_t counts[VALUES_MAX];
-    static enum outcome outcomes[VALUES_MAX / 4];
+    static struct history history;
     struct place place;
     char address[64];
-    int next = 0, tally[4] = {0};
+    int tally[4] = {0};
     const char *given = getenv("WEIR_SEED");
     uint64_t seed = given ? strtoull(given, NULL, 10) : (uint64_t)now_ms();
     (void)state;
@@ -294,31 +344,23 @@ static void a_history_over_kills_is_whole(void **state)
     place.options.partitions = PARTITIONS;
     place.options.segment_bytes = 1 << 16;
     for (int round = 0; round < ROUNDS; round++) {
-        char id[16];
         int status;
         pid_t pid = start_mortal(&place, 1500 + dice(&seed, 800), address);
-        snprintf(id, sizeof id, "writer-%d", dice(&seed, 2));
-        write_until_gone(address, id, outcomes, &next, &seed);
+        write_until_gone(address, &history, &seed);
         assert_int_equal(waitpid(pid, &status, 0), pid);
         assert_true(WIFSIGNALED(status));
     }
     place_start(&place);
-    /* What is open is ended by its successor. */
-    rd_kafka_t *last[2] = {transactional(place_address(&place), "writer-0"),
-                           transactional(place_address(&place), "writer-1")};
+    rd_kafka_t *heirs[WRITERS]; /* they end what is open */
+    for (int i = 0; i < WRITERS; i++)
+        heirs[i] = transactional(place_address(&place), ids[i]);
     count_values(place_address(&place), "t", true, counts);
-    for (int i = 0; i < next; i++) {
-        int want = outcomes[i] == COMMITTED ? 1 : outcomes[i] == ABORTED ? 0 : counts[i * 4];
-        tally[outcomes[i]]++;
-        assert_true(want <= 1);
-        for (int k = 0; k < 4; k++)
-            assert_int_equal(counts[i * 4 + k], want);
-    }
+    check_history(&history, counts, tally);
     print_message("%d committed, %d aborted, %d unknown\n", tally[COMMITTED], tally[ABORTED],
                   tally[UNKNOWN]);
     assert_true(tally[COMMITTED] > ROUNDS && tally[ABORTED] > ROUNDS);
-    rd_end(last[0]);
-    rd_end(last[1]);
+    for (int i = 0; i < WRITERS; i++)
+        rd_end(heirs[i]);
     place_release(&place);
 }
 
