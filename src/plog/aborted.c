@@ -168,7 +168,7 @@ static struct plog_segment *take_segment(struct weir_plog *log, int64_t *offset,
 /* The entries of one segment; END: those behind can't touch the range. */
 static enum weir_err list_entries(const struct plog_segment *segment,
                                   const struct plog_txn_index *index, int64_t offset_from,
-                                  int64_t offset_end, weir_plog_aborted_fn *each, void *opaque,
+                                  int64_t offset_end, plog_txn_entry_fn *each, void *opaque,
                                   struct weir_error *error)
 {
     char path[PLOG_PATH_BYTES];
@@ -181,7 +181,7 @@ static enum weir_err list_entries(const struct plog_segment *segment,
         struct plog_txn_entry entry;
         err = weir_plog_txn_index_read(index, segment->disk, path, number, &entry, error);
         if (err == WEIR_OK && entry.offset_first < offset_end)
-            err = each(opaque, entry.producer_id, entry.offset_first);
+            err = each(opaque, &entry);
         /* What was not ended then began at or behind that offset. */
         if (err == WEIR_OK && entry.offset_stable >= offset_end)
             return WEIR_END;
@@ -189,8 +189,9 @@ static enum weir_err list_entries(const struct plog_segment *segment,
     return err;
 }
 
-enum weir_err weir_plog_aborted(struct weir_plog *log, int64_t offset_from, int64_t offset_end,
-                                weir_plog_aborted_fn *each, void *opaque, struct weir_error *error)
+enum weir_err weir_plog_aborted_entries(struct weir_plog *log, int64_t offset_from,
+                                        int64_t offset_end, plog_txn_entry_fn *each, void *opaque,
+                                        struct weir_error *error)
 {
     int64_t offset = offset_from;
     enum weir_err err = WEIR_OK;
@@ -205,4 +206,25 @@ enum weir_err weir_plog_aborted(struct weir_plog *log, int64_t offset_from, int6
         weir_plog_segment_unref(segment);
     }
     return err == WEIR_END ? WEIR_OK : err;
+}
+
+/* The caller's function, which is told less. */
+struct listing {
+    weir_plog_aborted_fn *each;
+    void *opaque;
+};
+
+static enum weir_err list_entry(void *opaque, const struct plog_txn_entry *entry)
+{
+    const struct listing *listing = opaque;
+
+    return listing->each(listing->opaque, entry->producer_id, entry->offset_first);
+}
+
+enum weir_err weir_plog_aborted(struct weir_plog *log, int64_t offset_from, int64_t offset_end,
+                                weir_plog_aborted_fn *each, void *opaque, struct weir_error *error)
+{
+    struct listing listing = {.each = each, .opaque = opaque};
+
+    return weir_plog_aborted_entries(log, offset_from, offset_end, list_entry, &listing, error);
 }

@@ -34,6 +34,7 @@ enum {
     PLOG_LOG_APPEND_TIME = 0x08,
     PLOG_TRANSACTIONAL = 0x10,
     PLOG_CONTROL = 0x20,
+    PLOG_DELETE_HORIZON = 0x40, /* the base timestamp is one (KIP-534) */
 };
 
 struct plog_head {

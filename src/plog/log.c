@@ -65,12 +65,15 @@ enum weir_err weir_plog_open(const char *directory, const struct weir_plog_optio
     }
     log->disk = options->disk != NULL ? options->disk : weir_disk_real();
     weir_plog_configure(log, options);
+    pthread_mutex_init(&log->shape_mutex, NULL);
     pthread_mutex_init(&log->mutex, NULL);
     pthread_mutex_init(&log->sync_mutex, NULL);
     weir_plog_producers_init(&log->producers);
     for (int i = 0; i < PLOG_SNAPSHOTS; i++)
         log->snapshots[i] = -1;
-    err = weir_plog_recover(log, recovery != NULL ? recovery : &unknown, error);
+    err = weir_plog_finish_replacements(log, error);
+    if (err == WEIR_OK)
+        err = weir_plog_recover(log, recovery != NULL ? recovery : &unknown, error);
     if (err != WEIR_OK) {
         weir_plog_free(log);
         return err;
@@ -87,6 +90,7 @@ void weir_plog_free(struct weir_plog *log)
     weir_plog_producers_release(&log->producers);
     pthread_mutex_destroy(&log->sync_mutex);
     pthread_mutex_destroy(&log->mutex);
+    pthread_mutex_destroy(&log->shape_mutex);
     weir_free(log->directory);
     weir_free(log);
 }
@@ -192,8 +196,7 @@ static enum weir_err write_indexes(struct weir_plog *log, struct weir_error *err
     if (err != WEIR_OK)
         return fail(log, &cause, error);
     pthread_mutex_lock(&log->mutex);
-    weir_plog_index_written(&segment->offsets);
-    weir_plog_index_written(&segment->times);
+    weir_plog_segment_indexes_written(segment);
     pthread_mutex_unlock(&log->mutex);
     return WEIR_OK;
 }
@@ -224,24 +227,26 @@ enum weir_err weir_plog_seal(struct weir_plog *log, struct weir_error *error)
 
 enum weir_err weir_plog_reserve_segment(struct weir_plog *log, struct weir_error *error)
 {
-    uint32_t capacity = log->segment_capacity > 0 ? 2 * log->segment_capacity : 4;
-    struct plog_segment **segments;
+    enum weir_err err = WEIR_OK;
 
-    if (log->segment_count < log->segment_capacity)
-        return WEIR_OK;
-    if (log->segment_count == PLOG_SEGMENTS_MAX)
-        return weir_error_set(error, WEIR_LIMIT, -1, "%s: more than %d segments", log->directory,
-                              PLOG_SEGMENTS_MAX);
     pthread_mutex_lock(&log->mutex);
-    segments = weir_realloc_array(log->segments, capacity, sizeof(struct plog_segment *));
-    if (segments != NULL) {
-        log->segments = segments;
-        log->segment_capacity = capacity;
+    if (log->segment_count == PLOG_SEGMENTS_MAX) {
+        err = weir_error_set(error, WEIR_LIMIT, -1, "%s: more than %d segments", log->directory,
+                             PLOG_SEGMENTS_MAX);
+    } else if (log->segment_count == log->segment_capacity) {
+        uint32_t capacity = log->segment_capacity > 0 ? 2 * log->segment_capacity : 4;
+        struct plog_segment **segments =
+            weir_realloc_array(log->segments, capacity, sizeof(struct plog_segment *));
+        if (segments == NULL) {
+            err = weir_error_set(error, WEIR_NOMEM, -1, "%s: no memory for a segment",
+                                 log->directory);
+        } else {
+            log->segments = segments;
+            log->segment_capacity = capacity;
+        }
     }
     pthread_mutex_unlock(&log->mutex);
-    return segments != NULL ? WEIR_OK
-                            : weir_error_set(error, WEIR_NOMEM, -1, "%s: no memory for a segment",
-                                             log->directory);
+    return err;
 }
 
 void weir_plog_push_segment(struct weir_plog *log, struct plog_segment *segment)
@@ -249,6 +254,7 @@ void weir_plog_push_segment(struct weir_plog *log, struct plog_segment *segment)
     pthread_mutex_lock(&log->mutex);
     log->segments[log->segment_count++] = segment;
     pthread_mutex_unlock(&log->mutex);
+    log->active = segment;
     atomic_store(&log->directory_dirty, true);
 }
 
@@ -268,7 +274,7 @@ void weir_plog_drop_segments(struct weir_plog *log, uint32_t count, const char *
             atomic_store(&log->offset_first, log->segments[0]->offset_base);
         atomic_fetch_sub(&log->bytes, segment->bytes);
         pthread_mutex_unlock(&log->mutex);
-        if (weir_plog_segment_unlink(segment, &cause) != WEIR_OK)
+        if (weir_plog_segment_unlink(segment, PLOG_STAGE_NONE, &cause) != WEIR_OK)
             weir_log(&log->options.log, WEIR_LOG_WARN, "plog",
                      "a segment that is no longer part of the log stays on the disk: %s",
                      cause.message);
@@ -325,7 +331,8 @@ enum weir_err weir_plog_roll(struct weir_plog *log, struct weir_error *error)
     if (err == WEIR_OK)
         err = weir_plog_seal(log, error);
     if (err == WEIR_OK)
-        err = weir_plog_segment_create(log->disk, log->directory, offset_next, &segment, error);
+        err = weir_plog_segment_create(log->disk, log->directory, offset_next, PLOG_STAGE_NONE,
+                                       &segment, error);
     if (err != WEIR_OK)
         return err;
     pthread_mutex_lock(&log->mutex);

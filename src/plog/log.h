@@ -10,12 +10,15 @@
  * Threads: `mutex` guards the list, what readers see of a segment, and `failure`; it is never held
  *          over a call of the disk. `sync_mutex` lets one thread sync at a time and is taken
  *          before `mutex`. The rest is the owner's.
+ *
+ *          Two threads change the list: the owner adds a segment at its end and drops some at its
+ *          front, a cleaning (plog/cleaner.h) puts one in the place of sealed ones. Whoever takes
+ *          segments out holds `shape_mutex` until their files have their last names; a cleaning
+ *          takes it for that time, the owner only if it is free, else it comes back later. With
+ *          it, or while no cleaning runs, the owner reads the list without the mutex.
+ *          `shape_mutex` is taken before `mutex`.
  * Memory:  see plog/plog.h.
  * Errors:  see plog/plog.h.
- *
- * Room for what comes: a cleaner builds a segment aside and puts it into the list under the mutex;
- * readers of the old one keep it by their reference. It keeps the last batch of a segment, if need
- * be without records, so that the end of a segment stays where the next one begins.
  */
 #ifndef WEIR_PLOG_LOG_H
 #define WEIR_PLOG_LOG_H
@@ -36,8 +39,10 @@ struct weir_plog {
     const struct weir_disk *disk;
     char *directory;
 
+    pthread_mutex_t shape_mutex;
     pthread_mutex_t mutex;
     struct plog_segment **segments;
+    struct plog_segment *active; /* the last of them; the owner's */
     uint32_t segment_count, segment_capacity;
     struct weir_error failure; /* of the write that made the log read-only */
 
@@ -58,7 +63,7 @@ struct weir_plog {
 
 static inline struct plog_segment *weir_plog_active(const struct weir_plog *log)
 {
-    return log->segments[log->segment_count - 1];
+    return log->active;
 }
 
 /* Makes the log read-only for good; gives the code of *error (or IO without detail). */
@@ -78,7 +83,8 @@ WEIR_MUST_USE enum weir_err weir_plog_seal(struct weir_plog *log, struct weir_er
 WEIR_MUST_USE enum weir_err weir_plog_reserve_segment(struct weir_plog *log,
                                                       struct weir_error *error);
 void weir_plog_push_segment(struct weir_plog *log, struct plog_segment *segment);
-/* Takes `count` segments off the front and deletes their files; readers may still have them. */
+/* Takes `count` segments off the front and deletes their files; readers may still have them. With
+ * shape_mutex, or before the log is anybody's. */
 void weir_plog_drop_segments(struct weir_plog *log, uint32_t count, const char *why);
 /* Seals the active segment and begins one at the next offset. The active one is not empty. */
 WEIR_MUST_USE enum weir_err weir_plog_roll(struct weir_plog *log, struct weir_error *error);
@@ -103,6 +109,26 @@ WEIR_MUST_USE enum weir_err weir_plog_replay_control(struct weir_plog *log,
 /* The aborted transactions of a segment that recovery checks are listed anew. */
 WEIR_MUST_USE enum weir_err weir_plog_forget_aborted(struct plog_segment *segment,
                                                      struct weir_error *error);
+
+/* Calls `each` for the aborted transactions with records in offset_from .. offset_end - 1, in the
+ * order of their ends; from any thread. Anything but OK ends it. */
+typedef enum weir_err plog_txn_entry_fn(void *opaque, const struct plog_txn_entry *entry);
+WEIR_MUST_USE enum weir_err weir_plog_aborted_entries(struct weir_plog *log, int64_t offset_from,
+                                                      int64_t offset_end, plog_txn_entry_fn *each,
+                                                      void *opaque, struct weir_error *error);
+
+/*
+ * Puts `with`, whose files are at PLOG_STAGE_CLEANED and synced, in the place of `count` sealed
+ * segments that stand one behind the other; takes its reference. From the cleaning thread.
+ * Errors: AGAIN: one of them is no longer in the list, nothing has changed; others: nothing has
+ * changed, or (fatal) the log is read-only, and the next open finishes it.
+ */
+WEIR_MUST_USE enum weir_err weir_plog_replace(struct weir_plog *log,
+                                              struct plog_segment *const *sources, uint32_t count,
+                                              struct plog_segment *with, struct weir_error *error);
+/* Finishes, or takes back, the replacement that an end without warning has cut short. */
+WEIR_MUST_USE enum weir_err weir_plog_finish_replacements(struct weir_plog *log,
+                                                          struct weir_error *error);
 
 /* Frees the log and closes what is open, writing nothing. */
 void weir_plog_free(struct weir_plog *log);

@@ -164,8 +164,8 @@ static enum weir_err begin_segment(struct recovering *r, int64_t offset_base)
     enum weir_err err = weir_plog_reserve_segment(r->log, r->error);
 
     if (err == WEIR_OK)
-        err = weir_plog_segment_create(r->log->disk, r->log->directory, offset_base, &segment,
-                                       r->error);
+        err = weir_plog_segment_create(r->log->disk, r->log->directory, offset_base,
+                                       PLOG_STAGE_NONE, &segment, r->error);
     if (err != WEIR_OK)
         return err;
     segment->created_ms = r->now_ms;
@@ -316,8 +316,7 @@ static enum weir_err flush_indexes(struct plog_segment *segment, struct weir_err
 
     if (err != WEIR_OK)
         return err;
-    weir_plog_index_written(&segment->offsets);
-    weir_plog_index_written(&segment->times);
+    weir_plog_segment_indexes_written(segment);
     return WEIR_OK;
 }
 
@@ -420,12 +419,13 @@ static enum weir_err delete_last(struct recovering *r)
 {
     struct weir_plog *log = r->log;
     struct plog_segment *last = weir_plog_active(log);
-    enum weir_err err = weir_plog_segment_unlink(last, r->error);
+    enum weir_err err = weir_plog_segment_unlink(last, PLOG_STAGE_NONE, r->error);
 
     if (err != WEIR_OK)
         return err;
     atomic_fetch_sub(&log->bytes, last->bytes);
     log->segment_count--;
+    log->active = log->segment_count > 0 ? log->segments[log->segment_count - 1] : NULL;
     weir_plog_segment_unref(last);
     return WEIR_OK;
 }

@@ -14,6 +14,15 @@ static uint32_t count_below_first(const struct weir_plog *log)
     return count;
 }
 
+/* While a cleaning changes the list, they stay until weir_plog_maintain comes by. */
+static void drop_below_first(struct weir_plog *log)
+{
+    if (pthread_mutex_trylock(&log->shape_mutex) != 0)
+        return;
+    weir_plog_drop_segments(log, count_below_first(log), "trimmed");
+    pthread_mutex_unlock(&log->shape_mutex);
+}
+
 enum weir_err weir_plog_trim(struct weir_plog *log, int64_t offset, struct weir_error *error)
 {
     enum weir_err err = weir_plog_check_writable(log, error);
@@ -30,7 +39,7 @@ enum weir_err weir_plog_trim(struct weir_plog *log, int64_t offset, struct weir_
     pthread_mutex_lock(&log->mutex);
     atomic_store(&log->offset_first, offset);
     pthread_mutex_unlock(&log->mutex);
-    weir_plog_drop_segments(log, count_below_first(log), "trimmed");
+    drop_below_first(log);
     return WEIR_OK;
 }
 
@@ -65,19 +74,16 @@ static uint32_t count_oversized(const struct weir_plog *log)
     return count;
 }
 
-uint32_t weir_plog_maintain(struct weir_plog *log)
+/* Rolls the active segment when it is old, or when all is expired: it can only go once it is sealed.
+ * Gives the number of segments that were deleted. */
+static uint32_t maintain_segments(struct weir_plog *log, int64_t now_ms)
 {
-    int64_t now_ms = weir_clock_wall_ms(log->options.clock);
     struct plog_segment *active = weir_plog_active(log);
     uint32_t before = log->segment_count;
-    bool expired, aged;
-
-    weir_plog_producers_expire(&log->producers, now_ms, log->options.producer_id_expiration_ms);
-    if (weir_plog_check_writable(log, NULL) != WEIR_OK)
-        return 0;
-    /* When all is expired, so is the active segment, which can only go once it is sealed. */
-    expired =
+    bool expired =
         count_expired(log, now_ms) + 1 == log->segment_count && is_expired(log, active, now_ms);
+    bool aged;
+
     if (now_ms < active->created_ms) /* the clock was set back: its age counts from here */
         active->created_ms = now_ms;
     aged = active->bytes > 0 && now_ms - active->created_ms > log->options.segment_ms;
@@ -89,9 +95,25 @@ uint32_t weir_plog_maintain(struct weir_plog *log)
             weir_log(&log->options.log, WEIR_LOG_WARN, "plog", "%s: cannot begin a segment: %s",
                      log->directory, error.message);
     }
+    weir_plog_drop_segments(log, count_below_first(log), "trimmed");
     weir_plog_drop_segments(log, count_expired(log, now_ms), "retention by time");
     weir_plog_drop_segments(log, count_oversized(log), "retention by size");
     return before - log->segment_count;
+}
+
+uint32_t weir_plog_maintain(struct weir_plog *log)
+{
+    int64_t now_ms = weir_clock_wall_ms(log->options.clock);
+    uint32_t dropped;
+
+    weir_plog_producers_expire(&log->producers, now_ms, log->options.producer_id_expiration_ms);
+    /* A cleaning that changes the list is soon done with it, and this is called again. */
+    if (weir_plog_check_writable(log, NULL) != WEIR_OK ||
+        pthread_mutex_trylock(&log->shape_mutex) != 0)
+        return 0;
+    dropped = maintain_segments(log, now_ms);
+    pthread_mutex_unlock(&log->shape_mutex);
+    return dropped;
 }
 
 /* ---- destroy */

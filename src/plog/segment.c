@@ -81,34 +81,72 @@ void weir_plog_segment_unref(struct plog_segment *segment)
     weir_free(segment);
 }
 
-enum weir_err weir_plog_segment_unlink(const struct plog_segment *segment, struct weir_error *error)
+/* The path of one of its files at a stage. */
+static void staged_path(const struct plog_segment *segment, const char *suffix, const char *stage,
+                        char path[PLOG_PATH_BYTES])
+{
+    char both[PLOG_NAME_BYTES];
+
+    snprintf(both, sizeof both, "%s%s", suffix, stage);
+    weir_plog_segment_path(segment, both, path);
+}
+
+/* In the order of deletion: the .log last would leave a segment without indexes after a crash,
+ * which is only slow to open; first, it leaves indexes without a segment, which open sweeps up. */
+static const char *const suffixes[] = {".log", ".index", ".timeindex", ".txnindex"};
+enum { LOG_SUFFIX, FIRST_INDEX, SUFFIXES = 4 };
+
+/* Of them, those that the segment has: the last one only if a transaction was aborted. */
+static int suffix_count(const struct plog_segment *segment)
+{
+    return segment->aborted.fd >= 0 ? SUFFIXES : SUFFIXES - 1;
+}
+
+enum weir_err weir_plog_segment_unlink(const struct plog_segment *segment, const char *stage,
+                                       struct weir_error *error)
 {
     char path[PLOG_PATH_BYTES];
-    enum weir_err first, err;
+    enum weir_err first = WEIR_OK;
 
-    /* The .log last would leave a segment without indexes after a crash, which is only slow to
-     * open; first, it leaves indexes without a segment, which open sweeps up. */
-    first = weir_disk_unlink(segment->disk, segment->path, error);
-    weir_plog_segment_path(segment, ".index", path);
-    err = weir_disk_unlink(segment->disk, path, first == WEIR_OK ? error : NULL);
-    if (first == WEIR_OK && err != WEIR_NOT_FOUND)
-        first = err;
-    weir_plog_segment_path(segment, ".timeindex", path);
-    err = weir_disk_unlink(segment->disk, path, first == WEIR_OK ? error : NULL);
-    if (first == WEIR_OK && err != WEIR_NOT_FOUND)
-        first = err;
-    if (segment->aborted.fd < 0)
-        return first;
-    weir_plog_segment_path(segment, ".txnindex", path);
-    err = weir_disk_unlink(segment->disk, path, first == WEIR_OK ? error : NULL);
-    if (first == WEIR_OK && err != WEIR_NOT_FOUND)
-        first = err;
+    for (int i = 0; i < suffix_count(segment); i++) {
+        enum weir_err err;
+        staged_path(segment, suffixes[i], stage, path);
+        err = weir_disk_unlink(segment->disk, path, first == WEIR_OK ? error : NULL);
+        if (first == WEIR_OK && (err != WEIR_NOT_FOUND || i == LOG_SUFFIX))
+            first = err;
+    }
     return first;
 }
 
+static enum weir_err rename_file(const struct plog_segment *segment, const char *suffix,
+                                 const char *from, const char *to, struct weir_error *error)
+{
+    char old[PLOG_PATH_BYTES], new[PLOG_PATH_BYTES];
+
+    staged_path(segment, suffix, from, old);
+    staged_path(segment, suffix, to, new);
+    return weir_disk_rename(segment->disk, old, new, error);
+}
+
+enum weir_err weir_plog_segment_rename_indexes(const struct plog_segment *segment, const char *from,
+                                               const char *to, struct weir_error *error)
+{
+    enum weir_err err = WEIR_OK;
+
+    for (int i = FIRST_INDEX; err == WEIR_OK && i < suffix_count(segment); i++)
+        err = rename_file(segment, suffixes[i], from, to, error);
+    return err;
+}
+
+enum weir_err weir_plog_segment_rename_log(const struct plog_segment *segment, const char *from,
+                                           const char *to, struct weir_error *error)
+{
+    return rename_file(segment, suffixes[LOG_SUFFIX], from, to, error);
+}
+
 enum weir_err weir_plog_segment_create(const struct weir_disk *disk, const char *directory,
-                                       int64_t offset_base, struct plog_segment **out,
-                                       struct weir_error *error)
+                                       int64_t offset_base, const char *stage,
+                                       struct plog_segment **out, struct weir_error *error)
 {
     /* Leftovers of a try that failed are emptied. */
     const int flags = O_RDWR | O_CREAT | O_TRUNC;
@@ -118,17 +156,19 @@ enum weir_err weir_plog_segment_create(const struct weir_disk *disk, const char 
 
     if (err != WEIR_OK)
         return err;
-    weir_plog_segment_path(segment, ".index", path);
+    staged_path(segment, ".index", stage, path);
     err = weir_disk_open(disk, path, flags, 0644, &segment->offsets.fd, error);
     if (err == WEIR_OK) {
-        weir_plog_segment_path(segment, ".timeindex", path);
+        staged_path(segment, ".timeindex", stage, path);
         err = weir_disk_open(disk, path, flags, 0644, &segment->times.fd, error);
     }
-    if (err == WEIR_OK)
-        err = weir_disk_open(disk, segment->path, flags, 0644, &segment->fd, error);
+    if (err == WEIR_OK) {
+        staged_path(segment, ".log", stage, path);
+        err = weir_disk_open(disk, path, flags, 0644, &segment->fd, error);
+    }
     if (err != WEIR_OK) {
         /* The first failure is the one to tell. */
-        (void)!weir_plog_segment_unlink(segment, NULL);
+        (void)!weir_plog_segment_unlink(segment, stage, NULL);
         weir_plog_segment_unref(segment);
         return err;
     }
@@ -272,6 +312,12 @@ enum weir_err weir_plog_segment_write_indexes(struct plog_segment *segment,
     return weir_plog_index_write(&segment->times, segment->disk, path, error);
 }
 
+void weir_plog_segment_indexes_written(struct plog_segment *segment)
+{
+    weir_plog_index_written(&segment->offsets);
+    weir_plog_index_written(&segment->times);
+}
+
 enum weir_err weir_plog_segment_sync(struct plog_segment *segment, bool indexes,
                                      struct weir_error *error)
 {
@@ -314,15 +360,16 @@ static enum weir_err empty_indexes(struct plog_segment *segment, struct weir_err
 static enum weir_err scan_note(struct plog_segment *segment, const struct plog_scan *scan,
                                int64_t at, const struct plog_head *head, struct weir_error *error)
 {
-    weir_plog_segment_stamp(segment, head->timestamp_max, head->offset_last);
+    /* A batch that a cleaning has emptied has no record to be found by its time. */
+    if (head->record_count > 0)
+        weir_plog_segment_stamp(segment, head->timestamp_max, head->offset_last);
     if (!scan->rebuild)
         return WEIR_OK;
     if (weir_plog_index_full(&segment->offsets) || weir_plog_index_full(&segment->times)) {
         enum weir_err err = weir_plog_segment_write_indexes(segment, error);
         if (err != WEIR_OK)
             return err;
-        weir_plog_index_written(&segment->offsets);
-        weir_plog_index_written(&segment->times);
+        weir_plog_segment_indexes_written(segment);
     }
     segment->bytes = at;
     weir_plog_segment_note(segment, scan->index_interval_bytes, head->offset_last, head->bytes);

@@ -68,10 +68,15 @@ bool weir_plog_path(const char *directory, const char *name, char path[PLOG_PATH
 void weir_plog_segment_path(const struct plog_segment *segment, const char *suffix,
                             char path[PLOG_PATH_BYTES]);
 
+/* A segment that takes the place of others is built aside: its files have a second suffix. */
+#define PLOG_STAGE_NONE ""
+#define PLOG_STAGE_CLEANED ".cleaned" /* being written */
+#define PLOG_STAGE_SWAP ".swap"       /* whole, as soon as the .log has it: replace.c */
+
 /* Makes new empty files. Nothing of them is left after a failure. */
 WEIR_MUST_USE enum weir_err weir_plog_segment_create(const struct weir_disk *disk,
                                                      const char *directory, int64_t offset_base,
-                                                     struct plog_segment **out,
+                                                     const char *stage, struct plog_segment **out,
                                                      struct weir_error *error);
 /* Opens the files; *indexed_out = both indexes are there and plausible, *aborted_out = so are the
  * aborted transactions. offset_next is not known yet, the rest is if indexed. */
@@ -83,7 +88,14 @@ void weir_plog_segment_ref(struct plog_segment *segment);
 void weir_plog_segment_unref(struct plog_segment *segment);
 /* Removes the files' names. */
 WEIR_MUST_USE enum weir_err weir_plog_segment_unlink(const struct plog_segment *segment,
-                                                     struct weir_error *error);
+                                                     const char *stage, struct weir_error *error);
+/* Renames the indexes, or the .log, from one stage to another. */
+WEIR_MUST_USE enum weir_err weir_plog_segment_rename_indexes(const struct plog_segment *segment,
+                                                             const char *from, const char *to,
+                                                             struct weir_error *error);
+WEIR_MUST_USE enum weir_err weir_plog_segment_rename_log(const struct plog_segment *segment,
+                                                         const char *from, const char *to,
+                                                         struct weir_error *error);
 
 /* Notes a batch (or batches written at once) in the indexes, if one is due. There is room in the
  * pending entries. Before the segment's bytes are counted up. */
@@ -94,10 +106,11 @@ void weir_plog_segment_stamp(struct plog_segment *segment, int64_t timestamp_max
                              int64_t offset_last);
 /* Notes the largest timestamp, unless the time index ends with it already. Room as above. */
 void weir_plog_segment_note_time(struct plog_segment *segment);
-/* Writes the pending index entries. The caller calls weir_plog_index_written on both under the
- * mutex. */
+/* Writes the pending index entries. The caller calls weir_plog_segment_indexes_written then, under
+ * the mutex if readers can see the segment. */
 WEIR_MUST_USE enum weir_err weir_plog_segment_write_indexes(struct plog_segment *segment,
                                                             struct weir_error *error);
+void weir_plog_segment_indexes_written(struct plog_segment *segment);
 /* fdatasync; the .log, with `indexes` all files. */
 WEIR_MUST_USE enum weir_err weir_plog_segment_sync(struct plog_segment *segment, bool indexes,
                                                    struct weir_error *error);

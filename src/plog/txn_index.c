@@ -79,6 +79,12 @@ enum weir_err weir_plog_txn_index_open(struct plog_txn_index *index, const struc
     return check_entries(index, disk, path, offset_base, good_out, error);
 }
 
+enum weir_err weir_plog_txn_index_make(struct plog_txn_index *index, const struct weir_disk *disk,
+                                       const char *path, struct weir_error *error)
+{
+    return weir_disk_open(disk, path, O_RDWR | O_CREAT | O_TRUNC, 0644, &index->fd, error);
+}
+
 enum weir_err weir_plog_txn_index_write(struct plog_txn_index *index, const struct weir_disk *disk,
                                         const char *path, const struct plog_txn_entry *entry,
                                         struct weir_error *error)
@@ -87,7 +93,7 @@ enum weir_err weir_plog_txn_index_write(struct plog_txn_index *index, const stru
     enum weir_err err = WEIR_OK;
 
     if (index->fd < 0)
-        err = weir_disk_open(disk, path, O_RDWR | O_CREAT | O_TRUNC, 0644, &index->fd, error);
+        err = weir_plog_txn_index_make(index, disk, path, error);
     if (err != WEIR_OK)
         return err;
     put_entry(bytes, entry);

@@ -38,6 +38,10 @@ WEIR_MUST_USE enum weir_err weir_plog_txn_index_open(struct plog_txn_index *inde
                                                      const struct weir_disk *disk, const char *path,
                                                      int64_t offset_base, bool *good_out,
                                                      struct weir_error *error);
+/* Makes the file, or empties the one that is there. */
+WEIR_MUST_USE enum weir_err weir_plog_txn_index_make(struct plog_txn_index *index,
+                                                     const struct weir_disk *disk, const char *path,
+                                                     struct weir_error *error);
 /* Writes an entry behind the others, making the file if need be; `stored` is the caller's to count
  * up then. */
 WEIR_MUST_USE enum weir_err weir_plog_txn_index_write(struct plog_txn_index *index,

@@ -229,7 +229,7 @@ static size_t put_bytes(uint8_t *at, struct weir_slice bytes)
     return count + (bytes.data ? bytes.bytes : 0);
 }
 
-/* A record behind its length. */
+/* A record behind its length. Without `headers` they are those of the record, as they stand. */
 static size_t put_body(uint8_t *at, int64_t timestamp_delta, int64_t offset_delta,
                        const struct wire_record *record, const struct wire_header *headers)
 {
@@ -242,12 +242,33 @@ static size_t put_body(uint8_t *at, int64_t timestamp_delta, int64_t offset_delt
     bytes += put_bytes(at ? at + bytes : NULL, record->key);
     bytes += put_bytes(at ? at + bytes : NULL, record->value);
     bytes += put_varint(at ? at + bytes : scratch, record->header_count);
+    if (!headers) {
+        if (at && record->headers.bytes)
+            memcpy(at + bytes, record->headers.data, record->headers.bytes);
+        return bytes + record->headers.bytes;
+    }
     for (int32_t i = 0; i < record->header_count; i++) {
         struct weir_slice name = weir_slice(headers[i].name, strlen(headers[i].name));
         bytes += put_bytes(at ? at + bytes : NULL, name);
         bytes += put_bytes(at ? at + bytes : NULL, headers[i].value);
     }
     return bytes;
+}
+
+static enum weir_err append_record(struct weir_buffer *into, int64_t timestamp_delta,
+                                   int64_t offset_delta, const struct wire_record *record,
+                                   const struct wire_header *headers)
+{
+    size_t body = put_body(NULL, timestamp_delta, offset_delta, record, headers);
+    enum weir_err err =
+        body > INT32_MAX ? WEIR_LIMIT : weir_buffer_reserve(into, VARINT_BYTES_MAX + body);
+    if (err != WEIR_OK)
+        return err;
+    uint8_t *at = weir_buffer_end(into);
+    size_t head = put_varint(at, (int64_t)body);
+    put_body(at + head, timestamp_delta, offset_delta, record, headers);
+    weir_buffer_commit(into, head + body);
+    return WEIR_OK;
 }
 
 enum weir_err wire_builder_add(struct wire_builder *builder, int64_t timestamp_ms,
@@ -259,16 +280,10 @@ enum weir_err wire_builder_add(struct wire_builder *builder, int64_t timestamp_m
     struct wire_record record = {.key = key, .value = value, .header_count = (int32_t)header_count};
     int64_t base = builder->record_count ? builder->timestamp_base : timestamp_ms;
     int64_t delta = timestamp_ms - base;
-    size_t body = put_body(NULL, delta, builder->record_count, &record, headers);
-    enum weir_err err = body > INT32_MAX
-                            ? WEIR_LIMIT
-                            : weir_buffer_reserve(&builder->records, VARINT_BYTES_MAX + body);
+    enum weir_err err =
+        append_record(&builder->records, delta, builder->record_count, &record, headers);
     if (err != WEIR_OK)
         return err;
-    uint8_t *at = weir_buffer_end(&builder->records);
-    size_t head = put_varint(at, (int64_t)body);
-    put_body(at + head, delta, builder->record_count, &record, headers);
-    weir_buffer_commit(&builder->records, head + body);
     if (!builder->record_count || timestamp_ms > builder->timestamp_max)
         builder->timestamp_max = timestamp_ms;
     builder->timestamp_base = base;
@@ -318,5 +333,74 @@ enum weir_err wire_builder_finish(struct wire_builder *builder, struct weir_buff
                       INT32_MAX);
     builder->record_count = 0;
     weir_buffer_clear(&builder->records);
+    return WEIR_OK;
+}
+
+/* ---- writing anew ---------------------------------------------------------------------------- */
+
+/* What is left of a batch. */
+struct rewritten {
+    struct weir_buffer records;
+    int64_t timestamp_base, timestamp_max;
+    int32_t record_count;
+};
+
+static enum weir_err keep_records(struct wire_walk *walk, const uint8_t *keep,
+                                  struct rewritten *out, struct weir_error *error)
+{
+    struct wire_record record;
+    enum weir_err err;
+    walk->at = walk->begin;
+    walk->left = walk->batch.record_count;
+    for (int32_t i = 0; (err = wire_walk_next(walk, &record, error)) == WEIR_OK; i++) {
+        if (!keep[i])
+            continue;
+        int64_t delta = (int64_t)((uint64_t)record.timestamp_ms - (uint64_t)out->timestamp_base);
+        err = append_record(&out->records, delta, record.offset - walk->batch.offset_base, &record,
+                            NULL);
+        if (err != WEIR_OK)
+            return weir_error_set(error, err, -1, "a record batch: %s", weir_err_text(err));
+        if (!out->record_count++ || record.timestamp_ms > out->timestamp_max)
+            out->timestamp_max = record.timestamp_ms;
+    }
+    return err == WEIR_END ? WEIR_OK : err;
+}
+
+enum weir_err wire_walk_rewrite(struct wire_walk *walk, const uint8_t *keep,
+                                int64_t delete_horizon_ms, struct weir_buffer *into,
+                                struct weir_error *error)
+{
+    const struct wire_batch *batch = &walk->batch;
+    struct rewritten left = {.timestamp_base = batch->timestamp_base,
+                             .timestamp_max = batch->timestamp_max};
+    uint16_t attributes = (uint16_t)batch->attributes;
+    size_t place = into->bytes;
+    weir_buffer_init(&left.records, INT32_MAX);
+    if (delete_horizon_ms >= 0) {
+        left.timestamp_base = delete_horizon_ms;
+        attributes |= WIRE_BATCH_DELETE_HORIZON;
+    }
+    enum weir_err err = keep_records(walk, keep, &left, error);
+    if (!left.record_count)
+        attributes &= (uint16_t) ~(WIRE_BATCH_CODEC_MASK | WIRE_BATCH_DELETE_HORIZON);
+    if (err == WEIR_OK &&
+        (err = weir_buffer_append(into, batch->bytes, WIRE_BATCH_HEAD_BYTES)) != WEIR_OK)
+        weir_error_set(error, err, -1, "a record batch: %s", weir_err_text(err));
+    if (err == WEIR_OK && left.record_count)
+        err = wire_deflate(attributes & WIRE_BATCH_CODEC_MASK, weir_buffer_slice(&left.records),
+                           into, error);
+    weir_buffer_release(&left.records);
+    if (err != WEIR_OK) {
+        weir_buffer_truncate(into, place);
+        return err;
+    }
+    uint8_t *head = into->data + place;
+    size_t batch_bytes = into->bytes - place;
+    put(head + 8, batch_bytes - LENGTH_END, 4);
+    put(head + 21, attributes, 2);
+    put(head + 27, (uint64_t)left.timestamp_base, 8);
+    put(head + 35, (uint64_t)left.timestamp_max, 8);
+    put(head + 57, (uint32_t)left.record_count, 4);
+    put(head + CRC_AT, weir_crc32c(0, head + CRC_FROM, batch_bytes - CRC_FROM), 4);
     return WEIR_OK;
 }

@@ -45,6 +45,7 @@ enum {
     WIRE_BATCH_LOG_APPEND_TIME = 0x08,
     WIRE_BATCH_TRANSACTIONAL = 0x10,
     WIRE_BATCH_CONTROL = 0x20,
+    WIRE_BATCH_DELETE_HORIZON = 0x40, /* the base timestamp says when tombstones may go */
 };
 
 /* A batch in memory; borrows its bytes. */
@@ -93,6 +94,16 @@ WEIR_MUST_USE enum weir_err wire_walk_init(struct wire_walk *walk, const struct 
 WEIR_MUST_USE enum weir_err wire_walk_next(struct wire_walk *walk, struct wire_record *out,
                                            struct weir_error *error);
 void wire_walk_release(struct wire_walk *walk);
+/*
+ * Appends the walk's batch to `into`, with those of its records only whose byte in `keep` is not 0
+ * (one byte each, in their order), as a compaction does. Offsets, producer and codec stay as they
+ * were; without a record only the header is left. delete_horizon_ms >= 0 becomes the base timestamp
+ * and is marked as such (KIP-534); timestamps of records do not change by it. Walks from the
+ * beginning, wherever the walk stood. After a failure `into` is as before.
+ */
+WEIR_MUST_USE enum weir_err wire_walk_rewrite(struct wire_walk *walk, const uint8_t *keep,
+                                              int64_t delete_horizon_ms, struct weir_buffer *into,
+                                              struct weir_error *error);
 /* Takes the next header off *headers: OK, END, CORRUPT. value may be null. */
 WEIR_MUST_USE enum weir_err wire_header_next(struct weir_slice *headers, struct weir_slice *name,
                                              struct weir_slice *value);
