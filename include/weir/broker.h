@@ -6,8 +6,8 @@
  *          restarts and kill -9.
  * Life:    weir_broker_start -> (clients) -> weir_broker_stop. Several brokers may live in one
  *          process, each with its own directory and port.
- * Threads: one thread a broker does everything; these functions may be called from any thread, but
- *          stop only once.
+ * Threads: one thread a broker does everything, beside one for each pass of compaction, one at a
+ *          time; these functions may be called from any thread, but stop only once.
  * Memory:  buffers of connections stay below memory_bytes, but for 128 KiB a connection and one
  *          request of request_bytes_max; beside them some KiB a partition, member and offset. An
  *          idle connection takes less than 1 KiB, with TLS about 16.
@@ -75,6 +75,13 @@ struct weir_broker_options {
     int64_t segment_bytes;     /* log.segment.bytes [1 GiB] */
     int32_t message_bytes_max; /* message.max.bytes [1048588] */
     enum weir_broker_flush flush;
+    bool cleaner_enable;        /* log.cleaner.enable [true]: cleanup.policy=compact acts */
+    int64_t cleaner_backoff_ms; /* log.cleaner.backoff.ms [15 s], when nothing is dirty */
+    size_t cleaner_map_bytes;   /* log.cleaner.dedupe.buffer.size [16 MiB], while it runs */
+    int64_t cleaner_delete_retention_ms; /* log.cleaner.delete.retention.ms [1 day] */
+    int64_t cleaner_lag_ms_min;          /* log.cleaner.min.compaction.lag.ms [0] */
+    int64_t cleaner_lag_ms_max;          /* log.cleaner.max.compaction.lag.ms [INT64_MAX = none] */
+    double cleaner_dirty_ratio_min;      /* log.cleaner.min.cleanable.ratio [0.5] */
     int32_t group_initial_rebalance_delay_ms; /* group.initial.rebalance.delay.ms [0] */
     int32_t group_session_timeout_ms_min;     /* group.min.session.timeout.ms [6000] */
     int32_t group_session_timeout_ms_max;     /* group.max.session.timeout.ms [30 minutes] */
@@ -114,6 +121,10 @@ struct weir_broker_stats {
     uint64_t connections_expired; /* closed because they were idle, or took too long to come in */
     uint64_t tls_handshake_failures, authentications, authentication_failures;
     uint64_t syncs, syncs_failed; /* of partition logs, in the background */
+    uint64_t cleaner_passes, cleaner_bytes_read, cleaner_bytes_written;
+    uint64_t cleaner_last_ms;           /* wall clock of the last pass; 0 = none */
+    uint32_t cleaner_dirty_percent_max; /* of the compacted partitions, the dirtiest */
+    uint32_t cleaner_uncleanable;       /* partitions that are left alone after a failure */
     uint32_t connections, topics, partitions, groups, fetches_parked;
     uint64_t requests_by_api[WEIR_BROKER_API_KEYS]; /* by the protocol's key */
 };

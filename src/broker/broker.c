@@ -24,6 +24,12 @@ void weir_broker_options_default(struct weir_broker_options *options)
                                             .retention_bytes = -1,
                                             .segment_bytes = 1 << 30,
                                             .message_bytes_max = 1048588,
+                                            .cleaner_enable = true,
+                                            .cleaner_backoff_ms = 15000,
+                                            .cleaner_map_bytes = 16 << 20,
+                                            .cleaner_delete_retention_ms = 24 * 3600 * 1000,
+                                            .cleaner_lag_ms_max = INT64_MAX,
+                                            .cleaner_dirty_ratio_min = 0.5,
                                             .sasl_mechanisms = "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512",
                                             .group_session_timeout_ms_min = 6000,
                                             .group_session_timeout_ms_max = 1800000,
@@ -49,6 +55,7 @@ static void on_maintenance(struct weir_loop_timer *timer)
         broker_checkpoint_recovery(broker); /* of the syncs before */
     if (checkpoint || broker->options.flush == WEIR_BROKER_FLUSH_INTERVAL)
         broker_topics_sync(broker);
+    broker_cleaner_maintain(broker);
     broker_transactions_maintain(broker);
     broker_connections_trim(broker);
     broker_users_maintain(broker);
@@ -111,6 +118,7 @@ enum weir_err broker_close(struct weir_broker *broker, struct weir_error *error)
         while (weir_loop_run_once(broker->loop, 0, &count, NULL) == WEIR_OK && count > 0) {
         }
     }
+    broker_cleaner_leave(broker, NULL);
     broker_syncs_stop(broker);
     broker_sasl_close(broker);
     tls_context_free(broker->tls);
@@ -165,6 +173,7 @@ enum weir_err broker_open(const struct weir_broker_options *options, const struc
     weir_map_init(&broker->transactions, TRANSACTIONS_MAX);
     weir_map_init(&broker->starts, PARTITIONS_MAX);
     weir_map_init(&broker->recovery_points, PARTITIONS_MAX);
+    weir_map_init(&broker->clean, PARTITIONS_MAX);
     struct weir_error cause = {.code = WEIR_OK};
     err = open_all(broker, &cause);
     if (err != WEIR_OK) {
@@ -274,6 +283,12 @@ void weir_broker_stats(const struct weir_broker *broker, struct weir_broker_stat
         .authentication_failures = atomic_load(&counters->authentication_failures),
         .syncs = atomic_load(&counters->syncs),
         .syncs_failed = atomic_load(&counters->syncs_failed),
+        .cleaner_passes = atomic_load(&counters->cleaner_passes),
+        .cleaner_bytes_read = atomic_load(&counters->cleaner_bytes_read),
+        .cleaner_bytes_written = atomic_load(&counters->cleaner_bytes_written),
+        .cleaner_last_ms = atomic_load(&counters->cleaner_last_ms),
+        .cleaner_dirty_percent_max = atomic_load(&counters->cleaner_dirty_percent_max),
+        .cleaner_uncleanable = atomic_load(&counters->cleaner_uncleanable),
         .connections = atomic_load(&counters->connections),
         .topics = atomic_load(&counters->topics),
         .partitions = atomic_load(&counters->partitions),

@@ -1,9 +1,10 @@
 /*
- * broker/checkpoints.c - two files of offsets, as Kafka writes them:
+ * broker/checkpoints.c - three files of offsets, as Kafka writes them:
  *
  *      log-start-offset-checkpoint          the first offset of each partition
  *      recovery-point-offset-checkpoint     below it all is on the disk: the next open after a
  *                                           crash checks what lies behind it
+ *      cleaner-offset-checkpoint            below it the log is compacted; only if some log is
  *
  * A recovery point that is too low costs time, one that is too high would hide torn records: it is
  * written behind the syncs, and anew when a topic goes, lest one of the same name inherits it.
@@ -17,6 +18,7 @@ enum { FILE_BYTES_MAX = 64 << 20, PATH_BYTES_MAX = 4096 };
 
 static const char starts_name[] = "log-start-offset-checkpoint";
 static const char recovery_name[] = "recovery-point-offset-checkpoint";
+static const char clean_name[] = "cleaner-offset-checkpoint";
 
 static void path_of(const struct weir_broker *broker, const char *name, char path[PATH_BYTES_MAX])
 {
@@ -51,35 +53,46 @@ void broker_checkpoints_read(struct weir_broker *broker)
 {
     read_file(broker, starts_name, &broker->starts);
     broker->has_recovery_points = read_file(broker, recovery_name, &broker->recovery_points);
+    broker->cleaned_any = read_file(broker, clean_name, &broker->clean);
 }
 
 void broker_checkpoints_forget(struct weir_broker *broker)
 {
     weir_map_release(&broker->starts);
     weir_map_release(&broker->recovery_points);
+    weir_map_release(&broker->clean);
+}
+
+/* -1: the file has nothing of this partition. */
+static int64_t find(const struct weir_map *offsets, const char *topic, int32_t index)
+{
+    char name[TOPIC_NAME_BYTES_MAX + 16];
+    int length = snprintf(name, sizeof name, "%s-%d", topic, (int)index);
+    const struct weir_map_entry *entry = weir_map_find(offsets, weir_slice(name, (size_t)length));
+    return entry ? (int64_t)entry->value.number : -1;
 }
 
 struct weir_plog_recovery broker_checkpoint_find(const struct weir_broker *broker,
                                                  const char *topic, int32_t index)
 {
-    char name[TOPIC_NAME_BYTES_MAX + 16];
-    int length = snprintf(name, sizeof name, "%s-%d", topic, (int)index);
-    struct weir_slice key = weir_slice(name, (size_t)length);
-    const struct weir_map_entry *start = weir_map_find(&broker->starts, key);
-    const struct weir_map_entry *point = weir_map_find(&broker->recovery_points, key);
     struct weir_plog_recovery recovery = {
-        .clean = broker->was_clean, .offset_first = -1, .offset_recovery = -1};
-    if (start)
-        recovery.offset_first = (int64_t)start->value.number;
-    if (point)
-        recovery.offset_recovery = (int64_t)point->value.number;
-    else if (broker->has_recovery_points) /* younger than the file: nothing of it is sure */
-        recovery.offset_recovery = 0;
+        .clean = broker->was_clean,
+        .offset_first = find(&broker->starts, topic, index),
+        .offset_recovery = find(&broker->recovery_points, topic, index),
+    };
+    if (recovery.offset_recovery < 0 && broker->has_recovery_points)
+        recovery.offset_recovery = 0; /* younger than the file: nothing of it is sure */
     return recovery;
 }
 
+int64_t broker_checkpoint_find_clean(const struct weir_broker *broker, const char *topic,
+                                     int32_t index)
+{
+    return find(&broker->clean, topic, index);
+}
+
 static enum weir_err write_file(struct weir_broker *broker, const char *file,
-                                int64_t (*offset_of)(const struct weir_plog *log),
+                                int64_t (*offset_of)(const struct partition *partition),
                                 struct weir_error *error)
 {
     char path[PATH_BYTES_MAX];
@@ -90,7 +103,7 @@ static enum weir_err write_file(struct weir_broker *broker, const char *file,
     for (struct partition *at = NULL;
          err == WEIR_OK && (at = broker_partition_next(broker, at)) != NULL;)
         err = weir_buffer_appendf(&text, "%s %d %lld\n", at->topic->name, (int)at->index,
-                                  (long long)offset_of(at->log));
+                                  (long long)offset_of(at));
     path_of(broker, file, path);
     if (err == WEIR_OK)
         err = weir_disk_replace_file(broker->disk, path, text.data, text.bytes, &cause);
@@ -105,12 +118,33 @@ static enum weir_err write_file(struct weir_broker *broker, const char *file,
     return err;
 }
 
+static int64_t first_of(const struct partition *partition)
+{
+    return weir_plog_offset_first(partition->log);
+}
+
 enum weir_err broker_checkpoint_starts(struct weir_broker *broker, struct weir_error *error)
 {
-    return write_file(broker, starts_name, weir_plog_offset_first, error);
+    return write_file(broker, starts_name, first_of, error);
+}
+
+static int64_t flushed_of(const struct partition *partition)
+{
+    return weir_plog_offset_flushed(partition->log);
 }
 
 void broker_checkpoint_recovery(struct weir_broker *broker)
 {
-    (void)!write_file(broker, recovery_name, weir_plog_offset_flushed, NULL);
+    (void)!write_file(broker, recovery_name, flushed_of, NULL);
+}
+
+static int64_t clean_of(const struct partition *partition)
+{
+    return partition->offset_clean > 0 ? partition->offset_clean : 0;
+}
+
+void broker_checkpoint_clean(struct weir_broker *broker)
+{
+    if (broker->cleaned_any)
+        (void)!write_file(broker, clean_name, clean_of, NULL);
 }

@@ -57,6 +57,18 @@ static const struct config_about abouts[] = {
     {"group.initial.rebalance.delay.ms", CONFIG_INT, NULL,
      "How long an empty group waits for more members before its first rebalance."},
     {"listeners", CONFIG_LIST, NULL, "Where the broker takes connections."},
+    {"log.cleaner.backoff.ms", CONFIG_LONG, NULL,
+     "How long compaction rests when nothing is dirty enough."},
+    {"log.cleaner.dedupe.buffer.size", CONFIG_LONG, NULL, "Memory of a pass of compaction."},
+    {"log.cleaner.delete.retention.ms", CONFIG_LONG, NULL,
+     "What topics have that do not set delete.retention.ms."},
+    {"log.cleaner.enable", CONFIG_BOOLEAN, NULL, "Whether topics are compacted."},
+    {"log.cleaner.max.compaction.lag.ms", CONFIG_LONG, NULL,
+     "What topics have that do not set max.compaction.lag.ms."},
+    {"log.cleaner.min.cleanable.ratio", CONFIG_DOUBLE, NULL,
+     "What topics have that do not set min.cleanable.dirty.ratio."},
+    {"log.cleaner.min.compaction.lag.ms", CONFIG_LONG, NULL,
+     "What topics have that do not set min.compaction.lag.ms."},
     {"log.dirs", CONFIG_STRING, NULL, "The directory that holds everything."},
     {"log.retention.bytes", CONFIG_LONG, NULL, "What topics have that do not set retention.bytes."},
     {"log.retention.ms", CONFIG_LONG, NULL, "What topics have that do not set retention.ms."},
@@ -92,6 +104,13 @@ const struct broker_config broker_configs[] = {
     {"default.replication.factor", "1"},
     {"group.initial.rebalance.delay.ms", "0"},
     {"listeners", NULL},
+    {"log.cleaner.backoff.ms", "15000"},
+    {"log.cleaner.dedupe.buffer.size", "16777216"},
+    {"log.cleaner.delete.retention.ms", "86400000"},
+    {"log.cleaner.enable", "true"},
+    {"log.cleaner.max.compaction.lag.ms", "9223372036854775807"},
+    {"log.cleaner.min.cleanable.ratio", "0.5"},
+    {"log.cleaner.min.compaction.lag.ms", "0"},
     {"log.dirs", NULL},
     {"log.retention.bytes", "-1"},
     {"log.retention.ms", "604800000"},
@@ -119,6 +138,11 @@ static int64_t number_of(const struct weir_broker *broker, const char *name)
         int64_t number;
     } numbers[] = {
         {"group.initial.rebalance.delay.ms", options->group_initial_rebalance_delay_ms},
+        {"log.cleaner.backoff.ms", options->cleaner_backoff_ms},
+        {"log.cleaner.dedupe.buffer.size", (int64_t)options->cleaner_map_bytes},
+        {"log.cleaner.delete.retention.ms", options->cleaner_delete_retention_ms},
+        {"log.cleaner.max.compaction.lag.ms", options->cleaner_lag_ms_max},
+        {"log.cleaner.min.compaction.lag.ms", options->cleaner_lag_ms_min},
         {"log.retention.bytes", options->retention_bytes},
         {"log.retention.ms", options->retention_ms},
         {"log.segment.bytes", options->segment_bytes},
@@ -156,6 +180,11 @@ enum config_source broker_config_text(const struct weir_broker *broker,
     if (strcmp(config->name, "auto.create.topics.enable") == 0)
         snprintf(text, BROKER_CONFIG_TEXT_MAX, "%s",
                  broker->options.auto_create_topics ? "true" : "false");
+    else if (strcmp(config->name, "log.cleaner.enable") == 0)
+        snprintf(text, BROKER_CONFIG_TEXT_MAX, "%s",
+                 broker->options.cleaner_enable ? "true" : "false");
+    else if (strcmp(config->name, "log.cleaner.min.cleanable.ratio") == 0)
+        snprintf(text, BROKER_CONFIG_TEXT_MAX, "%g", broker->options.cleaner_dirty_ratio_min);
     else if (strcmp(config->name, "listeners") == 0)
         list_listeners(broker, text);
     else if (strcmp(config->name, "log.dirs") == 0)

@@ -37,6 +37,7 @@ static enum wire_error error_of(enum weir_plog_refusal refusal)
 struct produced {
     enum wire_error error;
     int64_t offset_base, append_time_ms, offset_first;
+    struct record_errors bad;
     char message[WEIR_ERROR_TEXT_MAX];
 };
 
@@ -71,8 +72,12 @@ static void append(struct request *request, struct weir_slice transactional_id,
         return;
     }
     out->error = broker_transactions_may_produce(broker, transactional_id, records, topic, index);
-    if (out->error != WIRE_NONE)
+    if (out->error == WIRE_NONE && broker_topic_compacts(partition->topic))
+        out->error = broker_check_keys(records, &out->bad, &error);
+    if (out->error != WIRE_NONE) {
+        memcpy(out->message, error.message, sizeof out->message);
         return;
+    }
     /* The request's own buffer: the log patches offsets into it. */
     uint8_t *bytes = (uint8_t *)(uintptr_t)records.data;
     enum weir_err err = weir_plog_append(partition->log, bytes, records.bytes, LEADER_EPOCH,
@@ -104,7 +109,12 @@ static void put_produced(struct wire_writer *out, int16_t version, int32_t index
     if (version >= 5)
         wire_put_i64(out, produced->offset_first);
     if (version >= 8) {
-        wire_put_array(out, 0);
+        wire_put_array(out, produced->bad.told);
+        for (int32_t i = 0; i < produced->bad.told; i++) {
+            wire_put_i32(out, produced->bad.indexes[i]);
+            wire_put_text(out, "a record without a key, in a compacted topic");
+            wire_put_tags(out);
+        }
         wire_put_text(out, *produced->message ? produced->message : NULL);
     }
     wire_put_tags(out);

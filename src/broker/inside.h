@@ -17,8 +17,8 @@
  *                (produce, with flush = every)
  *      CLOSING   nothing; it is freed at the end of the loop's round
  *
- * Everything here belongs to the loop's thread, but for the counters in `stats` and the lists of
- * `syncs`.
+ * Everything here belongs to the loop's thread, but for the counters in `stats`, the lists of
+ * `syncs`, and what a pass of compaction has of its own until it is done.
  */
 #ifndef BROKER_INSIDE_H
 #define BROKER_INSIDE_H
@@ -35,7 +35,7 @@
 #include "broker/tls.h"
 #include "broker/users.h"
 #include "loop/loop.h"
-#include "plog/plog.h"
+#include "plog/cleaner.h"
 #include "wire/api.h"
 
 enum {
@@ -196,6 +196,8 @@ struct partition {
     struct weir_plog *log;
     struct log_sync *sync;    /* syncs.c */
     struct fetch_wait *waits; /* fetches that wait for records here */
+    int64_t offset_clean;     /* below it the log was compacted; -1 = nothing of it */
+    bool uncleanable;         /* a pass has failed: not again before the next start */
 };
 
 struct topic {
@@ -247,10 +249,14 @@ void broker_checkpoints_forget(struct weir_broker *broker);
 /* -1: it says nothing of this partition. */
 struct weir_plog_recovery broker_checkpoint_find(const struct weir_broker *broker,
                                                  const char *topic, int32_t index);
+int64_t broker_checkpoint_find_clean(const struct weir_broker *broker, const char *topic,
+                                     int32_t index);
 /* Writes the first offsets: before their move is told to anybody. Failures are logged, too. */
 enum weir_err broker_checkpoint_starts(struct weir_broker *broker, struct weir_error *error);
 /* Writes the recovery points: all below them was synced. */
 void broker_checkpoint_recovery(struct weir_broker *broker);
+/* Writes what is compacted. */
+void broker_checkpoint_clean(struct weir_broker *broker);
 
 /* ---- syncs (syncs.c) ------------------------------------------------------------------------- */
 
@@ -290,6 +296,42 @@ enum handled broker_held_park(struct held *held, struct request *request, size_t
 void broker_held_cancel(struct connection *connection);
 size_t broker_held_bytes(const struct connection *connection);
 
+/* ---- compaction (cleaner.c) ------------------------------------------------------------------ */
+
+/* The one pass at a time; a thread of its own runs it. */
+struct broker_cleaner {
+    struct weir_plog_cleaning *cleaning; /* NULL: none */
+    struct topic *topic;                 /* whose partition */
+    int32_t index;
+    pthread_t thread;
+    atomic_bool done; /* by the thread, behind what stands below */
+    struct weir_plog_cleaned cleaned;
+    enum weir_err err;
+    struct weir_error error;
+    int64_t look_ms; /* when to look for something dirty again; monotonic clock */
+};
+
+/* Takes in a pass that is done, and begins one over the dirtiest partition. */
+void broker_cleaner_maintain(struct weir_broker *broker);
+/* Ends the pass, if there is one over a partition of this topic (NULL = any), and waits for it: as
+ * long as a batch and a write of the disk take. */
+void broker_cleaner_leave(struct weir_broker *broker, const struct topic *topic);
+
+/* ---- record keys (record_keys.c) ------------------------------------------------------------- */
+
+enum { RECORD_ERRORS_MAX = 100 }; /* told one by one */
+
+/* Which records of a produce request are refused. */
+struct record_errors {
+    int32_t indexes[RECORD_ERRORS_MAX]; /* among those of the partition */
+    int32_t told, count;
+};
+
+/* May these records go to a compacted topic? Each has to have a key. Batches that are damaged are
+ * left for the log to refuse. */
+enum wire_error broker_check_keys(struct weir_slice records, struct record_errors *bad,
+                                  struct weir_error *error);
+
 /* ---- topic ids (topic_id.c) ------------------------------------------------------------------ */
 
 enum { TOPIC_ID_TEXT_BYTES = 23 }; /* with its NUL */
@@ -325,6 +367,14 @@ enum config_source broker_topic_config_text(const struct weir_broker *broker,
                                             char text[CONFIG_TEXT_MAX]);
 void broker_topic_log_options(const struct weir_broker *broker, const struct topic *topic,
                               struct weir_plog_options *options);
+bool broker_topic_compacts(const struct topic *topic);
+/* How one that compacts is cleaned, and when. */
+struct topic_cleaning {
+    int64_t delete_retention_ms, lag_ms_min, lag_ms_max;
+    double dirty_ratio_min;
+};
+void broker_topic_cleaning(const struct weir_broker *broker, const struct topic *topic,
+                           struct topic_cleaning *out);
 
 /* ---- journal (journal.c) --------------------------------------------------------------------- */
 
@@ -489,7 +539,9 @@ enum weir_err broker_close(struct weir_broker *broker, struct weir_error *error)
 struct broker_counters {
     atomic_uint_least64_t requests, requests_failed, batches_appended, bytes_in, bytes_out,
         connections_opened, connections_expired, tls_handshake_failures, authentications,
-        authentication_failures, syncs, syncs_failed;
+        authentication_failures, syncs, syncs_failed, cleaner_passes, cleaner_bytes_read,
+        cleaner_bytes_written, cleaner_last_ms;
+    atomic_uint_least32_t cleaner_dirty_percent_max, cleaner_uncleanable;
     atomic_uint_least32_t connections, topics, partitions, groups, fetches_parked;
     atomic_uint_least64_t by_api[WEIR_BROKER_API_KEYS];
 };
@@ -526,11 +578,13 @@ struct weir_broker {
     struct weir_map transactions;   /* transactional id -> struct transaction * */
     uint32_t transaction_offsets;   /* that wait in all of them */
     int32_t partition_count;
-    bool has_recovery_points;                /* there was such a checkpoint */
-    bool was_clean;                          /* the last stop was orderly */
-    bool directory_ready;                    /* it is ours, and all of it was read */
-    struct weir_map starts, recovery_points; /* "<topic>-<n>" -> offset, from the checkpoints */
+    bool has_recovery_points; /* there was such a checkpoint */
+    bool was_clean;           /* the last stop was orderly */
+    bool directory_ready;     /* it is ours, and all of it was read */
+    bool cleaned_any;         /* there is, or has to be, a checkpoint of what is compacted */
+    struct weir_map starts, recovery_points, clean; /* "<topic>-<n>" -> offset, of checkpoints */
     struct broker_syncs syncs;
+    struct broker_cleaner cleaner;
     struct journal journal;
     struct broker_counters stats;
 };

@@ -11,6 +11,8 @@
 #include "base/settings.h"
 #include "broker/inside.h"
 
+static const char ratio_name[] = "min.cleanable.dirty.ratio";
+
 const struct topic_config broker_topic_configs[] = {
     {"cleanup.policy", "delete"},
     {"compression.type", "producer"},
@@ -76,7 +78,10 @@ static int64_t least_of(const char *name)
         return -1;
     if (strcmp(name, "segment.bytes") == 0)
         return 14;
-    return strcmp(name, "segment.ms") == 0 || strcmp(name, "min.insync.replicas") == 0 ? 1 : 0;
+    return strcmp(name, "segment.ms") == 0 || strcmp(name, "min.insync.replicas") == 0 ||
+                   strcmp(name, "max.compaction.lag.ms") == 0
+               ? 1
+               : 0;
 }
 
 enum weir_err broker_topic_config_check(struct weir_slice name, struct weir_slice value,
@@ -106,7 +111,7 @@ enum weir_err broker_topic_config_check(struct weir_slice name, struct weir_slic
     else if (strcmp(config->name, "message.format.version") == 0)
         valid =
             value.bytes <= 16 && broker_topic_name_valid(value); /* "3.0-IV1": nobody reads it */
-    else if (strcmp(config->name, "min.cleanable.dirty.ratio") == 0)
+    else if (strcmp(config->name, ratio_name) == 0)
         valid = weir_parse_double(value, &ratio) == WEIR_OK && ratio >= 0 && ratio <= 1;
     else
         valid = weir_parse_int64(value, &number) == WEIR_OK && number >= least_of(config->name);
@@ -129,6 +134,12 @@ static bool broker_number(const struct weir_broker *broker, const char *name, in
         *number = options->segment_bytes;
     else if (strcmp(name, "max.message.bytes") == 0)
         *number = options->message_bytes_max;
+    else if (strcmp(name, "delete.retention.ms") == 0)
+        *number = options->cleaner_delete_retention_ms;
+    else if (strcmp(name, "min.compaction.lag.ms") == 0)
+        *number = options->cleaner_lag_ms_min;
+    else if (strcmp(name, "max.compaction.lag.ms") == 0)
+        *number = options->cleaner_lag_ms_max;
     else
         return false;
     return true;
@@ -144,9 +155,12 @@ enum config_source broker_topic_config_text(const struct weir_broker *broker,
     snprintf(text, CONFIG_TEXT_MAX, "%s", set ? set : config->default_text);
     if (set)
         return CONFIG_OF_TOPIC;
-    if (!broker_number(broker, config->name, &number))
+    if (broker_number(broker, config->name, &number))
+        snprintf(text, CONFIG_TEXT_MAX, "%lld", (long long)number);
+    else if (strcmp(config->name, ratio_name) == 0)
+        snprintf(text, CONFIG_TEXT_MAX, "%g", broker->options.cleaner_dirty_ratio_min);
+    else
         return CONFIG_DEFAULT;
-    snprintf(text, CONFIG_TEXT_MAX, "%lld", (long long)number);
     return strcmp(text, config->default_text) == 0 ? CONFIG_DEFAULT : CONFIG_OF_BROKER;
 }
 
@@ -161,6 +175,27 @@ static int64_t number_of(const struct weir_broker *broker, const struct topic *t
     if (weir_parse_int64(weir_slice(text, strlen(text)), &number) != WEIR_OK)
         number = 0; /* it was checked when it was set */
     return number;
+}
+
+bool broker_topic_compacts(const struct topic *topic)
+{
+    const char *policy = weir_map_get_text(&topic->configs, "cleanup.policy");
+    return policy && strstr(policy, "compact") != NULL;
+}
+
+void broker_topic_cleaning(const struct weir_broker *broker, const struct topic *topic,
+                           struct topic_cleaning *out)
+{
+    const char *ratio = weir_map_get_text(&topic->configs, ratio_name);
+    *out = (struct topic_cleaning){
+        .delete_retention_ms = number_of(broker, topic, "delete.retention.ms"),
+        .lag_ms_min = number_of(broker, topic, "min.compaction.lag.ms"),
+        .lag_ms_max = number_of(broker, topic, "max.compaction.lag.ms"),
+        .dirty_ratio_min = broker->options.cleaner_dirty_ratio_min,
+    };
+    if (ratio &&
+        weir_parse_double(weir_slice(ratio, strlen(ratio)), &out->dirty_ratio_min) != WEIR_OK)
+        out->dirty_ratio_min = 0; /* it was checked when it was set */
 }
 
 void broker_topic_log_options(const struct weir_broker *broker, const struct topic *topic,
@@ -178,6 +213,12 @@ void broker_topic_log_options(const struct weir_broker *broker, const struct top
     options->message_bytes_max = (int32_t)number_of(broker, topic, "max.message.bytes");
     options->log_append_time = type && strcmp(type, "LogAppendTime") == 0;
     options->deletes = !policy || strstr(policy, "delete") != NULL;
+    if (broker_topic_compacts(topic)) {
+        /* Only what is sealed is compacted. */
+        int64_t lag_ms = number_of(broker, topic, "max.compaction.lag.ms");
+        if (lag_ms < options->segment_ms)
+            options->segment_ms = lag_ms;
+    }
     options->flush = (enum weir_plog_flush)broker->options.flush;
     options->disk = broker->disk;
     options->clock = broker->clock;

@@ -6,7 +6,8 @@
  *      .kafka_cleanshutdown                 the last stop was orderly
  *      weir-topics                          topics, partition counts, settings
  *      weir-journal                         committed offsets, producer ids (journal.c)
- *      log-start-offset-checkpoint, recovery-point-offset-checkpoint   (checkpoints.c)
+ *      log-start-offset-checkpoint, recovery-point-offset-checkpoint, cleaner-offset-checkpoint
+ *                                           checkpoints.c
  *      <topic>-<partition>/                 partition logs
  */
 #include <errno.h>
@@ -120,7 +121,11 @@ static enum weir_err open_partition(struct weir_broker *broker, struct topic *to
     struct weir_plog_recovery recovery = broker_checkpoint_find(broker, topic->name, index);
     partition_path(broker, topic->name, index, path);
     broker_topic_log_options(broker, topic, &options);
-    *partition = (struct partition){.topic = topic, .index = index};
+    *partition = (struct partition){
+        .topic = topic,
+        .index = index,
+        .offset_clean = broker_checkpoint_find_clean(broker, topic->name, index),
+    };
     enum weir_err err = weir_plog_open(path, &options, &recovery, &partition->log, error);
     if (err == WEIR_OK && broker_sync_add(partition) != WEIR_OK) {
         weir_plog_close(partition->log, NULL);
@@ -322,11 +327,13 @@ enum weir_err broker_topic_delete(struct weir_broker *broker, struct topic *topi
     enum weir_err err = write_catalogue(broker, topic, error);
     if (err != WEIR_OK)
         return err;
+    broker_cleaner_leave(broker, topic);
     leave_topic(broker, topic);
     destroy_partitions(broker, topic, 0, topic->partition_count);
     count_topics(broker);
     broker_checkpoint_starts(broker, NULL); /* lest a topic of this name begins where it ended */
     broker_checkpoint_recovery(broker);
+    broker_checkpoint_clean(broker);
     broker_groups_forget_topic(broker, name);
     struct weir_error trouble = {.code = WEIR_OK};
     if (broker_journal_forget_topic(broker, name, &trouble) != WEIR_OK)
@@ -598,8 +605,10 @@ enum weir_err broker_topics_open(struct weir_broker *broker, struct weir_error *
     err = read_catalogue(broker, error);
     count_topics(broker);
     broker->directory_ready = err == WEIR_OK;
-    if (err == WEIR_OK && weir_map_count(&broker->starts) > (uint32_t)broker->partition_count)
+    if (err == WEIR_OK && weir_map_count(&broker->starts) > (uint32_t)broker->partition_count) {
         broker_checkpoint_starts(broker, NULL); /* a deletion had not come to its end */
+        broker_checkpoint_clean(broker);
+    }
     broker_checkpoints_forget(broker);
     if (err == WEIR_OK) {
         broker_checkpoint_recovery(broker);

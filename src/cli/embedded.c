@@ -157,6 +157,21 @@ static void security_settings(const struct weir_settings *settings,
         (enum weir_broker_client_auth)weir_settings_enum(settings, "ssl.client.auth");
 }
 
+static void cleaner_settings(const struct weir_settings *settings,
+                             struct weir_broker_options *options)
+{
+    options->cleaner_enable = weir_settings_bool(settings, "log.cleaner.enable");
+    options->cleaner_backoff_ms = weir_settings_int(settings, "log.cleaner.backoff.ms");
+    options->cleaner_map_bytes =
+        (size_t)weir_settings_int(settings, "log.cleaner.dedupe.buffer.size");
+    options->cleaner_dirty_ratio_min =
+        weir_settings_double(settings, "log.cleaner.min.cleanable.ratio");
+    options->cleaner_delete_retention_ms =
+        weir_settings_int(settings, "log.cleaner.delete.retention.ms");
+    options->cleaner_lag_ms_min = weir_settings_int(settings, "log.cleaner.min.compaction.lag.ms");
+    options->cleaner_lag_ms_max = weir_settings_int(settings, "log.cleaner.max.compaction.lag.ms");
+}
+
 static void own_settings(const struct weir_settings *settings, struct weir_broker_options *options)
 {
     options->advertised = weir_settings_string(settings, "advertised.listeners");
@@ -223,6 +238,7 @@ enum weir_err embedded_start(const struct embedded_options *options, struct embe
     weir_broker_options_default(&broker);
     if (options->own_settings) {
         own_settings(options->settings, &broker);
+        cleaner_settings(options->settings, &broker);
         security_settings(options->settings, &broker);
         if (err == WEIR_OK)
             err = embedded_users_path(options->settings, &users, error);

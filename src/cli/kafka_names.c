@@ -69,6 +69,8 @@ static const struct kafka_name names[] = {
     {"socket.send.buffer.bytes", false, "the system's own size is taken"},
     {"socket.receive.buffer.bytes", false, "the system's own size is taken"},
     {"log.retention.check.interval.ms", false, "retention is looked at every few seconds"},
+    {"log.cleaner.threads", false, "one log is compacted at a time"},
+    {"log.cleaner.io.*", false, "compaction runs at a low priority, without a limit of its own"},
     {"log.flush.*", false, "flush says when records are forced to the disk"},
     {"confluent.*", false, "it is not of Apache Kafka"},
 };

@@ -74,8 +74,8 @@ static uint32_t count_oversized(const struct weir_plog *log)
     return count;
 }
 
-/* Rolls the active segment when it is old, or when all is expired: it can only go once it is sealed.
- * Gives the number of segments that were deleted. */
+/* Rolls the active segment when it is old, or when all is expired: it can only go once it is
+ * sealed. Gives the number of segments that were deleted. */
 static uint32_t maintain_segments(struct weir_plog *log, int64_t now_ms)
 {
     struct plog_segment *active = weir_plog_active(log);

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "base/number.h"
 #include "plog/log.h"
 #include "wire/record_batch.h"
 
@@ -71,12 +72,14 @@ void roll(struct fixture *f)
 
 static int number_of(struct weir_slice text, size_t prefix)
 {
-    char digits[32] = "";
+    int64_t number = -1;
 
-    if (text.data == NULL)
-        return -1;
-    memcpy(digits, (const char *)text.data + prefix, text.bytes - prefix);
-    return atoi(digits);
+    if (text.data != NULL)
+        assert_int_equal(
+            weir_parse_int64(weir_slice((const char *)text.data + prefix, text.bytes - prefix),
+                             &number),
+            WEIR_OK);
+    return (int)number;
 }
 
 static void take_batch(struct weir_slice bytes, struct seen **seen, size_t *count, size_t *room)

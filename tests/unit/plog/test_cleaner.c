@@ -111,7 +111,7 @@ static void the_end_of_what_was_cleaned_stays(void **state)
     roll(f);
     clean_ok(f, &all, 2);
     assert_holds(f, "0:1=1");
-    /* The active segment is empty: without its batch before it the offset 1 would be given again. */
+    /* The active segment is empty: without a batch at 1 that offset would be given again. */
     abandon(f);
     open_log(f, false);
     assert_int_equal(weir_plog_offset_next(f->log), 2);

@@ -2,7 +2,6 @@
 #include "keyed.h"
 
 #include <stdio.h>
-#include <unistd.h>
 
 #include "plog/log.h"
 #include "wire/record_batch.h"
@@ -28,6 +27,7 @@ struct model {
     int64_t offset_dirty;
     int32_t sequences[PRODUCERS + 1];
     bool in_transaction[PRODUCERS + 1];
+    const char *removed; /* suffix of files */
 };
 
 /* ---- steps */
@@ -132,6 +132,25 @@ static void pass(struct model *m)
         judge(m, cleaned.offset_dirty, weir_clock_wall_ms(&m->f->clock.clock));
 }
 
+static enum weir_err remove_file(void *opaque, const char *name, bool is_directory)
+{
+    const struct model *m = opaque;
+    const char *suffix = strrchr(name, '.');
+    char path[4096];
+
+    (void)is_directory;
+    if (strcmp(suffix, m->removed) != 0)
+        return WEIR_OK;
+    snprintf(path, sizeof path, "%s/%s", m->f->directory, name);
+    return weir_disk_unlink(NULL, path, NULL);
+}
+
+static void remove_files(struct model *m, const char *suffix)
+{
+    m->removed = suffix;
+    assert_int_equal(weir_disk_list(NULL, m->f->directory, remove_file, m, NULL), WEIR_OK);
+}
+
 /* A process that ends, perhaps without warning and without its snapshots. */
 static void restart(struct model *m)
 {
@@ -141,16 +160,11 @@ static void restart(struct model *m)
         assert_int_equal(weir_plog_close(m->f->log, NULL), WEIR_OK);
     else
         abandon(m->f);
-    if (dice_below(&m->seed, 2) == 0) {
-        char command[512];
-        snprintf(command, sizeof command, "rm -f %s/*.snapshot", m->f->directory);
-        assert_int_equal(system(command), 0);
-    }
+    if (dice_below(&m->seed, 2) == 0)
+        remove_files(m, ".snapshot");
     if (dice_below(&m->seed, 4) == 0) {
-        char command[512];
-        snprintf(command, sizeof command, "rm -f %s/*.index %s/*.timeindex", m->f->directory,
-                 m->f->directory);
-        assert_int_equal(system(command), 0);
+        remove_files(m, ".index");
+        remove_files(m, ".timeindex");
     }
     open_log(m->f, clean_close);
 }

@@ -1,4 +1,4 @@
-/* An owner who appends, rolls and trims, readers, a syncing thread, and one pass after the other. */
+/* An owner who appends, rolls and trims; readers; a syncing thread; one pass after the other. */
 #include "keyed.h"
 
 #include <pthread.h>
