@@ -148,7 +148,7 @@ static void only_what_is_dirty_enough_is(void **state)
     struct raw *raw = *state;
     const struct config_pair half = pair("min.cleanable.dirty.ratio", "0.5");
     const struct config_pair late = pair("max.compaction.lag.ms", "100000");
-    struct partition *partition = make_compacted(raw, "c", "compact,delete");
+    struct partition *partition = make_compacted(raw, "c", "compact");
     assert_int_equal(broker_topic_configure(raw->broker, partition->topic, &half, 1, NULL),
                      WEIR_OK);
     for (int i = 0; i < 30; i++)
@@ -169,6 +169,17 @@ static void only_what_is_dirty_enough_is(void **state)
     settle(raw);
     assert_true(partition->offset_clean > clean);
     assert_int_equal(partition->offset_clean, 40);
+}
+
+static void with_both_policies_old_segments_go_too(void **state)
+{
+    struct raw *raw = *state;
+    struct partition *partition = make_compacted(raw, "c", "compact,delete");
+    for (int i = 0; i < 30; i++)
+        put(partition, i); /* timestamps of 1970 */
+    settle(raw);
+    assert_int_equal(weir_plog_offset_first(partition->log), 30);
+    assert_false(partition->uncleanable);
 }
 
 static void without_the_cleaner_all_is_kept(void **state)
@@ -352,6 +363,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         raw_test(dirty_partitions_are_compacted),
         raw_test(only_what_is_dirty_enough_is),
+        raw_test(with_both_policies_old_segments_go_too),
         raw_test(without_the_cleaner_all_is_kept),
         raw_test(a_topic_can_go_at_any_time),
         raw_test(damage_is_met_once),

@@ -251,6 +251,57 @@ static void old_formats_are_named(void **state)
     assert_non_null(strstr(error.message, "version 1"));
 }
 
+/* With all records kept not a byte changes. */
+static void a_batch_is_written_anew_with_some_of_its_records(void **state)
+{
+    static const uint8_t all[] = {1, 1, 1}, some[] = {0, 1, 1}, none[] = {0, 0, 0};
+    struct wire_batch batch;
+    struct wire_walk walk, left;
+    struct wire_record record;
+    struct weir_buffer out;
+    (void)state;
+    weir_buffer_init(&out, 1 << 16);
+    assert_int_equal(wire_batch_read(weir_slice(golden, sizeof golden), &batch, NULL), WEIR_OK);
+    assert_int_equal(wire_walk_init(&walk, &batch, 1 << 16, NULL), WEIR_OK);
+    assert_int_equal(wire_walk_rewrite(&walk, all, -1, &out, NULL), WEIR_OK);
+    assert_int_equal(out.bytes, sizeof golden);
+    assert_memory_equal(out.data, golden, sizeof golden);
+
+    weir_buffer_clear(&out);
+    assert_int_equal(wire_walk_rewrite(&walk, some, 1800000000000, &out, NULL), WEIR_OK);
+    assert_int_equal(wire_batch_read(weir_buffer_slice(&out), &batch, NULL), WEIR_OK);
+    assert_true(wire_batch_crc_holds(&batch));
+    assert_int_equal(batch.attributes, WIRE_BATCH_DELETE_HORIZON);
+    assert_int_equal(batch.timestamp_base, 1800000000000);
+    assert_int_equal(batch.timestamp_max, 1700000000300);
+    assert_int_equal(batch.offset_base, 1234);
+    assert_int_equal(batch.last_offset_delta, 2);
+    assert_int_equal(batch.sequence_base, 99);
+    assert_int_equal(batch.record_count, 2);
+    assert_int_equal(wire_walk_init(&left, &batch, 1 << 16, NULL), WEIR_OK);
+    assert_int_equal(wire_walk_next(&left, &record, NULL), WEIR_OK);
+    assert_int_equal(record.offset, 1235);
+    assert_int_equal(record.timestamp_ms, 1699999999995);
+    assert_int_equal(record.header_count, 2);
+    assert_int_equal(wire_walk_next(&left, &record, NULL), WEIR_OK);
+    assert_int_equal(record.offset, 1236);
+    assert_int_equal(record.timestamp_ms, 1700000000300);
+    assert_text(record.key, "gone");
+    assert_text(record.value, NULL);
+    assert_int_equal(wire_walk_next(&left, &record, NULL), WEIR_END);
+    wire_walk_release(&left);
+
+    weir_buffer_clear(&out);
+    assert_int_equal(wire_walk_rewrite(&walk, none, -1, &out, NULL), WEIR_OK);
+    assert_int_equal(out.bytes, WIRE_BATCH_HEAD_BYTES);
+    assert_int_equal(wire_batch_read(weir_buffer_slice(&out), &batch, NULL), WEIR_OK);
+    assert_true(wire_batch_crc_holds(&batch));
+    assert_int_equal(batch.offset_last, 1236);
+    assert_int_equal(batch.record_count, 0);
+    wire_walk_release(&walk);
+    weir_buffer_release(&out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -258,6 +309,7 @@ int main(void)
         cmocka_unit_test(builds_the_golden_batch),
         cmocka_unit_test(every_codec_gives_the_records_back),
         cmocka_unit_test(log_append_time_is_the_time_of_all),
+        cmocka_unit_test(a_batch_is_written_anew_with_some_of_its_records),
         cmocka_unit_test(sequences_wrap_at_two_to_the_31),
         cmocka_unit_test(every_cut_is_noticed),
         cmocka_unit_test(every_flipped_bit_behind_the_crc_is_noticed),
