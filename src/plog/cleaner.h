@@ -42,7 +42,7 @@ struct weir_plog_dirt {
     int64_t clean_bytes, dirty_bytes; /* of what a pass would read */
     int64_t dirty_since_ms;           /* wall clock, of the oldest dirty segment; -1 = none */
 };
-/* Owner only. */
+/* Owner only, while no cleaning of this log runs. */
 void weir_plog_dirt(const struct weir_plog *log, const struct weir_plog_clean_settings *settings,
                     struct weir_plog_dirt *out);
 

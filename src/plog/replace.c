@@ -69,23 +69,27 @@ static void change_list(struct weir_plog *log, struct plog_segment *const *sourc
     pthread_mutex_unlock(&log->mutex);
 }
 
-/* Step 1. Until the .log has its name, and if it lets go of it again, nothing has happened. */
+/* Step 1. Until the .log has its name, or if it lets go of it again, nothing has happened. */
 static enum weir_err make_whole(struct weir_plog *log, const struct plog_segment *with,
                                 struct weir_error *error)
 {
-    enum weir_err err = weir_plog_segment_rename_indexes(with, PLOG_STAGE_CLEANED, PLOG_STAGE_SWAP,
-                                                         error),
-                  gone;
+    struct weir_error cause;
+    enum weir_err gone,
+        err = weir_plog_segment_rename_indexes(with, PLOG_STAGE_CLEANED, PLOG_STAGE_SWAP, error);
 
     if (err == WEIR_OK)
         err = weir_plog_segment_rename_log(with, PLOG_STAGE_CLEANED, PLOG_STAGE_SWAP, error);
-    if (err != WEIR_OK) {
-        struct weir_error cause;
-        (void)!weir_plog_segment_unlink(with, PLOG_STAGE_CLEANED, NULL);
-        gone = weir_plog_segment_unlink(with, PLOG_STAGE_SWAP, &cause);
-        return gone == WEIR_OK || gone == WEIR_NOT_FOUND ? err : weir_plog_fail(log, &cause);
+    if (err == WEIR_OK) {
+        err = weir_disk_sync_directory(log->disk, log->directory, error);
+        if (err != WEIR_OK)
+            weir_plog_fail(log, error);
+        return err;
     }
-    return weir_disk_sync_directory(log->disk, log->directory, error);
+    (void)!weir_plog_segment_unlink(with, PLOG_STAGE_CLEANED, NULL);
+    gone = weir_plog_segment_unlink(with, PLOG_STAGE_SWAP, &cause);
+    if (gone != WEIR_OK && gone != WEIR_NOT_FOUND)
+        weir_plog_fail(log, &cause);
+    return err;
 }
 
 /* Steps 3 and 4. */
@@ -312,6 +316,8 @@ enum weir_err weir_plog_finish_replacements(struct weir_plog *log, struct weir_e
     weir_buffer_init(&leftovers.swaps, OFFSETS_BYTES_MAX);
     weir_buffer_init(&leftovers.logs, OFFSETS_BYTES_MAX);
     err = weir_disk_list(log->disk, log->directory, note_name, &leftovers, error);
+    if (err == WEIR_NOT_FOUND) /* a new log */
+        err = WEIR_OK;
     if (err == WEIR_OK && leftovers.found) {
         const int64_t *swaps = (const int64_t *)(const void *)leftovers.swaps.data;
         for (size_t i = 0; err == WEIR_OK && i < leftovers.swaps.bytes / sizeof *swaps; i++)
@@ -321,5 +327,5 @@ enum weir_err weir_plog_finish_replacements(struct weir_plog *log, struct weir_e
     }
     weir_buffer_release(&leftovers.swaps);
     weir_buffer_release(&leftovers.logs);
-    return err == WEIR_NOT_FOUND ? WEIR_OK : err; /* a new log */
+    return err;
 }
