@@ -125,7 +125,7 @@ struct seen *read_all(struct fixture *f, size_t *count_out)
         if (bytes.bytes == 0)
             break;
         for (size_t at = 0; at < bytes.bytes;) {
-            struct plog_head head;
+            struct plog_head head = {0};
             assert_true(plog_head_read(bytes.data + at, &head));
             assert_true(head.offset_base > last);
             last = head.offset_last;

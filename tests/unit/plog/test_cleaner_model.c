@@ -235,7 +235,7 @@ static void check_committed(struct model *m)
     assert_int_equal(weir_plog_read(f->log, 0, stable, 32 << 20, true, &f->buffer, NULL), WEIR_OK);
     for (size_t place = 0; place < f->buffer.bytes;) {
         const uint8_t *bytes = f->buffer.data + place;
-        struct plog_head head;
+        struct plog_head head = {0};
         assert_true(plog_head_read(bytes, &head));
         place += (size_t)head.bytes;
         for (int i = 0; i < aborted->count; i++) {

@@ -32,7 +32,7 @@ static void *follow(void *opaque)
         }
         assert_int_equal(err, WEIR_OK);
         for (size_t at = 0; at < buffer.bytes;) {
-            struct plog_head head;
+            struct plog_head head = {0};
             assert_true(plog_head_read(buffer.data + at, &head));
             assert_true((size_t)head.bytes <= buffer.bytes - at);
             assert_int_equal(plog_batch_crc(buffer.data + at, head.bytes), head.crc);
