@@ -304,55 +304,103 @@ static void records_without_a_key_are_refused(void **state)
 
 /* ---- librdkafka */
 
+/* A broker whose cleaner never rests, and a topic with small segments. */
+static void place_with_topic(struct place *place)
+{
+    place_init(place);
+    place->options.cleaner_backoff_ms = 0;
+    place_start(place);
+    rd_kafka_t *client = rd_producer(place_address(place), NULL);
+    assert_int_equal(rd_make_topic(client, "c", 1, "cleanup.policy", "compact", "segment.bytes",
+                                   "2000", "min.cleanable.dirty.ratio", "0.01",
+                                   "delete.retention.ms", "0", NULL),
+                     0);
+    rd_end(client);
+}
+
+/* Reads "k<0-9>" to the end; last: the offsets of the keys' last records. Gives how many came. */
+static int read_keys(struct place *place, const char *prefix, int64_t last[10])
+{
+    rd_kafka_t *consumer = rd_consumer(place_address(place), "reader", "enable.partition.eof",
+                                       "true", "check.crcs", "true", NULL);
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+    int seen = 0;
+    rd_kafka_topic_partition_list_add(list, "c", 0)->offset = 0;
+    assert_int_equal(rd_kafka_assign(consumer, list), 0);
+    rd_kafka_topic_partition_list_destroy(list);
+    for (int key = 0; key < 10; key++)
+        last[key] = -1;
+    for (bool end = false; !end; seen += !end) {
+        rd_kafka_message_t *message = rd_kafka_consumer_poll(consumer, WAIT_MS);
+        assert_non_null(message);
+        end = message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF;
+        assert_true(end || message->err == 0);
+        if (!end) {
+            last[((const char *)message->key)[1] - '0'] = message->offset;
+            assert_memory_equal(message->payload, prefix, strlen(prefix));
+        }
+        rd_kafka_message_destroy(message);
+    }
+    rd_end(consumer);
+    return seen;
+}
+
+/* Reads until fewer than `limit` records are left; never one of another prefix. */
+static void read_compacted(struct place *place, const char *prefix, int limit, int64_t last[10])
+{
+    const int64_t until = now_ms() + WAIT_MS;
+    struct weir_broker_stats stats;
+    while (read_keys(place, prefix, last) >= limit)
+        assert_true(now_ms() < until);
+    weir_broker_stats(place->broker, &stats);
+    assert_true(stats.cleaner_passes > 0);
+    assert_int_equal(stats.cleaner_uncleanable, 0);
+}
+
 static void a_consumer_sees_the_last_of_each_key(void **state)
 {
     enum { KEYS = 10, RECORDS = 500 };
     struct place place;
-    struct weir_broker_stats stats;
-    const int64_t limit = now_ms() + WAIT_MS;
-    const struct timespec moment = {.tv_nsec = 10000000};
-    rd_kafka_message_t *message;
-    int last[KEYS], seen = 0;
+    int64_t last[KEYS];
     (void)state;
-    place_init(&place);
-    place.options.cleaner_backoff_ms = 0;
-    place_start(&place);
+    place_with_topic(&place);
     rd_kafka_t *producer = rd_producer(place_address(&place), "enable.idempotence", "true",
                                        "compression.codec", "lz4", "batch.num.messages", "7", NULL);
-    assert_int_equal(rd_make_topic(producer, "c", 1, "cleanup.policy", "compact", "segment.bytes",
-                                   "2000", "min.cleanable.dirty.ratio", "0.01", NULL),
-                     0);
-    /* "k<i>" holds "v<i>"; k0 .. k9 again and again. */
     for (int i = 0; i < RECORDS; i += KEYS)
         assert_int_equal(rd_put(producer, "c", 0, "v", 0, KEYS), KEYS);
-    do {
-        assert_true(now_ms() < limit);
-        nanosleep(&moment, NULL);
-        weir_broker_stats(place.broker, &stats);
-    } while (stats.cleaner_passes == 0);
-    rd_kafka_t *consumer = rd_consumer(place_address(&place), "reader", "enable.partition.eof",
-                                       "true", "check.crcs", "true", NULL);
-    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
-    rd_kafka_topic_partition_list_add(list, "c", 0)->offset = 0;
-    assert_int_equal(rd_kafka_assign(consumer, list), 0);
-    rd_kafka_topic_partition_list_destroy(list);
-    memset(last, 0xff, sizeof last);
-    for (bool end = false; !end; seen += !end) {
-        message = rd_kafka_consumer_poll(consumer, WAIT_MS);
-        assert_non_null(message);
-        end = message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF;
-        assert_true(end || message->err == 0);
-        if (!end)
-            last[((const char *)message->key)[1] - '0'] = (int)message->offset;
-        else
-            assert_int_equal(message->offset, RECORDS);
-        rd_kafka_message_destroy(message);
-    }
+    read_compacted(&place, "v", RECORDS / 2, last);
     for (int key = 0; key < KEYS; key++)
         assert_int_equal(last[key], RECORDS - KEYS + key);
-    assert_true(seen < RECORDS / 2);
     rd_end(producer);
-    rd_end(consumer);
+    place_release(&place);
+}
+
+/* Aborted ones go with all they replaced staying; what is left of them misleads no consumer. */
+static void a_consumer_sees_the_last_committed_of_each_key(void **state)
+{
+    enum { KEYS = 10, TRANSACTIONS = 60 };
+    struct place place;
+    int64_t last[KEYS];
+    int64_t committed_end = 0;
+    (void)state;
+    place_with_topic(&place);
+    rd_kafka_t *producer = rd_producer(place_address(&place), "transactional.id", "t", NULL);
+    assert_null(rd_kafka_init_transactions(producer, WAIT_MS));
+    for (int i = 0; i < TRANSACTIONS; i++) {
+        bool commit = i % 3 != 2;
+        assert_null(rd_kafka_begin_transaction(producer));
+        assert_int_equal(rd_put(producer, "c", 0, commit ? "good" : "bad", 0, KEYS), KEYS);
+        assert_null(commit ? rd_kafka_commit_transaction(producer, WAIT_MS)
+                           : rd_kafka_abort_transaction(producer, WAIT_MS));
+        if (commit)
+            committed_end = (int64_t)(i + 1) * (KEYS + 1) - 1; /* its marker's offset */
+        if (i % 20 == 19) {
+            read_compacted(&place, "good", 8 * KEYS, last);
+            for (int key = 0; key < KEYS; key++)
+                assert_int_equal(last[key], committed_end - KEYS + key);
+        }
+    }
+    rd_end(producer);
     place_release(&place);
 }
 
@@ -369,6 +417,7 @@ int main(void)
         raw_test(damage_is_met_once),
         raw_test(records_without_a_key_are_refused),
         cmocka_unit_test(a_consumer_sees_the_last_of_each_key),
+        cmocka_unit_test(a_consumer_sees_the_last_committed_of_each_key),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
