@@ -464,7 +464,8 @@ enum weir_err weir_plog_cleaning_run(struct weir_plog_cleaning *c, struct weir_p
                                      struct weir_error *error)
 {
     uint32_t count = 0;
-    enum weir_err err = weir_plog_check_writable(c->log, error);
+    /* A record that the power could still take must not replace one that is on the disk. */
+    enum weir_err err = weir_plog_sync(c->log, error);
 
     c->cleaned.offset_dirty = c->settings.offset_dirty;
     if (err == WEIR_OK)

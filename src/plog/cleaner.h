@@ -3,6 +3,7 @@
  *
  * What:    one pass over the sealed segments, beside the owner who goes on appending:
  *
+ *          0. the log is synced: only what the power can't take any more may replace a record
  *          1. the keys of what is dirty (not cleaned before) go into a map with their offsets
  *          2. all segments up to there are written anew without the records that the map knows a
  *             later one of; small neighbours become one segment
@@ -19,8 +20,9 @@
  * Threads: new and free belong to the log's owner; run is called once, from any thread, and cancel
  *          from any thread meanwhile. Readers of the old segments keep them until they are done.
  * Memory:  the map, a batch (inflated: 64 MiB at most), 1 MiB; three descriptors.
- * Errors:  before a new segment takes its place a failure changes nothing; from then on until it
- *          has its names the log becomes read-only (error.fatal), and the next open finishes.
+ * Errors:  a sync of the log that fails makes it read-only, as ever (error.fatal). Then, before a
+ *          new segment takes its place, a failure changes nothing; from there until it has its names
+ *          the log becomes read-only, and the next open finishes.
  */
 #ifndef WEIR_PLOG_CLEANER_H
 #define WEIR_PLOG_CLEANER_H

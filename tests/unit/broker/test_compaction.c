@@ -350,10 +350,10 @@ static void read_compacted(struct place *place, const char *prefix, int limit, i
 {
     const int64_t until = now_ms() + WAIT_MS;
     struct weir_broker_stats stats;
-    while (read_keys(place, prefix, last) >= limit)
+    do { /* the pass is counted a moment after its segments can be read */
         assert_true(now_ms() < until);
-    weir_broker_stats(place->broker, &stats);
-    assert_true(stats.cleaner_passes > 0);
+        weir_broker_stats(place->broker, &stats);
+    } while (read_keys(place, prefix, last) >= limit || stats.cleaner_passes == 0);
     assert_int_equal(stats.cleaner_uncleanable, 0);
 }
 
