@@ -14,16 +14,11 @@
 
 #include "broker/inside.h"
 
-enum { FILE_BYTES_MAX = 64 << 20, PATH_BYTES_MAX = 4096 };
+enum { FILE_BYTES_MAX = 64 << 20 };
 
 static const char starts_name[] = "log-start-offset-checkpoint";
 static const char recovery_name[] = "recovery-point-offset-checkpoint";
 static const char clean_name[] = "cleaner-offset-checkpoint";
-
-static void path_of(const struct weir_broker *broker, const char *name, char path[PATH_BYTES_MAX])
-{
-    snprintf(path, PATH_BYTES_MAX, "%s/%s", broker->data_dir, name);
-}
 
 /* Version 0, a count, then "topic partition offset" lines. False: there is no such file. */
 static bool read_file(const struct weir_broker *broker, const char *file, struct weir_map *into)
@@ -33,7 +28,7 @@ static bool read_file(const struct weir_broker *broker, const char *file, struct
     int index, skip;
     long long offset;
     weir_buffer_init(&text, FILE_BYTES_MAX);
-    path_of(broker, file, path);
+    broker_path(broker, file, path);
     bool there = weir_disk_read_file(broker->disk, path, &text, NULL) == WEIR_OK;
     const char *at = there ? strchr(weir_buffer_text(&text), '\n') : NULL;
     at = at ? strchr(at + 1, '\n') : NULL;
@@ -104,7 +99,7 @@ static enum weir_err write_file(struct weir_broker *broker, const char *file,
          err == WEIR_OK && (at = broker_partition_next(broker, at)) != NULL;)
         err = weir_buffer_appendf(&text, "%s %d %lld\n", at->topic->name, (int)at->index,
                                   (long long)offset_of(at));
-    path_of(broker, file, path);
+    broker_path(broker, file, path);
     if (err == WEIR_OK)
         err = weir_disk_replace_file(broker->disk, path, text.data, text.bytes, &cause);
     else

@@ -150,23 +150,40 @@ struct request {
     struct wire_writer out; /* behind the answer's head */
 };
 
+enum {
+    CONNECTION_READ_BYTES = 64 << 10, /* at once; so many in `out` are waited for, too */
+};
+
 enum weir_err broker_connections_open(struct weir_broker *broker);
 /* Takes the socket of a new connection. */
 void broker_connection_adopt(const struct listener *listener, int fd,
                              const struct weir_address *peer);
 void broker_connections_close(struct weir_broker *broker);
-/* The request in hand waits: what stands of its answer is taken back. From here on it may be
- * answered, even before its handler returns HANDLED_PARKED. */
-void broker_connection_park(struct connection *connection);
-/* The answer to a parked request. */
-struct wire_writer broker_answer_begin(struct connection *connection);
-void broker_answer_end(struct connection *connection, const struct wire_writer *writer);
+/* The answer to the parked request stands in `out`. */
+void broker_connection_answered(struct connection *connection);
 /* Sends what is due and handles what has come on connections that were answered meanwhile. */
 void broker_connections_settle(struct weir_broker *broker);
 void broker_connection_close(struct connection *connection);
 /* Frees the buffers of connections that were idle since the last call; closes those that are idle
  * or not authenticated for too long. */
 void broker_connections_trim(struct weir_broker *broker);
+
+/* ---- requests (requests.c) ------------------------------------------------------------------- */
+
+enum { REQUEST_SIZE_BYTES = 4 }; /* in front of each request and answer */
+
+/* Handles those that are whole, as long as the client takes the answers. */
+void broker_requests_handle(struct connection *connection);
+/* Is a whole one there? */
+bool broker_requests_pending(const struct connection *connection);
+/* What the size in front of the next request says; its four bytes are there. */
+uint32_t broker_request_size(const struct connection *connection);
+/* The request in hand waits: what stands of its answer is taken back. From here on it may be
+ * answered, even before its handler returns HANDLED_PARKED. */
+void broker_connection_park(struct connection *connection);
+/* The answer to a parked request. */
+struct wire_writer broker_answer_begin(struct connection *connection);
+void broker_answer_end(struct connection *connection, const struct wire_writer *writer);
 
 /* ---- authentication (sasl.c) ----------------------------------------------------------------- */
 
@@ -240,6 +257,25 @@ void broker_topics_maintain(struct weir_broker *broker);
 void broker_topics_sync(struct weir_broker *broker);
 struct partition *broker_partition_next(const struct weir_broker *broker,
                                         const struct partition *previous);
+
+/* ---- the directory (data_directory.c) -------------------------------------------------------- */
+
+enum { PATH_BYTES_MAX = 4096 };
+
+void broker_path(const struct weir_broker *broker, const char *name, char path[PATH_BYTES_MAX]);
+/* Takes hold of it: locked, of this format or made now, and not cleanly stopped any more. */
+enum weir_err broker_directory_open(struct weir_broker *broker, struct weir_error *error);
+/* Lets go of it; clean: all is closed and on the disk. */
+enum weir_err broker_directory_close(struct weir_broker *broker, bool clean,
+                                     struct weir_error *error);
+/*
+ * Removes folders of partitions that the catalogue does not name: a creation that never came to its
+ * end, or a deletion that did not come to its end before a crash. They go, lest a new topic of the
+ * same name finds old records. But when there is no catalogue at all, it was lost: CORRUPT, and
+ * nothing is touched.
+ */
+enum weir_err broker_directory_sweep(struct weir_broker *broker, bool has_catalogue,
+                                     struct weir_error *error);
 
 /* ---- checkpoints (checkpoints.c) ------------------------------------------------------------- */
 

@@ -1,14 +1,6 @@
 /*
- * broker/topics.c - the directory of the broker, and the topics in it.
- *
- *      meta.properties                      version of this layout; identity
- *      .lock                                held while a broker runs here
- *      .kafka_cleanshutdown                 the last stop was orderly
- *      weir-topics                          topics, partition counts, settings
- *      weir-journal                         committed offsets, producer ids (journal.c)
- *      log-start-offset-checkpoint, recovery-point-offset-checkpoint, cleaner-offset-checkpoint
- *                                           checkpoints.c
- *      <topic>-<partition>/                 partition logs
+ * broker/topics.c - the topics: the catalogue `weir-topics` names them, their partition counts and
+ * settings; each partition has a log in a folder of the directory (data_directory.c).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -23,17 +15,12 @@
 #include "base/number.h"
 #include "broker/inside.h"
 
-enum { FORMAT = 1, FILE_BYTES_MAX = 64 << 20, PATH_BYTES_MAX = 4096, PROGRESS_EVERY = 1000 };
+enum { FILE_BYTES_MAX = 64 << 20, PROGRESS_EVERY = 1000 };
 
 /* Version 1, of Weir 0.1, has no ids. */
 static const char catalogue_head[] = "weir-topics 2\n", catalogue_head_1[] = "weir-topics 1\n";
 
-/* ---- paths ----------------------------------------------------------------------------------- */
-
-static void path_of(const struct weir_broker *broker, const char *name, char path[PATH_BYTES_MAX])
-{
-    snprintf(path, PATH_BYTES_MAX, "%s/%s", broker->data_dir, name);
-}
+/* ---- names ----------------------------------------------------------------------------------- */
 
 static void partition_path(const struct weir_broker *broker, const char *topic, int32_t index,
                            char path[PATH_BYTES_MAX])
@@ -101,7 +88,7 @@ static enum weir_err write_catalogue(struct weir_broker *broker, const struct to
     for (struct weir_map_entry *e = NULL; (e = weir_map_next(&broker->topics, e)) != NULL;)
         if (err == WEIR_OK && e->value.pointer != without)
             err = put_topic(&text, e->value.pointer);
-    path_of(broker, "weir-topics", path);
+    broker_path(broker, "weir-topics", path);
     if (err == WEIR_OK)
         err = weir_disk_replace_file(broker->disk, path, text.data, text.bytes, error);
     else
@@ -406,84 +393,17 @@ static enum weir_err read_topic(struct weir_broker *broker, char *line, bool has
     return err;
 }
 
-/* What lies in the directory beside the topics of the catalogue. */
-struct leftovers {
-    const struct weir_broker *broker;
-    struct weir_buffer names; /* of folders, each with its NUL */
-};
-
-/* Ends the walk at the first name that no partition log has. */
-static enum weir_err look_at_file(void *opaque, const char *name, bool is_directory)
-{
-    enum { OFFSET_DIGITS = 20 };
-    (void)opaque;
-    if (is_directory || strspn(name, "0123456789") != OFFSET_DIGITS || name[OFFSET_DIGITS] != '.')
-        return WEIR_EXISTS;
-    return WEIR_OK;
-}
-
-static enum weir_err look_at_name(void *opaque, const char *name, bool is_directory)
-{
-    struct leftovers *leftovers = opaque;
-    const char *dash = strrchr(name, '-');
-    int64_t index;
-    if (!is_directory || !dash || dash[1] < '0' || dash[1] > '9' ||
-        weir_parse_int64(weir_slice(dash + 1, strlen(dash + 1)), &index) != WEIR_OK ||
-        index >= PARTITIONS_MAX ||
-        !broker_topic_name_valid(weir_slice(name, (size_t)(dash - name))))
-        return WEIR_OK;
-    if (broker_partition_find(leftovers->broker, weir_slice(name, (size_t)(dash - name)),
-                              (int32_t)index))
-        return WEIR_OK;
-    char path[PATH_BYTES_MAX]; /* somebody else's folder may have such a name, too */
-    path_of(leftovers->broker, name, path);
-    if (weir_disk_list(leftovers->broker->disk, path, look_at_file, NULL, NULL) != WEIR_OK)
-        return WEIR_OK;
-    return weir_buffer_append(&leftovers->names, name, strlen(name) + 1);
-}
-
-/*
- * Folders of partitions that the catalogue does not name: a creation that never came to its end, or
- * a deletion that did not come to its end before a crash. They go, lest a new topic of the same
- * name finds old records. But when there is no catalogue at all, it was lost: nothing is touched.
- */
-static enum weir_err remove_leftovers(struct weir_broker *broker, bool has_catalogue,
-                                      struct weir_error *error)
-{
-    struct leftovers leftovers = {.broker = broker};
-    char path[PATH_BYTES_MAX];
-    weir_buffer_init(&leftovers.names, FILE_BYTES_MAX);
-    enum weir_err err =
-        weir_disk_list(broker->disk, broker->data_dir, look_at_name, &leftovers, error);
-    if (err == WEIR_OK && leftovers.names.bytes && !has_catalogue)
-        err =
-            weir_error_set(error, WEIR_CORRUPT, -1,
-                           "%s: holds partitions (%s), but weir-topics is missing; restore it, or "
-                           "give another --data-dir",
-                           broker->data_dir, weir_buffer_text(&leftovers.names));
-    for (size_t at = 0; err == WEIR_OK && at < leftovers.names.bytes;) {
-        const char *name = (const char *)leftovers.names.data + at;
-        path_of(broker, name, path);
-        err = weir_plog_destroy(path, broker->disk, error);
-        weir_log(&broker->options.log, WEIR_LOG_WARN, "broker",
-                 "%s: left over from an unfinished creation or deletion, removed", name);
-        at += strlen(name) + 1;
-    }
-    weir_buffer_release(&leftovers.names);
-    return err;
-}
-
 static enum weir_err read_catalogue(struct weir_broker *broker, struct weir_error *error)
 {
     char path[PATH_BYTES_MAX];
     struct weir_buffer text;
     weir_buffer_init(&text, FILE_BYTES_MAX);
-    path_of(broker, "weir-topics", path);
+    broker_path(broker, "weir-topics", path);
     enum weir_err err = weir_disk_read_file(broker->disk, path, &text, error);
     if (err == WEIR_NOT_FOUND) {
         weir_buffer_release(&text);
         /* A new directory. From here on it has one: partitions without it are a loss. */
-        err = remove_leftovers(broker, false, error);
+        err = broker_directory_sweep(broker, false, error);
         return err == WEIR_OK ? write_catalogue(broker, NULL, error) : err;
     }
     char *line = err == WEIR_OK ? (char *)(uintptr_t)weir_buffer_text(&text) : NULL;
@@ -504,102 +424,16 @@ static enum weir_err read_catalogue(struct weir_broker *broker, struct weir_erro
     }
     weir_buffer_release(&text);
     if (err == WEIR_OK)
-        err = remove_leftovers(broker, true, error);
+        err = broker_directory_sweep(broker, true, error);
     return err == WEIR_OK && old ? write_catalogue(broker, NULL, error)
                                  : err; /* ids are for ever */
 }
 
-static void make_cluster_id(struct weir_broker *broker)
-{
-    static const char letters[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
-    uint8_t random[22];
-    weir_assert(getrandom(random, sizeof random, 0) == (ssize_t)sizeof random);
-    for (size_t i = 0; i < sizeof random; i++)
-        broker->cluster_id[i] = letters[random[i] & 63];
-}
-
-static enum weir_err write_meta(struct weir_broker *broker, const char *path,
-                                struct weir_error *error)
-{
-    char text[256];
-    make_cluster_id(broker);
-    int length = snprintf(text, sizeof text,
-                          "# written by weir %s\nversion=1\nweir.format=%d\nbroker.id=%d\n"
-                          "cluster.id=%s\n",
-                          WEIR_VERSION, FORMAT, BROKER_ID, broker->cluster_id);
-    return weir_disk_replace_file(broker->disk, path, text, (size_t)length, error);
-}
-
-/* Reads meta.properties, or writes it in a new directory. */
-static enum weir_err check_meta(struct weir_broker *broker, struct weir_error *error)
-{
-    char path[PATH_BYTES_MAX];
-    struct weir_buffer text;
-    int format = 0;
-    weir_buffer_init(&text, 1 << 16);
-    path_of(broker, "meta.properties", path);
-    enum weir_err err = weir_disk_read_file(broker->disk, path, &text, error);
-    if (err == WEIR_NOT_FOUND) {
-        weir_buffer_release(&text);
-        return write_meta(broker, path, error);
-    }
-    if (err == WEIR_OK) {
-        const char *number = strstr(weir_buffer_text(&text), "weir.format=");
-        const char *id = strstr(weir_buffer_text(&text), "cluster.id=");
-        if (!number || sscanf(number, "weir.format=%d", &format) != 1)
-            err = weir_error_set(error, WEIR_INVALID, -1,
-                                 "%s: not a directory of weir broker (Apache Kafka's own can't be "
-                                 "taken over); give another --data-dir",
-                                 broker->data_dir);
-        else if (format > FORMAT)
-            err =
-                weir_error_set(error, WEIR_OTHER_VERSION, -1,
-                               "%s: written by a newer version of weir (format %d, this one knows "
-                               "%d); use that version, or another --data-dir",
-                               broker->data_dir, format, FORMAT);
-        else if (!id || sscanf(id, "cluster.id=%22s", broker->cluster_id) != 1)
-            err = weir_error_set(error, WEIR_CORRUPT, -1, "%s: has no cluster.id", path);
-    }
-    weir_buffer_release(&text);
-    return err;
-}
-
-static enum weir_err lock_directory(struct weir_broker *broker, struct weir_error *error)
-{
-    char path[PATH_BYTES_MAX];
-    enum weir_err err = weir_disk_make_directories(broker->disk, broker->data_dir, 0755, error);
-    path_of(broker, ".lock", path);
-    if (err == WEIR_OK)
-        err = weir_disk_open(broker->disk, path, O_RDWR | O_CREAT, 0644, &broker->lock_fd, error);
-    if (err == WEIR_OK)
-        err = weir_disk_lock(broker->disk, path, broker->lock_fd, error);
-    if (err == WEIR_IN_USE)
-        weir_error_set(error, err, -1,
-                       "%s: another broker runs on this directory; stop it, or give another "
-                       "--data-dir",
-                       broker->data_dir);
-    return err;
-}
-
-/* Was the last stop orderly? From now on it is not, until the next one. */
-static void take_clean_mark(struct weir_broker *broker)
-{
-    char path[PATH_BYTES_MAX];
-    path_of(broker, ".kafka_cleanshutdown", path);
-    /* Gone for good: after a power cut it would lie. */
-    broker->was_clean = weir_disk_unlink(broker->disk, path, NULL) == WEIR_OK &&
-                        weir_disk_sync_directory(broker->disk, broker->data_dir, NULL) == WEIR_OK;
-}
-
 enum weir_err broker_topics_open(struct weir_broker *broker, struct weir_error *error)
 {
-    enum weir_err err = lock_directory(broker, error);
-    if (err == WEIR_OK)
-        err = check_meta(broker, error);
+    enum weir_err err = broker_directory_open(broker, error);
     if (err != WEIR_OK)
         return err;
-    take_clean_mark(broker);
     broker_checkpoints_read(broker);
     int64_t start_ms = weir_clock_now_ms(broker->clock);
     err = read_catalogue(broker, error);
@@ -625,7 +459,6 @@ enum weir_err broker_topics_open(struct weir_broker *broker, struct weir_error *
 
 enum weir_err broker_topics_close(struct weir_broker *broker, struct weir_error *error)
 {
-    char path[PATH_BYTES_MAX];
     enum weir_err err = WEIR_OK;
     if (broker->directory_ready) /* else it is not ours, or only a part of it was read */
         broker_checkpoint_starts(broker, NULL);
@@ -642,11 +475,9 @@ enum weir_err broker_topics_close(struct weir_broker *broker, struct weir_error 
     weir_map_release(&broker->topics);
     weir_map_release(&broker->topic_ids);
     broker_checkpoints_forget(broker);
-    path_of(broker, ".kafka_cleanshutdown", path);
-    if (err == WEIR_OK && broker->directory_ready)
-        err = weir_disk_replace_file(broker->disk, path, "clean\n", 6, error);
-    weir_disk_close(broker->disk, path, broker->lock_fd, NULL);
-    return err;
+    enum weir_err let_go =
+        broker_directory_close(broker, err == WEIR_OK && broker->directory_ready, error);
+    return err == WEIR_OK ? let_go : err;
 }
 
 struct partition *broker_partition_next(const struct weir_broker *broker,

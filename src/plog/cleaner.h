@@ -21,7 +21,7 @@
  *          from any thread meanwhile. Readers of the old segments keep them until they are done.
  * Memory:  the map, a batch (inflated: 64 MiB at most), 1 MiB; three descriptors.
  * Errors:  a sync of the log that fails makes it read-only, as ever (error.fatal). Then, before a
- *          new segment takes its place, a failure changes nothing; from there until it has its names
+ *          new segment takes its place, a failure changes nothing; until it then has its names
  *          the log becomes read-only, and the next open finishes.
  */
 #ifndef WEIR_PLOG_CLEANER_H
