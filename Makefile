@@ -33,6 +33,7 @@ bench: ## every benchmark, with its ratio to the target
 	@set -e; for program in build/bench/bench_*; do \
 	    if [ -f "$$program" ] && [ -x "$$program" ]; then echo "== $${program##*/}"; "$$program" $(ARGS); fi; \
 	done
+	@echo "== brokers"; bench/brokers.py
 
 lint: ## house rules, layout, clang-tidy, cppcheck, shellcheck
 	@scripts/lint
