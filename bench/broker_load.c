@@ -1,7 +1,8 @@
 /*
  * broker_load - a client's load on any broker, measured from the client: bench/brokers runs it.
  *
- * usage: broker_load ADDRESS produce TOPIC RECORDS BYTES PRODUCERS   prints seconds
+ * usage: broker_load ADDRESS make TOPIC                              makes it, of one partition
+ *        broker_load ADDRESS produce TOPIC RECORDS BYTES PRODUCERS   prints seconds
  *        broker_load ADDRESS consume TOPIC RECORDS                   prints seconds
  *        broker_load ADDRESS latency TOPIC PER_SECOND SECONDS        prints p50 p99 p99.9, in ms
  *        broker_load ADDRESS transactions TOPIC COUNT RECORDS        prints seconds
@@ -32,6 +33,14 @@ static void stop_if(bool bad, const char *what)
     exit(1);
 }
 
+/* A record that did not get through would make the rate a lie. */
+static void on_delivery(rd_kafka_t *producer, const rd_kafka_message_t *message, void *opaque)
+{
+    (void)producer;
+    (void)opaque;
+    stop_if(message->err != RD_KAFKA_RESP_ERR_NO_ERROR, rd_kafka_err2str(message->err));
+}
+
 /* Pairs of settings end with NULL. */
 static rd_kafka_t *client(rd_kafka_type_t type, ...)
 {
@@ -49,6 +58,8 @@ static rd_kafka_t *client(rd_kafka_type_t type, ...)
                     RD_KAFKA_CONF_OK,
                 error);
     va_end(pairs);
+    if (type == RD_KAFKA_PRODUCER)
+        rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
     rd_kafka_t *made = rd_kafka_new(type, conf, error, sizeof error);
     stop_if(made == NULL, error);
     return made;
@@ -60,8 +71,21 @@ struct share {
     const char *topic;
     long records;
     size_t bytes;
+    pthread_barrier_t *ready;
     pthread_t thread;
 };
+
+static bool produce_one(rd_kafka_t *producer, const struct share *share, char *value)
+{
+    return rd_kafka_producev(
+               producer, RD_KAFKA_V_TOPIC(share->topic), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
+               RD_KAFKA_V_VALUE(value, share->bytes), RD_KAFKA_V_END) == RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+static void flush(rd_kafka_t *producer)
+{
+    stop_if(rd_kafka_flush(producer, 120000) != RD_KAFKA_RESP_ERR_NO_ERROR, "records are left");
+}
 
 static void *produce_share(void *opaque)
 {
@@ -73,14 +97,16 @@ static void *produce_share(void *opaque)
     stop_if(value == NULL, "no memory");
     for (size_t i = 0; i < share->bytes; i++)
         value[i] = (char)('a' + i * 7 % 26);
-    for (long i = 0; i < share->records;) {
-        rd_kafka_resp_err_t err = rd_kafka_producev(
-            producer, RD_KAFKA_V_TOPIC(share->topic), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-            RD_KAFKA_V_VALUE(value, share->bytes), RD_KAFKA_V_END);
-        i += err == RD_KAFKA_RESP_ERR_NO_ERROR;
-        rd_kafka_poll(producer, err == RD_KAFKA_RESP_ERR__QUEUE_FULL ? 10 : 0);
+    /* The first one waits for the client to know the topic, up to a second: that is no rate. */
+    stop_if(!produce_one(producer, share, value), "produce");
+    flush(producer);
+    pthread_barrier_wait(share->ready);
+    for (long i = 1; i < share->records;) {
+        bool taken = produce_one(producer, share, value);
+        i += taken;
+        rd_kafka_poll(producer, taken ? 0 : 10);
     }
-    stop_if(rd_kafka_flush(producer, 120000) != RD_KAFKA_RESP_ERR_NO_ERROR, "records are left");
+    flush(producer);
     rd_kafka_destroy(producer);
     free(value);
     return NULL;
@@ -89,15 +115,20 @@ static void *produce_share(void *opaque)
 static void produce(const char *topic, long records, size_t bytes, int producers)
 {
     struct share shares[PRODUCERS_MAX];
-    int64_t start_ns = weir_clock_now_ns(NULL);
+    pthread_barrier_t ready;
+    int64_t start_ns;
 
     stop_if(producers < 1 || producers > PRODUCERS_MAX || bytes > VALUE_BYTES_MAX, "a number");
+    pthread_barrier_init(&ready, NULL, (unsigned)producers + 1);
     for (int i = 0; i < producers; i++) {
-        shares[i] = (struct share){.topic = topic, .records = records / producers, .bytes = bytes};
+        shares[i] = (struct share){topic, records / producers, bytes, &ready, 0};
         stop_if(pthread_create(&shares[i].thread, NULL, produce_share, &shares[i]) != 0, "thread");
     }
+    pthread_barrier_wait(&ready);
+    start_ns = weir_clock_now_ns(NULL);
     for (int i = 0; i < producers; i++)
         pthread_join(shares[i].thread, NULL);
+    pthread_barrier_destroy(&ready);
     printf("%.6f\n", (double)(weir_clock_now_ns(NULL) - start_ns) / 1e9);
 }
 
@@ -236,6 +267,28 @@ static void transactions(const char *topic, long count, long records)
     rd_kafka_destroy(producer);
 }
 
+static void make(const char *topic)
+{
+    char error[512];
+    rd_kafka_t *producer = client(RD_KAFKA_PRODUCER, NULL);
+    rd_kafka_NewTopic_t *new_topic = rd_kafka_NewTopic_new(topic, 1, 1, error, sizeof error);
+    stop_if(new_topic == NULL, error);
+    rd_kafka_queue_t *queue = rd_kafka_queue_new(producer);
+    rd_kafka_CreateTopics(producer, &new_topic, 1, NULL, queue);
+    rd_kafka_event_t *event = rd_kafka_queue_poll(queue, 30000);
+    size_t count = 0;
+    stop_if(event == NULL || rd_kafka_event_error(event) != RD_KAFKA_RESP_ERR_NO_ERROR,
+            "no answer");
+    const rd_kafka_topic_result_t **results =
+        rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(event), &count);
+    stop_if(count != 1 || rd_kafka_topic_result_error(results[0]) != RD_KAFKA_RESP_ERR_NO_ERROR,
+            "the topic could not be made");
+    rd_kafka_event_destroy(event);
+    rd_kafka_queue_destroy(queue);
+    rd_kafka_NewTopic_destroy(new_topic);
+    rd_kafka_destroy(producer);
+}
+
 static void ready(const char *topic)
 {
     rd_kafka_t *consumer = client(RD_KAFKA_CONSUMER, "reconnect.backoff.ms", "5",
@@ -256,7 +309,9 @@ int main(int argc, char **argv)
     long numbers[3] = {0};
     for (int i = 4; i < argc && i < 7; i++)
         numbers[i - 4] = strtol(argv[i], NULL, 10);
-    if (strcmp(verb, "produce") == 0)
+    if (strcmp(verb, "make") == 0)
+        make(topic);
+    else if (strcmp(verb, "produce") == 0)
         produce(topic, numbers[0], (size_t)numbers[1], (int)numbers[2]);
     else if (strcmp(verb, "consume") == 0)
         consume(topic, numbers[0]);

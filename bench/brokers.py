@@ -42,8 +42,10 @@ class Broker:
         return 0
 
     def load(self, *arguments):
-        result = subprocess.run([LOAD, self.address, *map(str, arguments)], check=True,
+        result = subprocess.run([LOAD, self.address, *map(str, arguments)], check=False,
                                 capture_output=True, text=True)
+        if result.returncode != 0:
+            sys.exit(f"{self.name}: {' '.join(map(str, arguments))}: {result.stderr}")
         return [float(word) for word in result.stdout.split()]
 
 
@@ -143,6 +145,7 @@ def both(results, column, of=lambda value: value):
 def rates(brokers, rounds, records, size, producers):
     def measure(broker, turn):
         topic = f"rate-{size}-{producers}-{turn}"
+        broker.load("make", topic)
         before = broker.cpu_s()
         produced = broker.load("produce", topic, records, size, producers)[0]
         between = broker.cpu_s()
@@ -163,7 +166,8 @@ def rates(brokers, rounds, records, size, producers):
 
 def latencies(brokers, rounds, seconds):
     def measure(broker, turn):
-        broker.load("produce", f"late-{turn}", 1, 8, 1)  # makes the topic
+        broker.load("make", f"late-{turn}")
+        broker.load("produce", f"late-{turn}", 1, 8, 1)  # connections, first files
         return broker.load("latency", f"late-{turn}", 1000, seconds)
     results = by_turns(brokers, rounds, measure)
     for column, name in enumerate(("p50", "p99", "p99.9")):
@@ -173,8 +177,10 @@ def latencies(brokers, rounds, seconds):
 
 def transactions(brokers, rounds, count):
     for records in (1, 100):
-        results = by_turns(brokers, rounds, lambda broker, turn: broker.load(
-            "transactions", f"txn-{records}-{turn}", count, records))
+        def measure(broker, turn, records=records):
+            broker.load("make", f"txn-{records}-{turn}")
+            return broker.load("transactions", f"txn-{records}-{turn}", count, records)
+        results = by_turns(brokers, rounds, measure)
         row(f"transactions of {records} record{'s' if records > 1 else ''}", "1/s",
             *both(results, 0, lambda s: count / s), True, ">= Kafka")
 
@@ -182,6 +188,7 @@ def transactions(brokers, rounds, count):
 def starts(brokers, rounds, megabytes):
     """Killed with a log of so many megabytes; until it answers for the topic again."""
     for broker in brokers:
+        broker.load("make", "big")
         broker.load("produce", "big", megabytes * 1000, 1024, 1)
 
     def measure(broker, turn):
@@ -231,6 +238,7 @@ def main():
         flushed = Weir(os.path.join(work, "flushed"), "every")
         brokers.append(flushed)
         for producers in (1, 8, 64):
+            flushed.load("make", f"flushed-{producers}")
             seconds = flushed.load("produce", f"flushed-{producers}", int(200000 * scale) + 64, 100,
                                    producers)[0]
             row(f"produce with flush=every, {producers} producers", "M records/s",
