@@ -244,25 +244,31 @@ static void latency(const char *topic, long per_second, long seconds)
 
 /* ---- transactions ---------------------------------------------------------------------------- */
 
+static void transaction(rd_kafka_t *producer, const char *topic, long records)
+{
+    char value[100];
+
+    memset(value, 'v', sizeof value);
+    stop_if(rd_kafka_begin_transaction(producer) != NULL, "begin");
+    for (long i = 0; i < records; i++)
+        stop_if(rd_kafka_producev(producer, RD_KAFKA_V_TOPIC(topic),
+                                  RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
+                                  RD_KAFKA_V_VALUE(value, sizeof value),
+                                  RD_KAFKA_V_END) != RD_KAFKA_RESP_ERR_NO_ERROR,
+                "produce");
+    stop_if(rd_kafka_commit_transaction(producer, 60000) != NULL, "commit");
+}
+
 static void transactions(const char *topic, long count, long records)
 {
     rd_kafka_t *producer =
         client(RD_KAFKA_PRODUCER, "transactional.id", "bench", "linger.ms", "0", NULL);
-    char value[100];
 
-    memset(value, 'v', sizeof value);
     stop_if(rd_kafka_init_transactions(producer, 60000) != NULL, "init_transactions");
+    transaction(producer, topic, 1); /* the client gets to know the topic */
     int64_t start_ns = weir_clock_now_ns(NULL);
-    for (long i = 0; i < count; i++) {
-        stop_if(rd_kafka_begin_transaction(producer) != NULL, "begin");
-        for (long j = 0; j < records; j++)
-            stop_if(rd_kafka_producev(producer, RD_KAFKA_V_TOPIC(topic),
-                                      RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-                                      RD_KAFKA_V_VALUE(value, sizeof value),
-                                      RD_KAFKA_V_END) != RD_KAFKA_RESP_ERR_NO_ERROR,
-                    "produce");
-        stop_if(rd_kafka_commit_transaction(producer, 60000) != NULL, "commit");
-    }
+    for (long i = 0; i < count; i++)
+        transaction(producer, topic, records);
     printf("%.6f\n", (double)(weir_clock_now_ns(NULL) - start_ns) / 1e9);
     rd_kafka_destroy(producer);
 }
