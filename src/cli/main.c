@@ -43,7 +43,7 @@ static const struct command commands[] = {
      .summary = "look at the topics of any Kafka, make and change them",
      .examples = "  weir topics list --brokers localhost:9092\n"
                  "  weir topics describe orders\n"
-                 "  weir topics create orders --partition-count 6 --set cleanup.policy=compact\n"
+                 "  weir topics create orders --partitions 6 --set cleanup.policy=compact\n"
                  "  weir topics alter orders --set retention.ms=86400000\n"
                  "  weir topics delete orders --yes\n",
      .run = topics_run},

@@ -197,7 +197,7 @@ static enum weir_err read_changes(const struct run *run, bool creates, struct ch
         !weir_settings_is_set(run->settings, "topic.partitions"))
         err = weir_error_set(error, WEIR_INVALID, -1,
                              "nothing to change: give --set NAME=VALUE, --unset NAME or "
-                             "--partition-count N");
+                             "--partitions N");
     return err;
 }
 

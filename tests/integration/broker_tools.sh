@@ -26,7 +26,7 @@ json() { python3 -c "import json,sys; v=json.load(open('$work/json')); sys.exit(
     { cat "$work/json"; fail "$1"; }; }
 
 # ---- topics
-has 'created with 3 partitions' topics create orders --partition-count 3 \
+has 'created with 3 partitions' topics create orders --partitions 3 \
     --set retention.ms=3600000 --set cleanup.policy=delete
 fails 1 'exists already' topics create orders
 fails 1 'describe orders' topics create orders
@@ -36,7 +36,7 @@ seq 1 10 | kcat -b "$broker_address" -q -P -t orders -p 2
 has '^ *0 1 1 1 0 90 90$' topics describe orders
 has '^ retention.ms=3600000$' topics describe orders
 has 'was changed' topics alter orders --set retention.ms=7200000 --unset cleanup.policy \
-    --partition-count 5
+    --partitions 5
 has 'topic orders: 5 partitions' topics describe orders
 has '^ retention.ms=7200000$' topics describe orders
 ! grep -q cleanup.policy "$work/out" || fail 'cleanup.policy is still there'
@@ -50,7 +50,7 @@ topics list --json >"$work/json"
 json '{"topic": "orders", "partitions": 5} in v'
 fails 1 'topics list' topics describe nowhere
 fails 1 'topics list' topics delete nowhere --yes
-fails 1 'partitions' topics alter orders --partition-count 2
+fails 1 'partitions' topics alter orders --partitions 2
 fails 1 'retention.ms' topics alter orders --set retention.ms=soon
 fails 2 'nothing to change' topics alter orders
 fails 2 'NAME=VALUE' topics alter orders --set retention

@@ -21,7 +21,7 @@ records() { # records FROM TO TOMBSTONE-EVERY
 }
 fill() { # fill ADDRESS
     local put=(kcat -b "$1" -q -P -t compacted -p 0 -K : -Z -X enable.idempotence=true)
-    "$weir" topics create compacted --brokers "$1" --partition-count 1 \
+    "$weir" topics create compacted --brokers "$1" --partitions 1 \
         --set cleanup.policy=compact --set segment.ms=1000 --set min.cleanable.dirty.ratio=0.01 \
         --set delete.retention.ms=3600000 --set index.interval.bytes=100 >/dev/null
     records 0 400 11 | "${put[@]}" -z lz4

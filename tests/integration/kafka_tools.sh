@@ -28,7 +28,7 @@ fails() { # fails WORDS COMMAND...
     grep -q -- "$words" "$work/err.txt" || { cat "$work/err.txt"; fail "$*: no word of $words"; }
 }
 
-has 'created with 3 partitions' topics create orders --partition-count 3 \
+has 'created with 3 partitions' topics create orders --partitions 3 \
     --set retention.ms=3600000 --set cleanup.policy=compact,delete
 fails 'exists already' topics create orders
 has '^orders 3$' topics list
@@ -36,7 +36,7 @@ seq 1 90 | kcat -b "$kafka" -q -P -t orders -p 0 -k key
 has '^ *0 1 1 1 0 90 90$' topics describe orders
 has '^ cleanup.policy=compact,delete$' topics describe orders
 has 'was changed' topics alter orders --set retention.ms=7200000 --unset cleanup.policy \
-    --partition-count 5
+    --partitions 5
 has '^ retention.ms=7200000$' topics describe orders
 ! grep -q cleanup.policy "$work/out" || fail 'cleanup.policy is still there'
 has 'topic orders: 5 partitions' topics describe orders
