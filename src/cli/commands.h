@@ -24,6 +24,7 @@ enum command_bit {
     COMMAND_USERS = 128,
     COMMAND_TOPICS = 256,
     COMMAND_GROUPS = 512,
+    COMMAND_INSPECT = 1024,
 };
 
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
@@ -51,6 +52,7 @@ int serve_run(const struct run *run);
 int provide_run(const struct run *run);
 int read_run(const struct run *run);
 int score_run(const struct run *run);
+int inspect_run(const struct run *run);
 int config_run(const struct run *run);
 int users_run(const struct run *run);
 int topics_run(const struct run *run);

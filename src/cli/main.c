@@ -89,6 +89,16 @@ static const struct command commands[] = {
      .examples = "  weir score --model forest.pmml --input wine.csv\n"
                  "  weir score --model net.pb --input wine.csv --delimiter ';' --format json\n",
      .run = score_run},
+    {.name = "inspect",
+     .bit = COMMAND_INSPECT,
+     .arguments = "FILE",
+     .arguments_min = 1,
+     .arguments_max = 1,
+     .summary = "what a model wants, what it gives, and what it costs to score",
+     .examples = "  weir inspect forest.pmml\n"
+                 "  weir inspect forest.pmml --input wine.csv\n"
+                 "  weir inspect net.pb --json\n",
+     .run = inspect_run},
     {.name = "config",
      .bit = COMMAND_CONFIG,
      .arguments = "check|show",

@@ -18,9 +18,10 @@
 #include "base/json.h"
 #include "base/number.h"
 #include "cli/commands.h"
+#include "cli/csv_input.h"
 #include "cli/files.h"
 
-enum { ROWS = 1024, NAMES_MAX = WEIR_FIELDS_MAX, OUTPUT_BYTES_MAX = 64 << 20 };
+enum { ROWS = 1024, OUTPUT_BYTES_MAX = 64 << 20 };
 
 struct scoring_run {
     struct weir_model *model;
@@ -49,59 +50,14 @@ static enum weir_err load_model(struct scoring_run *scoring, const char *path,
     return err;
 }
 
-/* Splits "a;b;c" in place. */
-static uint32_t split_names(char *text, const char **names)
-{
-    uint32_t count = 0;
-    for (char *at = text; count < NAMES_MAX;) {
-        names[count++] = at;
-        at = strchr(at, ';');
-        if (!at)
-            break;
-        *at++ = '\0';
-    }
-    return count;
-}
-
-static enum weir_err open_input(struct scoring_run *scoring, const struct weir_settings *settings,
-                                struct weir_error *error)
-{
-    const char *delimiter = weir_settings_string(settings, "score.delimiter");
-    const char *names = weir_settings_string(settings, "score.names");
-    struct weir_csv_options options = {.delimiter =
-                                           strcmp(delimiter, "\\t") == 0 ? '\t' : delimiter[0]};
-    size_t missing_count = weir_settings_list_count(settings, "score.missing");
-    const char **missing = weir_calloc(missing_count + 1, sizeof *missing);
-    const char **list = weir_calloc(NAMES_MAX, sizeof *list);
-    char *copy = names ? weir_strdup(names) : NULL;
-    enum weir_err err = WEIR_NOMEM;
-    if (missing && list && (copy || !names)) {
-        for (size_t i = 0; i < missing_count; i++)
-            missing[i] = weir_settings_list_item(settings, "score.missing", i);
-        options.missing = missing;
-        options.missing_count = (uint32_t)missing_count;
-        if (copy) {
-            options.name_count = split_names(copy, list);
-            options.names = list;
-        }
-        err = weir_csv_open(weir_settings_string(settings, "score.input"), &options,
-                            &scoring->reader, error);
-    } else {
-        weir_error_set(error, err, -1, "no memory for the names");
-    }
-    weir_free(copy);
-    weir_free(list);
-    weir_free(missing);
-    return err;
-}
-
 static enum weir_err open_all(struct scoring_run *scoring, const struct weir_settings *settings,
                               struct weir_error *error)
 {
     scoring->json = weir_settings_enum(settings, "score.format") == 1;
     enum weir_err err = load_model(scoring, weir_settings_string(settings, "score.model"), error);
     if (err == WEIR_OK)
-        err = open_input(scoring, settings, error);
+        err = csv_input_open(settings, weir_settings_string(settings, "score.input"),
+                             &scoring->reader, error);
     if (err != WEIR_OK)
         return err;
     struct weir_schema *schema = weir_csv_schema(scoring->reader);
@@ -348,9 +304,8 @@ int score_run(const struct run *run)
 {
     struct scoring_run scoring = {0};
     struct weir_error error = {.code = WEIR_OK};
-    const char *delimiter = weir_settings_string(run->settings, "score.delimiter");
-    if (strlen(delimiter) != 1 && strcmp(delimiter, "\\t") != 0)
-        return fail_usage(run, "--delimiter takes one character, not \"%s\"", delimiter);
+    if (!csv_input_check(run))
+        return EXIT_USAGE;
     weir_buffer_init(&scoring.out, OUTPUT_BYTES_MAX);
     enum weir_err err = open_all(&scoring, run->settings, &error);
     if (err == WEIR_OK && !scoring.json) {
