@@ -211,6 +211,7 @@ static int compare(const void *a, const void *b)
 static void latency(const char *topic, long per_second, long seconds)
 {
     struct pace pace = {topic, per_second, per_second * seconds};
+    stop_if(per_second < 1 || seconds < 1, "a number");
     double *took_ms = malloc((size_t)pace.records * sizeof *took_ms);
     rd_kafka_t *consumer = reader(topic, RD_KAFKA_OFFSET_END, "500");
     rd_kafka_message_t *message;
