@@ -354,6 +354,11 @@ struct weir_flow_outlet weir_flow_completion_timeout(struct weir_flow_outlet in,
                                                      int64_t timeout_ms);
 struct weir_flow_outlet weir_flow_backpressure_timeout(struct weir_flow_outlet in,
                                                        int64_t timeout_ms);
+/* Sends an element from make when none has come for so long and downstream waits for one. */
+struct weir_flow_outlet weir_flow_keep_alive(struct weir_flow_outlet in, int64_t idle_ms,
+                                             enum weir_err (*make)(void *opaque, void **out,
+                                                                   struct weir_error *error),
+                                             void *opaque);
 /* Materialises a struct weir_flow_kill_switch *, for any thread. */
 struct weir_flow_outlet weir_flow_kill_switch(struct weir_flow_outlet in);
 struct weir_flow_kill_switch;
@@ -361,6 +366,21 @@ struct weir_flow_kill_switch;
 void weir_flow_kill_switch_shutdown(struct weir_flow_kill_switch *kill_switch);
 void weir_flow_kill_switch_abort(struct weir_flow_kill_switch *kill_switch,
                                  const struct weir_error *error);
+/*
+ * One switch for the streams of many graphs: each passes through it, and ends when it is turned off;
+ * one that starts later ends at once. It is freed behind the last of these streams.
+ */
+struct weir_flow_shared_kill_switch;
+WEIR_MUST_USE enum weir_err
+weir_flow_shared_kill_switch_new(struct weir_flow_shared_kill_switch **out);
+void weir_flow_shared_kill_switch_free(struct weir_flow_shared_kill_switch *kill_switch);
+struct weir_flow_outlet
+weir_flow_via_shared_kill_switch(struct weir_flow_outlet in,
+                                 struct weir_flow_shared_kill_switch *kill_switch);
+/* From any thread, as those of one stream. */
+void weir_flow_shared_kill_switch_shutdown(struct weir_flow_shared_kill_switch *kill_switch);
+void weir_flow_shared_kill_switch_abort(struct weir_flow_shared_kill_switch *kill_switch,
+                                        const struct weir_error *error);
 /* Passes on; its result says how the stream ended here: OK, the failure, or CLOSED (cancelled). */
 struct weir_flow_outlet weir_flow_watch_termination(struct weir_flow_outlet in);
 

@@ -1,4 +1,4 @@
-/* recover, time-outs, kill switches, watch_termination: stages that pass elements on and watch. */
+/* recover, time-outs, keep_alive, watch_termination: stages that pass elements on and watch. */
 #include <string.h>
 
 #include "flow/inside.h"
@@ -210,72 +210,120 @@ struct weir_flow_outlet weir_flow_backpressure_timeout(struct weir_flow_outlet i
     return add_timeout(in, timeout_ms, &backpressure_ops);
 }
 
-/* ---- kill switch ----------------------------------------------------------------------------- */
+/* ---- keep_alive ------------------------------------------------------------------------------ */
 
-enum switch_state { SWITCH_ON, SWITCH_WRITING, SWITCH_SHUTDOWN, SWITCH_ABORTED };
-
-struct weir_flow_kill_switch {
-    struct weir_flow_event event;
-    _Atomic int state;
-    struct weir_error error;
+struct keep_alive_config {
+    int64_t idle_ms;
+    enum weir_err (*make)(void *opaque, void **out, struct weir_error *error);
+    void *opaque;
 };
 
-static enum weir_err switch_init(void *self, struct weir_flow_stage *stage,
-                                 struct weir_error *error)
-{
-    struct weir_flow_kill_switch *kill_switch = self;
+struct keep_alive_self {
+    int64_t deadline_ns; /* when it has been idle for too long */
+};
 
-    (void)error;
-    weir_flow_event_init(&kill_switch->event, stage);
-    weir_flow_stage_value_set(stage, kill_switch);
-    return WEIR_OK;
+/* An element waits in the inlet until downstream wants it: so upstream is asked at once. */
+static void keep_alive_start(void *self, struct weir_flow_stage *stage)
+{
+    const struct keep_alive_config *config = stage->config;
+    struct keep_alive_self *keep_alive = self;
+
+    keep_alive->deadline_ns = weir_flow_now_ns(stage) + config->idle_ms * WEIR_NS_PER_MS;
+    flow_pull(stage, 0);
 }
 
-static void switch_event(void *self, struct weir_flow_stage *stage, struct weir_flow_event *event)
+static void keep_alive_send(struct weir_flow_stage *stage)
 {
-    struct weir_flow_kill_switch *kill_switch = self;
-
-    (void)event;
-    if (atomic_load(&kill_switch->state) == SWITCH_ABORTED)
-        weir_flow_fail_stage(stage, &kill_switch->error);
+    flow_push(stage, 0, flow_grab(stage, 0));
+    if (weir_flow_in_is_closed(stage, 0))
+        weir_flow_complete_stage(stage);
     else
+        flow_pull(stage, 0);
+}
+
+static void keep_alive_make(struct keep_alive_self *keep_alive, struct weir_flow_stage *stage)
+{
+    const struct keep_alive_config *config = stage->config;
+    struct weir_error error;
+    void *element;
+    enum weir_err err;
+
+    error.code = WEIR_OK;
+    err = config->make(config->opaque, &element, &error);
+    if (err != WEIR_OK) {
+        if (error.code != err)
+            weir_error_set(&error, err, -1, "stage keep_alive: no element could be made");
+        weir_flow_fail_stage(stage, &error);
+        return;
+    }
+    keep_alive->deadline_ns = weir_flow_now_ns(stage) + config->idle_ms * WEIR_NS_PER_MS;
+    flow_push(stage, 0, element);
+}
+
+static void keep_alive_push(void *self, struct weir_flow_stage *stage, uint32_t inlet)
+{
+    const struct keep_alive_config *config = stage->config;
+    struct keep_alive_self *keep_alive = self;
+
+    (void)inlet;
+    weir_flow_timer_stop(stage, 0);
+    keep_alive->deadline_ns = weir_flow_now_ns(stage) + config->idle_ms * WEIR_NS_PER_MS;
+    if (weir_flow_out_is_available(stage, 0))
+        keep_alive_send(stage);
+}
+
+static void keep_alive_pull(void *self, struct weir_flow_stage *stage, uint32_t outlet)
+{
+    struct keep_alive_self *keep_alive = self;
+    int64_t left_ns = keep_alive->deadline_ns - weir_flow_now_ns(stage);
+
+    (void)outlet;
+    if (weir_flow_in_is_available(stage, 0))
+        keep_alive_send(stage);
+    else if (left_ns <= 0)
+        keep_alive_make(keep_alive, stage);
+    else
+        weir_flow_timer_start(stage, 0, (left_ns + WEIR_NS_PER_MS - 1) / WEIR_NS_PER_MS, 0);
+}
+
+static void keep_alive_timer(void *self, struct weir_flow_stage *stage, uint32_t timer)
+{
+    (void)timer;
+    if (weir_flow_out_is_available(stage, 0))
+        keep_alive_make(self, stage);
+}
+
+static void keep_alive_finish(void *self, struct weir_flow_stage *stage, uint32_t inlet)
+{
+    (void)self;
+    if (!weir_flow_in_is_available(stage, inlet)) /* else behind what waits */
         weir_flow_complete_stage(stage);
 }
 
-static const struct weir_flow_stage_ops switch_ops = {
+static const struct weir_flow_stage_ops keep_alive_ops = {
     .abi = WEIR_FLOW_STAGE_ABI,
-    .name = "kill_switch",
-    .self_bytes = sizeof(struct weir_flow_kill_switch),
-    .init = switch_init,
-    .on_push = pass,
-    .on_pull = pull_in,
-    .on_event = switch_event,
+    .name = "keep_alive",
+    .self_bytes = sizeof(struct keep_alive_self),
+    .timer_count = 1,
+    .start = keep_alive_start,
+    .on_push = keep_alive_push,
+    .on_upstream_finish = keep_alive_finish,
+    .on_pull = keep_alive_pull,
+    .on_timer = keep_alive_timer,
 };
 
-struct weir_flow_outlet weir_flow_kill_switch(struct weir_flow_outlet in)
+struct weir_flow_outlet weir_flow_keep_alive(struct weir_flow_outlet in, int64_t idle_ms,
+                                             enum weir_err (*make)(void *opaque, void **out,
+                                                                   struct weir_error *error),
+                                             void *opaque)
 {
-    return flow_add_linear(in, &switch_ops, NULL, 0, weir_flow_outlet_kind(in));
-}
+    const struct keep_alive_config config = {idle_ms, make, opaque};
 
-void weir_flow_kill_switch_shutdown(struct weir_flow_kill_switch *kill_switch)
-{
-    int on = SWITCH_ON;
-
-    if (atomic_compare_exchange_strong(&kill_switch->state, &on, SWITCH_SHUTDOWN))
-        weir_flow_invoke(&kill_switch->event);
-}
-
-void weir_flow_kill_switch_abort(struct weir_flow_kill_switch *kill_switch,
-                                 const struct weir_error *error)
-{
-    int on = SWITCH_ON;
-
-    weir_assert(error->code != WEIR_OK);
-    if (!atomic_compare_exchange_strong(&kill_switch->state, &on, SWITCH_WRITING))
-        return;
-    kill_switch->error = *error;
-    atomic_store(&kill_switch->state, SWITCH_ABORTED);
-    weir_flow_invoke(&kill_switch->event);
+    if (idle_ms <= 0) {
+        weir_flow_graph_fail(in.graph, WEIR_INVALID, "flow: keep_alive needs a time above 0");
+        return flow_no_outlet(in.graph);
+    }
+    return flow_add_linear(in, &keep_alive_ops, &config, sizeof config, weir_flow_outlet_kind(in));
 }
 
 /* ---- watch_termination ----------------------------------------------------------------------- */

@@ -108,6 +108,14 @@ static void sum_free(void *opaque, void *state)
     free(state);
 }
 
+static enum weir_err make_seven(void *opaque, void **out, struct weir_error *error)
+{
+    (void)opaque;
+    (void)error;
+    *out = thing(7);
+    return WEIR_OK;
+}
+
 static enum weir_err digits_open(void *opaque, void *element, void **cursor_out,
                                  struct weir_error *error)
 {
@@ -277,6 +285,7 @@ ONE(initial, weir_flow_initial_timeout(in, 10))
 ONE(completion, weir_flow_completion_timeout(in, 10))
 ONE(backpressure, weir_flow_backpressure_timeout(in, 10))
 ONE(kill_switch, weir_flow_kill_switch(in))
+ONE(keep_alive, weir_flow_keep_alive(in, 10, make_seven, NULL))
 ONE(watch, weir_flow_watch_termination(in))
 ONE(async, weir_flow_async(in, 4))
 ONE(merge, weir_flow_merge(b->ins, 2))
@@ -383,6 +392,11 @@ static const struct golden cases[] = {
     {"backpressure_timeout: in time", make_backpressure, 1, 1, "r1 >1 <1 +9 r1 +99 >2 <2"},
     {"kill_switch: passes on", make_kill_switch, 1, 1, "r1 >1 <1 . <."},
     {"kill_switch: failure", make_kill_switch, 1, 1, "! <!"},
+    {"keep_alive", make_keep_alive, 1, 1, "r9 +9 >1 <1 +9 _ >2 <2 +10 <7 +10 <7 >3 <3 . <."},
+    {"keep_alive: back-pressure", make_keep_alive, 1, 1, "_ +99 _ r1 <7 _ +5 r1 _ +5 <7 x <x"},
+    {"keep_alive: one waits", make_keep_alive, 1, 1, ">1 - . _ +99 r1 <1 <."},
+    {"keep_alive: failure", make_keep_alive, 1, 1, "r1 ! <!"},
+    {"keep_alive: no more", make_keep_alive, 1, 1, "r1 . <."},
     {"watch_termination", make_watch, 1, 1, "r1 >1 <1 - . <."},
     {"watch_termination: cancelled", make_watch, 1, 1, "x <x"},
     {"async", make_async, 1, 1, ">1 >2 >3 >4 - r1 <1 r4 <2 <3 <4 ? >5 <5 . <."},
@@ -679,6 +693,41 @@ static void a_kill_switch_ends_both_sides(void **state)
     }
 }
 
+/* Two streams that run, and one that starts too late. */
+static void a_shared_kill_switch_ends_all_streams(void **state)
+{
+    enum { STREAMS = 3 };
+    (void)state;
+    for (int abort_it = 0; abort_it < 2; abort_it++) {
+        struct weir_flow_shared_kill_switch *kill_switch;
+        struct place places[STREAMS];
+        int32_t sinks[STREAMS];
+        struct weir_error why;
+
+        assert_int_equal(weir_flow_shared_kill_switch_new(&kill_switch), WEIR_OK);
+        weir_error_set(&why, WEIR_DENIED, -1, "enough");
+        for (int i = 0; i < STREAMS; i++) {
+            struct weir_flow_outlet out;
+            place_open(&places[i], 0);
+            out = weir_flow_via_shared_kill_switch(
+                weir_flow_probe_source(places[i].graph, &thing_kind), kill_switch);
+            sinks[i] = weir_flow_ignore(out);
+            if (i == STREAMS - 1 && abort_it)
+                weir_flow_shared_kill_switch_abort(kill_switch, &why);
+            if (i == STREAMS - 1)
+                weir_flow_shared_kill_switch_shutdown(kill_switch); /* the first call counts */
+            place_run(&places[i]);
+        }
+        for (int i = 0; i < STREAMS; i++) {
+            assert_int_equal(weir_flow_stream_wait(places[i].stream, 0), WEIR_OK);
+            assert_int_equal(weir_flow_stream_result(places[i].stream, sinks[i], NULL, NULL),
+                             abort_it ? WEIR_DENIED : WEIR_OK);
+            place_close(&places[i]);
+        }
+        weir_flow_shared_kill_switch_free(kill_switch);
+    }
+}
+
 static enum weir_err tell(void *opaque, void *element, struct weir_error *error)
 {
     long value = take_value(element);
@@ -736,6 +785,7 @@ int main(void)
         cmocka_unit_test(a_tick_without_demand_is_left_out),
         cmocka_unit_test(collect_all_keeps_to_its_limit),
         cmocka_unit_test(a_kill_switch_ends_both_sides),
+        cmocka_unit_test(a_shared_kill_switch_ends_all_streams),
         cmocka_unit_test(foreach_and_zip_with_stop_at_a_failure),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
