@@ -367,8 +367,8 @@ void weir_flow_kill_switch_shutdown(struct weir_flow_kill_switch *kill_switch);
 void weir_flow_kill_switch_abort(struct weir_flow_kill_switch *kill_switch,
                                  const struct weir_error *error);
 /*
- * One switch for the streams of many graphs: each passes through it, and ends when it is turned off;
- * one that starts later ends at once. It is freed behind the last of these streams.
+ * One switch for the streams of many graphs: each passes through it, and ends when it is turned
+ * off; one that starts later ends at once. It is freed behind the last of these streams.
  */
 struct weir_flow_shared_kill_switch;
 WEIR_MUST_USE enum weir_err
