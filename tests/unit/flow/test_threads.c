@@ -231,6 +231,52 @@ static void a_stream_is_aborted_or_switched_off_at_any_moment(void **state)
     }
 }
 
+static void *turn_off(void *opaque)
+{
+    weir_flow_shared_kill_switch_shutdown(opaque);
+    return NULL;
+}
+
+/* While streams begin, run, end by themselves and are freed. */
+static void a_shared_switch_is_turned_off_at_any_moment(void **state)
+{
+    enum { STREAMS = 4 };
+    (void)state;
+    for (int round = 0; round < 200; round++) {
+        struct weir_flow_shared_kill_switch *kill_switch;
+        struct weir_flow_graph *graphs[STREAMS];
+        struct weir_flow_stream *streams[STREAMS];
+        struct place place;
+        pthread_t thread;
+        void *element = thing(round);
+
+        place_open_threads(&place, 2);
+        assert_int_equal(weir_flow_shared_kill_switch_new(&kill_switch), WEIR_OK);
+        for (int i = 0; i < STREAMS; i++) {
+            struct weir_flow_outlet out;
+            assert_int_equal(weir_flow_graph_new(&graphs[i]), WEIR_OK);
+            out = weir_flow_repeat(graphs[i], element, &thing_kind);
+            if (i % 2 == 1) /* this one ends by itself */
+                out = weir_flow_take(out, (uint64_t)round);
+            out = weir_flow_via_shared_kill_switch(weir_flow_async(out, 4), kill_switch);
+            weir_flow_ignore(weir_flow_async(out, 4));
+            if (i == round % STREAMS)
+                assert_int_equal(pthread_create(&thread, NULL, turn_off, kill_switch), 0);
+            assert_int_equal(weir_flow_run(graphs[i], place.materializer, &streams[i], NULL),
+                             WEIR_OK);
+        }
+        for (int i = 0; i < STREAMS; i++) {
+            assert_int_equal(weir_flow_stream_wait(streams[i], WAIT_MS), WEIR_OK);
+            weir_flow_stream_free(streams[i]);
+            weir_flow_graph_free(graphs[i]);
+        }
+        pthread_join(thread, NULL);
+        weir_flow_shared_kill_switch_free(kill_switch);
+        take_value(element);
+        place_close(&place);
+    }
+}
+
 static void timers_fire_on_threads(void **state)
 {
     struct place place;
@@ -255,6 +301,7 @@ int main(void)
         cmocka_unit_test(a_cancelled_sink_queue_closes_the_source_queue),
         cmocka_unit_test(promises_kept_by_other_threads_stay_in_order),
         cmocka_unit_test(a_stream_is_aborted_or_switched_off_at_any_moment),
+        cmocka_unit_test(a_shared_switch_is_turned_off_at_any_moment),
         cmocka_unit_test(timers_fire_on_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
