@@ -64,7 +64,11 @@ void weir_model_unref(struct weir_model *model); /* NULL is allowed */
 /* ---- what a model wants and gives ------------------------------------------------------------ */
 
 /* PMML's names: MiningFunction, OpType. */
-enum weir_model_function { WEIR_FUNCTION_REGRESSION, WEIR_FUNCTION_CLASSIFICATION };
+enum weir_model_function {
+    WEIR_FUNCTION_REGRESSION,
+    WEIR_FUNCTION_CLASSIFICATION,
+    WEIR_FUNCTION_CLUSTERING, /* the classes are the clusters' ids */
+};
 
 struct weir_model_input {
     const char *name;
@@ -83,7 +87,8 @@ struct weir_model_info {
     const struct weir_field *outputs;      /* [output_count]: target first, then each Output
                                                    field; without any, probability(<value>) of each
                                                    class; graph: result, p0, p1 ... */
-    const struct weir_slice *classes;      /* [class_count], in the target's Value order */
+    const struct weir_slice *classes;      /* [class_count], in the target's Value order; clusters
+                                              in document order */
     size_t bytes;                          /* memory the compiled model holds */
 };
 
@@ -127,10 +132,10 @@ void weir_scorer_score(struct weir_scorer *scorer, const struct weir_block *bloc
 
 /*
  * The results of the last weir_scorer_score, a block of as many rows: column 0 is the target
- * (a double for regression, a string for classification, the index as int64 for a graph), then the
- * other outputs of info->outputs if they were asked for. A row's status says why it has no result:
- * MISSING_INPUT, INVALID_INPUT, NO_RESULT, MODEL_FAILED, NOMEM. Borrowed until the next call on
- * this scorer.
+ * (a double for regression, a string for classification and clustering, the index as int64 for a
+ * graph), then the other outputs of info->outputs if they were asked for. A row's status says why
+ * it has no result: MISSING_INPUT, INVALID_INPUT, NO_RESULT, MODEL_FAILED, NOMEM. Borrowed until
+ * the next call on this scorer.
  */
 const struct weir_block *weir_scorer_output(const struct weir_scorer *scorer);
 
@@ -156,7 +161,7 @@ struct weir_score_details {
     uint32_t class_count;        /* 0 for regression */
     const double *probabilities; /* [class_count] in info->classes order; NaN = none; NULL */
     const double *confidences;   /* likewise, or NULL */
-    const double *affinities;    /* likewise, or NULL */
+    const double *affinities;    /* likewise: distance or similarity of each cluster; or NULL */
     uint32_t derived_count;      /* derived fields and their values */
     const struct weir_field *derived;
     const struct weir_cell *derived_values; /* [derived_count] */

@@ -11,7 +11,8 @@ import math
 import xml.etree.ElementTree as ElementTree
 
 MODELS = ("TreeModel", "MiningModel", "RegressionModel", "GeneralRegressionModel", "NeuralNetwork",
-          "Scorecard", "RuleSetModel")
+          "Scorecard", "RuleSetModel", "NaiveBayesModel", "ClusteringModel",
+          "SupportVectorMachineModel")
 PREDICATES = ("SimplePredicate", "SimpleSetPredicate", "CompoundPredicate", "True", "False")
 
 
@@ -22,8 +23,10 @@ class NoResult(Exception):
 class Result:
     """What a model element says of a record; value None is a missing prediction."""
 
-    def __init__(self, value=None, probabilities=None, confidences=None, entity=None, reasons=()):
+    def __init__(self, value=None, probabilities=None, confidences=None, entity=None, reasons=(),
+                 affinities=None):
         self.value = value
+        self.affinities = affinities
         self.reasons = reasons
         self.probabilities = probabilities
         self.confidences = confidences
@@ -857,9 +860,174 @@ def score_network(model, element, scope):
 
 # ---- the model -----------------------------------------------------------------------------------
 
+# ---- NaiveBayesModel -----------------------------------------------------------------------------
+
+def density(distribution, x):
+    kind = tag(distribution)
+    if kind == "UniformDistribution":
+        low, high = number(distribution, "lower"), number(distribution, "upper")
+        return 1 / (high - low) if low <= x <= high else 0.0
+    mean = number(distribution, "mean")
+    if kind == "PoissonDistribution":
+        return math.exp(-mean) * mean ** x / math.factorial(int(x)) \
+            if x >= 0 and x == math.floor(x) else 0.0
+    variance = number(distribution, "variance")
+    return math.exp(-(x - mean) ** 2 / (2 * variance)) / math.sqrt(2 * math.pi * variance)
+
+
+def counts_of(element, label):
+    """The count of a class in an element's TargetValueCounts."""
+    return sum(number(c, "count") for c in child(element, "TargetValueCounts")
+               if c.get("value") == label)
+
+
+def share_of(bayes_input, value, label, threshold):
+    stats = child(bayes_input, "TargetValueStats")
+    if stats is not None:
+        given = [s for s in stats if s.get("value") == label]
+        return max(density(given[0][0], value) if given else 0.0, threshold)
+    pairs = children(bayes_input, "PairCounts")
+    count = sum(counts_of(p, label) for p in pairs if p.get("value") == value)
+    return count / sum(counts_of(p, label) for p in pairs) if count else threshold
+
+
+def score_bayes(model, element, scope):
+    threshold = number(element, "threshold")
+    weights = {c: counts_of(child(element, "BayesOutput"), c) for c in model.classes}
+    for bayes_input in child(element, "BayesInputs"):
+        derived = child(bayes_input, "DerivedField")
+        value = scope.value(bayes_input.get("fieldName")) if derived is None else \
+            evaluate(derived[0], scope)
+        if value is not None:
+            for label in weights:
+                weights[label] *= share_of(bayes_input, value, label, threshold)
+    total = sum(weights.values())
+    if not total:
+        return Result()
+    shares = {c: w / total for c, w in weights.items()}
+    return Result(first_largest(model, shares), shares)
+
+
+# ---- ClusteringModel -----------------------------------------------------------------------------
+
+def compare_numbers(function, scale, x, y):
+    return {"absDiff": lambda: abs(x - y), "delta": lambda: float(x != y),
+            "equal": lambda: float(x == y),
+            "gaussSim": lambda: math.exp(-math.log(2) * (x - y) ** 2 / scale ** 2)}[function]()
+
+
+def distance_of(kind, parts, p):
+    """parts: (weight, comparison) of each field that is not missing."""
+    if kind == "chebychev":
+        return max(w * c for w, c in parts)
+    power = {"cityBlock": 1, "minkowski": p}.get(kind, 2)
+    return sum(w * c ** power for w, c in parts)
+
+
+def cluster_affinity(element, values, center):
+    comparison = child(element, "ComparisonMeasure")
+    measure = comparison[0]
+    kind, p = tag(measure), number(measure, "p-parameter")
+    fields = children(element, "ClusteringField")
+    missing = child(element, "MissingValueWeights")
+    weights = [1.0] * len(fields) if missing is None else list(map(float, missing[0].text.split()))
+    known = [i for i, v in enumerate(values) if v is not None]
+    if not known:
+        return None
+    if kind == "jaccard":
+        ones = sum(values[i] == 1 and center[i] == 1 for i in known)
+        some = sum(values[i] == 1 or center[i] == 1 for i in known)
+        return ones / some if some else None
+    parts = []
+    for i in known:
+        function = fields[i].get("compareFunction", comparison.get("compareFunction", "absDiff"))
+        c = compare_numbers(function, number(fields[i], "similarityScale"), values[i], center[i])
+        parts.append((number(fields[i], "fieldWeight", 1.0), c))
+    total = distance_of(kind, parts, p) * sum(weights) / sum(weights[i] for i in known)
+    return total ** {"euclidean": 0.5, "minkowski": 1 / (p or 1)}.get(kind, 1)
+
+
+def score_clusters(model, element, scope):
+    values = [scope.value(f.get("field")) for f in children(element, "ClusteringField")]
+    found = {}
+    for label, cluster in zip(model.classes, children(element, "Cluster")):
+        center = list(map(float, child(cluster, "Array").text.split()))
+        found[label] = cluster_affinity(element, values, center)
+    known = {label: a for label, a in found.items() if a is not None}
+    if not known:
+        return Result()
+    similar = child(element, "ComparisonMeasure").get("kind") == "similarity"
+    best = (max if similar else min)(known, key=known.get)
+    return Result(best, entity=best, affinities=found)
+
+
+# ---- SupportVectorMachineModel -------------------------------------------------------------------
+
+def kernel_value(kernel, x, y):
+    gamma, coef0 = number(kernel, "gamma", 1.0), number(kernel, "coef0", 1.0)
+    product = 0.0
+    for a, b in zip(x, y):
+        product += a * b
+    return {"LinearKernelType": lambda: product,
+            "PolynomialKernelType": lambda: (gamma * product + coef0) ** number(kernel, "degree", 1.0),
+            "SigmoidKernelType": lambda: math.tanh(gamma * product + coef0),
+            "RadialBasisKernelType":
+                lambda: math.exp(-gamma * sum((a - b) ** 2 for a, b in zip(x, y)))}[tag(kernel)]()
+
+
+def vector_of(instance, width):
+    sparse = child(instance, "REAL-SparseArray")
+    if sparse is None:
+        return list(map(float, child(instance, "Array").text.split()))
+    vector = [number(sparse, "defaultValue", 0.0)] * width
+    if len(sparse):
+        for index, entry in zip(sparse[0].text.split(), sparse[1].text.split()):
+            vector[int(index) - 1] = float(entry)
+    return vector
+
+
+def machine_sum(element, machine, x):
+    coefficients = [number(c, "value", 0.0) for c in child(machine, "Coefficients")]
+    constant = number(child(machine, "Coefficients"), "absoluteValue", 0.0)
+    if element.get("svmRepresentation") == "Coefficients":
+        return sum(c * v for c, v in zip(coefficients, x)) + constant
+    kernel = next(c for c in element if tag(c).endswith("KernelType"))
+    instances = {i.get("id"): i for i in
+                 children(child(element, "VectorDictionary"), "VectorInstance")}
+    total = 0.0
+    for coefficient, vector in zip(coefficients, child(machine, "SupportVectors")):
+        other = vector_of(instances[vector.get("vectorId")], len(x))
+        total += coefficient * kernel_value(kernel, x, other)
+    return total + constant
+
+
+def score_vectors(model, element, scope):
+    x = []
+    for field in child(child(element, "VectorDictionary"), "VectorFields"):
+        value = scope.value(field.get("field", field.get("name")))
+        if value is None:
+            return Result()
+        x.append(value if tag(field) == "FieldRef" else float(value == field.get("value")))
+    machines = children(element, "SupportVectorMachine")
+    sums = [machine_sum(element, m, x) for m in machines]
+    if not model.classes:
+        return Result(sums[0])
+    if machines[0].get("alternateTargetCategory") is None:
+        sign = 1 if element.get("maxWins") == "true" else -1
+        best = {m.get("targetCategory"): sign * s for m, s in zip(machines, sums)}
+        return Result(max((c for c in model.classes if c in best), key=best.get))
+    votes = dict.fromkeys(model.classes, 0)
+    for machine, value in zip(machines, sums):
+        threshold = number(machine, "threshold", number(element, "threshold", 0.0))
+        below = value < threshold
+        votes[machine.get("targetCategory" if below else "alternateTargetCategory")] += 1
+    return Result(first_largest(model, votes))
+
+
 SCORE = {"TreeModel": score_tree, "MiningModel": score_mining, "RegressionModel": score_regression,
          "GeneralRegressionModel": score_general_regression, "NeuralNetwork": score_network,
-         "Scorecard": score_card, "RuleSetModel": score_rules}
+         "Scorecard": score_card, "RuleSetModel": score_rules, "NaiveBayesModel": score_bayes,
+         "ClusteringModel": score_clusters, "SupportVectorMachineModel": score_vectors}
 
 
 def cast_integer(how, value):
@@ -911,6 +1079,8 @@ class Model:
         self.outputs = [] if output is None else children(output, "OutputField")
 
     def classes_of(self, element):
+        if tag(element) == "ClusteringModel":
+            return [c.get("id", str(i)) for i, c in enumerate(children(element, "Cluster"), 1)]
         is_number = element.get("functionName") == "regression"
         return [] if is_number else self.target_field.values["valid"]
 
@@ -931,7 +1101,12 @@ class Model:
         if feature == "reasonCode":
             rank = int(output.get("rank", "1"))
             return result.reasons[rank - 1] if rank <= len(result.reasons) else None
-        source = result.probabilities if feature == "probability" else result.confidences
+        if feature == "predictedDisplayValue":
+            return next((c.get("name", result.value) for i, c in
+                         enumerate(children(self.element, "Cluster"), 1)
+                         if c.get("id", str(i)) == result.value), result.value)
+        source = {"probability": result.probabilities, "confidence": result.confidences,
+                  "affinity": result.affinities}[feature]
         return (source or {}).get(label or result.value)
 
     def score_element(self, element, outer):

@@ -14,7 +14,7 @@ CATEGORIES = ["a", "b", "two words"]
 LEVELS = ["low", "middle", "high"]
 CLASSES = ["first", "second", "third", "fourth"]
 KINDS = ["plain_forest", "tree", "forest", "regression", "general_regression", "network",
-         "chain", "scorecard", "rules"]
+         "chain", "scorecard", "rules", "bayes", "clusters", "vectors"]
 
 
 def element(name, attributes, *inner):
@@ -30,7 +30,7 @@ class Maker:
         self.classes = CLASSES[:rng.randint(2, 4)] if rng.random() < 0.5 else []
         if kind == "scorecard":
             self.classes = []
-        elif kind == "rules":
+        elif kind in ("rules", "bayes", "clusters"):
             self.classes = CLASSES[:rng.randint(2, 4)]
         self.ordinal_target = False
         self.derived = []  # fields that may be used where the text stands now
@@ -569,6 +569,118 @@ class Maker:
                                                 "missingPredictionTreatment": treatment},
                                *segments))
 
+    # ---- naive Bayes, clusters, support vectors
+
+    def counts(self, least):
+        return element("TargetValueCounts", {}, *[element("TargetValueCount", {
+            "value": c, "count": self.rng.randint(least, 9)}) for c in self.classes])
+
+    def density(self):
+        kind = self.rng.choice(["Gaussian", "Gaussian", "Poisson", "Uniform"])
+        given = {"Gaussian": {"mean": self.real(), "variance": 0.5 + abs(self.real(9))},
+                 "Poisson": {"mean": 0.5 + abs(self.real())},
+                 "Uniform": {"lower": -abs(self.real(9)), "upper": 0.25 + abs(self.real(9))}}[kind]
+        return element(kind + "Distribution", given)
+
+    def bayes_input(self, name):
+        if name == CATEGORY:
+            values = self.rng.sample(CATEGORIES, self.rng.randint(1, 3))
+            return element("BayesInput", {"fieldName": name}, *[
+                element("PairCounts", {"value": v}, self.counts(0)) for v in values])
+        stats = [element("TargetValueStat", {"value": c}, self.density())
+                 for c in self.classes if self.rng.random() < 0.9]
+        derived = ""
+        if self.rng.random() < 0.3:
+            derived = element("DerivedField", {"name": "own", "optype": "continuous",
+                                               "dataType": "double"}, self.norm(name))
+        return element("BayesInput", {"fieldName": name}, derived,
+                       element("TargetValueStats", {}, *stats))
+
+    def bayes(self, schema, output):
+        local = self.transformations("LocalTransformations")
+        names = self.rng.sample(NUMBERS + ([] if self.plain else [INTEGER]), 3) + self.derived
+        inputs = [self.bayes_input(n) for n in names + ([] if self.plain else [CATEGORY])]
+        return element("NaiveBayesModel", {
+            "functionName": "classification",
+            "threshold": self.rng.choice([0, 1e-9, 0.001])}, schema, output, local,
+            element("BayesInputs", {}, *inputs),
+            element("BayesOutput", {"fieldName": "y"}, self.counts(1)))
+
+    def clusters(self, schema, output):
+        local = self.transformations("LocalTransformations")
+        names = self.rng.sample(NUMBERS, 3) + self.derived
+        kind = self.rng.choice(["euclidean", "squaredEuclidean", "chebychev", "cityBlock",
+                                "minkowski"])
+        fields = []
+        for name in names:
+            function = self.rng.choice(["absDiff", "absDiff", "delta", "equal", "gaussSim", None])
+            fields.append(element("ClusteringField", {
+                "field": name, "compareFunction": function,
+                "fieldWeight": self.maybe(0.3, 0.5 + abs(self.real())),
+                "similarityScale": 2.5 if function == "gaussSim" else None}))
+        array = lambda draw: element("Array", {"type": "real"},
+                                     " ".join(str(draw()) for _ in names))
+        weights = element("MissingValueWeights", {}, array(lambda: self.rng.randint(1, 4)))
+        clusters = [element("Cluster", {"id": c, "name": self.maybe(0.5, "named " + c)},
+                            array(self.real)) for c in self.classes]
+        return element("ClusteringModel", {"functionName": "clustering",
+                                           "modelClass": "centerBased"}, schema, output, local,
+                       element("ComparisonMeasure", {
+                           "kind": self.rng.choice(["distance", "distance", "similarity"])},
+                           element(kind, {"p-parameter": 3 if kind == "minkowski" else None})),
+                       *fields, self.maybe(0.5, weights) or "", *clusters)
+
+    def machine(self, given, vectors, width):
+        """By some of the vectors, or by a coefficient of each field where there are none."""
+        chosen = self.rng.sample(vectors, self.rng.randint(1, len(vectors))) if vectors else []
+        support = element("SupportVectors", {}, *[element("SupportVector", {"vectorId": v})
+                                                  for v in chosen]) if vectors else ""
+        values = [element("Coefficient", {"value": self.real(1)})
+                  for _ in (chosen if vectors else range(width))]
+        given["threshold"] = self.maybe(0.3, self.real(0.5))
+        return element("SupportVectorMachine", given, support, element(
+            "Coefficients", {"absoluteValue": self.real(0.5)}, *values))
+
+    def vector(self, name, width):
+        if self.rng.random() < 0.5:
+            inner = element("Array", {"type": "real"},
+                            " ".join(str(self.real(2)) for _ in range(width)))
+        else:
+            at = sorted(self.rng.sample(range(1, width + 1), self.rng.randint(1, width)))
+            inner = element("REAL-SparseArray", {"n": width},
+                            element("Indices", {}, " ".join(map(str, at))),
+                            element("REAL-Entries", {}, " ".join(str(self.real(2)) for _ in at)))
+        return element("VectorInstance", {"id": name}, inner)
+
+    def vectors(self, schema, output):
+        local = self.transformations("LocalTransformations")
+        fields = [element("FieldRef", {"field": n}) for n in NUMBERS + self.derived]
+        if not self.plain:
+            fields += [element("CategoricalPredictor", {"name": CATEGORY, "value": v,
+                                                        "coefficient": 1}) for v in CATEGORIES]
+        names = ["v%d" % i for i in range(self.rng.randint(1, 8))]
+        kernel = self.rng.choice(["Linear", "Polynomial", "RadialBasis", "Sigmoid"])
+        given = {} if kernel == "Linear" else {"gamma": 0.05}
+        if kernel == "Polynomial":
+            given.update(degree=self.rng.randint(1, 3), coef0=1)
+        if kernel == "Linear" and self.rng.random() < 0.5:
+            names = []
+        if not self.classes:
+            which = [{}]
+        elif self.rng.random() < 0.5:
+            which = [{"targetCategory": a, "alternateTargetCategory": b}
+                     for i, a in enumerate(self.classes) for b in self.classes[i + 1:]]
+        else:
+            which = [{"targetCategory": c} for c in self.classes]
+        return element("SupportVectorMachineModel", {
+            "functionName": self.function(), "threshold": self.maybe(0.3, self.real(0.5)),
+            "maxWins": self.maybe(0.3, "true"),
+            "svmRepresentation": "SupportVectors" if names else "Coefficients"},
+            schema, output, local, element(kernel + "KernelType", given),
+            element("VectorDictionary", {}, element("VectorFields", {}, *fields),
+                    *[self.vector(n, len(fields)) for n in names]),
+            *[self.machine(w, names, len(fields)) for w in which])
+
     # ---- whole
 
     def output(self):
@@ -586,9 +698,15 @@ class Maker:
             fields.append({"name": "where", "feature": "entityId"})
             if self.classes:
                 fields.append({"name": "sure", "feature": "confidence"})
+        if self.kind == "clusters":
+            fields += [{"name": "id", "feature": "entityId"},
+                       {"name": "shown", "feature": "predictedDisplayValue"},
+                       {"name": "how far", "feature": "affinity"},
+                       {"name": "how far from it", "feature": "affinity",
+                        "value": self.classes[-1]}]
         out = []
         for field in fields:
-            text = field["feature"] in ("entityId", "reasonCode") or (
+            text = field["feature"] in ("entityId", "reasonCode", "predictedDisplayValue") or (
                 self.classes and field["feature"] == "predictedValue")
             field["optype"] = "categorical" if text else "continuous"
             field["dataType"] = "string" if text else "double"
@@ -629,6 +747,9 @@ class Maker:
             "chain": lambda: self.chain(schema, output),
             "scorecard": lambda: self.scorecard(schema, output),
             "rules": lambda: self.rules(schema, output),
+            "bayes": lambda: self.bayes(schema, output),
+            "clusters": lambda: self.clusters(schema, output),
+            "vectors": lambda: self.vectors(schema, output),
         }[self.kind]()
         return ('<?xml version="1.0"?>\n<PMML version="4.4" '
                 'xmlns="http://www.dmg.org/PMML-4_4"><Header></Header>%s%s%s</PMML>\n'

@@ -41,6 +41,16 @@ static void treat_target(const struct model_element *element, struct model_resul
     }
 }
 
+static double predicted_value(const struct model_element *element,
+                              const struct model_result *result)
+{
+    if (result->missing) {
+        return model_missing();
+    }
+    return element->classes != NULL ? element->classes->values[result->class_index]
+                                    : result->number;
+}
+
 /* Value of one Output field; strings that are no class (entity ids) are left to the scorer. */
 static double output_value(const struct model_element *element, const struct model_output *output,
                            struct model_row *row, const struct model_result *result)
@@ -61,8 +71,7 @@ static double output_value(const struct model_element *element, const struct mod
     const double *of_class = NULL;
     switch (output->feature) {
     case MODEL_FEATURE_PREDICTED_VALUE:
-        return element->classes != NULL ? element->classes->values[result->class_index]
-                                        : result->number;
+        return predicted_value(element, result);
     case MODEL_FEATURE_PROBABILITY:
         of_class = result->probabilities;
         break;
@@ -72,6 +81,11 @@ static double output_value(const struct model_element *element, const struct mod
     case MODEL_FEATURE_REASON_CODE:
         return output->rank <= result->reason_count ? result->reasons[output->rank - 1]
                                                     : model_missing();
+    case MODEL_FEATURE_AFFINITY:
+        of_class = result->affinities;
+        break;
+    case MODEL_FEATURE_DISPLAY_VALUE:
+        return element->displays[result->class_index];
     case MODEL_FEATURE_ENTITY_ID:
     case MODEL_FEATURE_TRANSFORMED_VALUE:
         break;
@@ -86,6 +100,10 @@ void model_element_score(const struct model_element *element, struct model_row *
     *result = (struct model_result){.missing = true, .class_index = UINT32_MAX};
     element->ops->score(element, row, result);
     treat_target(element, result);
+    if (element->target_is_read) {
+        row->values[element->target_slot] = predicted_value(element, result);
+        row->computed[element->target_slot] = row->epoch;
+    }
     for (uint32_t i = 0; i < element->output_count; i++) {
         const struct model_output *output = &element->outputs[i];
         row->values[output->slot] = output_value(element, output, row, result);

@@ -252,6 +252,127 @@ struct model_rule_set {
 
 extern const struct model_element_ops model_rule_set_ops;
 
+/* ---- NaiveBayesModel ------------------------------------------------------------------------- */
+
+enum model_distribution_kind {
+    MODEL_DISTRIBUTION_NONE, /* the class has none: every density is 0 */
+    MODEL_DISTRIBUTION_GAUSSIAN,
+    MODEL_DISTRIBUTION_POISSON,
+    MODEL_DISTRIBUTION_UNIFORM,
+};
+
+struct model_distribution {
+    enum model_distribution_kind kind;
+    double a, b; /* mean and variance; mean; lower and upper */
+};
+
+/* A BayesInput: a table of values, or a distribution for each class. */
+struct model_bayes_input {
+    struct model_expr expr;
+    uint32_t value_count;
+    const double *values; /* [value_count] */
+    const double *shares; /* [value_count][class_count] P(value | class) */
+    const struct model_distribution *distributions; /* [class_count], or NULL */
+    double density_min;                             /* the threshold stands in for less */
+};
+
+struct model_naive_bayes {
+    struct model_element element;
+    double threshold; /* in place of a share of 0 and of too small a density */
+    uint32_t input_count;
+    const struct model_bayes_input *inputs;
+    const double *counts; /* [class_count] of the target */
+};                        /* Work: 2 * class_count */
+
+extern const struct model_element_ops model_naive_bayes_ops;
+
+/* ---- ClusteringModel ------------------------------------------------------------------------- */
+
+enum model_compare {
+    MODEL_COMPARE_ABS_DIFF,
+    MODEL_COMPARE_GAUSS_SIM,
+    MODEL_COMPARE_DELTA,
+    MODEL_COMPARE_EQUAL,
+};
+
+enum model_measure {
+    MODEL_MEASURE_EUCLIDEAN,
+    MODEL_MEASURE_SQUARED_EUCLIDEAN,
+    MODEL_MEASURE_CHEBYCHEV,
+    MODEL_MEASURE_CITY_BLOCK,
+    MODEL_MEASURE_MINKOWSKI,
+    MODEL_MEASURE_SIMPLE_MATCHING, /* this one and those behind it count ones and zeros */
+    MODEL_MEASURE_JACCARD,
+    MODEL_MEASURE_TANIMOTO,
+    MODEL_MEASURE_BINARY_SIMILARITY,
+};
+
+struct model_compared_field {
+    struct model_expr expr;
+    enum model_compare compare;
+    double weight;         /* fieldWeight */
+    double missing_weight; /* of MissingValueWeights */
+    double scale;          /* similarityScale of GAUSS_SIM */
+};
+
+/* A ComparisonMeasure over fields. */
+struct model_comparison {
+    enum model_measure measure;
+    bool similarity; /* the largest wins */
+    double p;        /* MINKOWSKI */
+    double above[4]; /* BINARY_SIMILARITY: c00, c01, c10, c11 */
+    double below[4]; /* and d00 ... */
+    uint32_t field_count;
+    const struct model_compared_field *fields;
+    double missing_weight_sum;
+};
+
+/*
+ * Distance or similarity of a row's values and a center, both [field_count]; missing values take no
+ * part. NaN when it is not defined: all are missing, a measure of ones and zeros finds another.
+ */
+double model_compare_to(const struct model_comparison *comparison, const double *values,
+                        const double *center);
+
+/* The classes are the clusters, by their ids. */
+struct model_clustering {
+    struct model_element element;
+    struct model_comparison comparison;
+    const double *centers; /* [class_count][field_count] */
+};                         /* Work: field_count + class_count */
+
+extern const struct model_element_ops model_clustering_ops;
+
+/* ---- SupportVectorMachineModel --------------------------------------------------------------- */
+
+enum model_kernel {
+    MODEL_KERNEL_LINEAR,
+    MODEL_KERNEL_POLYNOMIAL,
+    MODEL_KERNEL_RADIAL_BASIS,
+    MODEL_KERNEL_SIGMOID,
+};
+
+struct model_support_machine {
+    uint32_t class_index, alternate_index; /* UINT32_MAX = none */
+    double threshold, constant;
+    uint32_t count;
+    const uint32_t *vectors;    /* [count] of the dictionary; NULL: coefficients are the normal's */
+    const double *coefficients; /* [count], or [input_count] without vectors */
+};
+
+struct model_support_vectors {
+    struct model_element element;
+    enum model_kernel kernel;
+    double gamma, coef0, degree;
+    bool one_against_one, max_wins;
+    uint32_t input_count, vector_count, machine_count;
+    const struct model_expr *inputs;
+    const double *vectors; /* [vector_count][input_count] */
+    const struct model_support_machine *machines;
+}; /* Work: input_count + vector_count + class_count */
+
+extern const struct model_element_ops model_support_vectors_ops;
+
 /* ---- NeuralNetwork --------------------------------------------------------------------------- */
 
 enum model_activation {

@@ -189,6 +189,7 @@ struct model_result {
     uint32_t class_index;        /* classification; UINT32_MAX = none */
     const double *probabilities; /* [class_count] or NULL; NaN = none for this class */
     const double *confidences;   /* likewise */
+    const double *affinities;    /* likewise: distance or similarity of each cluster */
     struct weir_slice entity_id; /* null if there is none */
     uint32_t reason_count;
     const double *reasons; /* [reason_count] reason codes as strings' values, the first first */
@@ -215,6 +216,8 @@ enum model_feature {
     MODEL_FEATURE_ENTITY_ID,
     MODEL_FEATURE_TRANSFORMED_VALUE,
     MODEL_FEATURE_REASON_CODE,
+    MODEL_FEATURE_AFFINITY,
+    MODEL_FEATURE_DISPLAY_VALUE,
 };
 
 /* One OutputField of an element. */
@@ -246,9 +249,12 @@ struct model_element {
     enum weir_model_function function;
     const struct model_classes *classes; /* classification; NULL for regression */
     const struct model_target *target;   /* NULL = none */
+    const double *displays; /* [class_count] predictedDisplayValue of each class, or NULL */
     uint32_t output_count;
     const struct model_output *outputs;
-    uint32_t work; /* first of the doubles in row->work that are this element's own */
+    bool target_is_read;  /* by an Output expression: what is predicted goes into target_slot */
+    uint32_t target_slot; /* seen by the outputs only */
+    uint32_t work;        /* first of the doubles in row->work that are this element's own */
 };
 
 /* Scores an element: its ops, then its target's treatment, then its outputs into their slots. */

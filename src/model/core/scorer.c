@@ -103,6 +103,7 @@ static enum weir_err take_details(struct weir_scorer *s)
     size_t cells = (size_t)s->rows_max * model->info.class_count;
     d->probabilities = take(s, cells, sizeof *d->probabilities, &err);
     d->confidences = take(s, cells, sizeof *d->confidences, &err);
+    d->affinities = take(s, cells, sizeof *d->affinities, &err);
     d->derived_slots = take(s, model->slot_count, sizeof *d->derived_slots, &err);
     d->derived = take(s, model->slot_count, sizeof *d->derived, &err);
     for (uint32_t i = 0; i < model->slot_count && err == WEIR_OK; i++) {
@@ -204,6 +205,7 @@ void weir_scorer_free(struct weir_scorer *s)
     weir_free(s->details.has);
     weir_free(s->details.probabilities);
     weir_free(s->details.confidences);
+    weir_free(s->details.affinities);
     weir_free(s->details.derived_slots);
     weir_free(s->details.derived);
     weir_free(s->details.cells);
@@ -334,14 +336,14 @@ static void keep_details(struct weir_scorer *s, uint32_t row, const struct model
     struct model_detail_store *d = &s->details;
     uint32_t classes = s->model->info.class_count;
     d->entity_ids[row] = result->entity_id;
-    d->has[row] =
-        (uint8_t)((result->probabilities != NULL ? 1 : 0) | (result->confidences != NULL ? 2 : 0));
-    size_t bytes = classes * sizeof(double);
-    if (result->probabilities != NULL && classes > 0) {
-        memcpy(d->probabilities + (size_t)row * classes, result->probabilities, bytes);
-    }
-    if (result->confidences != NULL && classes > 0) {
-        memcpy(d->confidences + (size_t)row * classes, result->confidences, bytes);
+    d->has[row] = 0;
+    const double *from[] = {result->probabilities, result->confidences, result->affinities};
+    double *to[] = {d->probabilities, d->confidences, d->affinities};
+    for (uint32_t i = 0; i < sizeof from / sizeof from[0]; i++) {
+        if (from[i] != NULL && classes > 0) {
+            d->has[row] |= (uint8_t)(1U << i);
+            memcpy(to[i] + (size_t)row * classes, from[i], classes * sizeof(double));
+        }
     }
     for (uint32_t i = 0; i < d->derived_count; i++) {
         model_slot_value(&s->row, d->derived_slots[i]);
@@ -795,5 +797,8 @@ void weir_scorer_details(const struct weir_scorer *s, uint32_t row, struct weir_
     }
     if (scored && (d->has[row] & 2) != 0 && classes > 0) {
         out->confidences = d->confidences + (size_t)row * classes;
+    }
+    if (scored && (d->has[row] & 4) != 0 && classes > 0) {
+        out->affinities = d->affinities + (size_t)row * classes;
     }
 }

@@ -35,7 +35,8 @@ struct model_detail_store {
     struct weir_slice *entity_ids; /* [rows_max] */
     double *probabilities;         /* [rows_max][class_count], NULL for regression */
     double *confidences;           /* likewise */
-    uint8_t *has;                  /* [rows_max] bit 0: probabilities, bit 1: confidences */
+    double *affinities;            /* likewise */
+    uint8_t *has; /* [rows_max] bit 0: probabilities, bit 1: confidences, bit 2: affinities */
     uint32_t derived_count;
     uint32_t *derived_slots; /* [derived_count] */
     struct weir_field *derived;

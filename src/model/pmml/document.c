@@ -113,6 +113,13 @@ static void append_child(struct pmml_element *parent, struct pmml_element *child
     parent->child_count++;
 }
 
+/* 4.1 has its continuous BayesInputs in Extensions; they are no addition, but part of the model. */
+static bool is_left_out(const struct reader *reader, const char *name)
+{
+    return strcmp(name, "Extension") == 0 &&
+           (reader->current == NULL || strcmp(reader->current->name, "BayesInputs") != 0);
+}
+
 /* Counts the element against the caps; false: it is left out, or the document is refused. */
 static bool admit(struct reader *reader, const xmlChar *name, const xmlChar *uri)
 {
@@ -127,7 +134,7 @@ static bool admit(struct reader *reader, const xmlChar *name, const xmlChar *uri
         fail(reader, WEIR_LIMIT, "the document has too many elements");
         return false;
     }
-    if (reader->skip_depth > 0 || strcmp((const char *)name, "Extension") == 0 ||
+    if (reader->skip_depth > 0 || is_left_out(reader, (const char *)name) ||
         !is_pmml_namespace(uri)) {
         if (reader->depth == 1) {
             fail(reader, WEIR_PARSE, "the document is not PMML 3.0 to 4.4");

@@ -2,10 +2,10 @@
  * model/pmml/document.h - an XML document as a tree of elements, within caps.
  *
  * What:    libxml2's push parser (SAX2) fills a tree in one arena: elements with attributes, line
- *          and text. Namespaces must be PMML's (3.0 to 4.4) or none, or
- *          that of JPMML's table cells; elements of any other one, and
- *          Extension with all it holds, are left out. Comments and instructions are left out. Any
- *          DOCTYPE is refused, so that there are no entities but XML's own five.
+ *          and text. Namespaces must be PMML's (3.0 to 4.4) or none, or that of JPMML's table
+ *          cells; elements of any other one, and Extension with all it holds, are left out, but for
+ *          an Extension in BayesInputs. Comments and instructions are left out. Any DOCTYPE is
+ *          refused, so that there are no entities but XML's own five.
  * Life:    pmml_document_parse -> read -> pmml_document_release. Nothing of it may be kept.
  * Threads: one.
  * Memory:  the document's arena; the input is borrowed for the call.

@@ -166,6 +166,16 @@ void pmml_cast(struct pmml_reader *r, const struct pmml_element *element, enum m
     r->b.model->makes_strings |= type == MODEL_STRING;
 }
 
+struct model_expr pmml_field_expression(struct pmml_reader *r, const struct pmml_element *element,
+                                        const char *name)
+{
+    uint32_t slot = pmml_slot(r, element, name);
+    struct model_expr expr = {.kind = MODEL_EXPR_SLOT, .slot = slot};
+    expr.type = r->err == WEIR_OK ? pmml_slot_info(r, slot)->type : MODEL_TYPE_OPEN;
+    expr.map_missing_to = model_missing();
+    return expr;
+}
+
 void pmml_read_derivation(struct pmml_reader *r, const struct pmml_element *field,
                           enum model_type type, struct model_expr *expr)
 {

@@ -71,14 +71,7 @@ static void read_columns(struct pmml_reader *r, const struct pmml_element *e,
             pmml_fail(r, c, WEIR_LIMIT, "is more than column %d", COLUMNS_MAX);
             return;
         }
-        uint32_t slot = pmml_slot(r, c, pmml_required(r, c, "field"));
-        if (r->err != WEIR_OK) {
-            return;
-        }
-        args[expr->count] = (struct model_expr){.kind = MODEL_EXPR_SLOT,
-                                                .slot = slot,
-                                                .type = pmml_slot_info(r, slot)->type,
-                                                .map_missing_to = model_missing()};
+        args[expr->count] = pmml_field_expression(r, c, pmml_required(r, c, "field"));
         columns->names[columns->count] = pmml_required(r, c, "column");
         columns->types[columns->count++] = args[expr->count++].type;
     }

@@ -1,6 +1,6 @@
 /*
  * PMML documents: the table of model elements, and what all of them have: function, target,
- * classes, Output, Targets, scope.
+ * classes, Targets, scope.
  */
 #include "model/pmml/pmml.h"
 
@@ -20,16 +20,16 @@ static const struct {
     {"NeuralNetwork", pmml_read_neural},
     {"Scorecard", pmml_read_scorecard},
     {"RuleSetModel", pmml_read_rule_set},
+    {"NaiveBayesModel", pmml_read_naive_bayes},
+    {"ClusteringModel", pmml_read_clustering},
+    {"SupportVectorMachineModel", pmml_read_support_vectors},
     {"AnomalyDetectionModel", NULL},
     {"AssociationModel", NULL},
     {"BaselineModel", NULL},
     {"BayesianNetworkModel", NULL},
-    {"ClusteringModel", NULL},
     {"GaussianProcessModel", NULL},
-    {"NaiveBayesModel", NULL},
     {"NearestNeighborModel", NULL},
     {"SequenceModel", NULL},
-    {"SupportVectorMachineModel", NULL},
     {"TextModel", NULL},
     {"TimeSeriesModel", NULL},
 };
@@ -103,6 +103,11 @@ static void collect_labels(struct pmml_reader *r, const struct pmml_element *ele
         add_label(r, element, labels, pmml_attribute(element, "defaultScore"));
     } else if (pmml_is(element, "RegressionTable") || pmml_is(element, "PCell")) {
         add_label(r, element, labels, pmml_attribute(element, "targetCategory"));
+    } else if (pmml_is(element, "TargetValueCount")) {
+        add_label(r, element, labels, pmml_attribute(element, "value"));
+    } else if (pmml_is(element, "SupportVectorMachine")) {
+        add_label(r, element, labels, pmml_attribute(element, "targetCategory"));
+        add_label(r, element, labels, pmml_attribute(element, "alternateTargetCategory"));
     } else if (pmml_is(element, "GeneralRegressionModel")) {
         add_label(r, element, labels, pmml_attribute(element, "targetReferenceCategory"));
     } else if (pmml_is(element, "NeuralOutput")) {
@@ -143,6 +148,35 @@ static const struct model_classes *read_classes(struct pmml_reader *r,
     return model_builder_classes(&r->b, target->type, labels.items, labels.count);
 }
 
+/* Ids of the clusters; one without has its place, from 1. */
+static const struct model_classes *read_clusters(struct pmml_reader *r,
+                                                 const struct pmml_element *element)
+{
+    struct labels labels = {NULL, 0, 0};
+    uint32_t place = 0;
+    for (const struct pmml_element *e = element->first; e != NULL && r->err == WEIR_OK;
+         e = e->next) {
+        if (!pmml_is(e, "Cluster")) {
+            continue;
+        }
+        const char *id = pmml_attribute(e, "id");
+        char *number = id == NULL ? pmml_scratch(r, 1, sizeof "4294967295") : NULL;
+        place++;
+        if (number != NULL) {
+            snprintf(number, sizeof "4294967295", "%u", place);
+        }
+        add_label(r, e, &labels, id != NULL ? id : number);
+        if (r->err == WEIR_OK && labels.count != place) {
+            pmml_fail(r, e, WEIR_INVALID, "has the id of another");
+        }
+    }
+    if (place == 0) {
+        pmml_fail(r, element, WEIR_INVALID, "needs a Cluster");
+        return NULL;
+    }
+    return model_builder_classes(&r->b, MODEL_STRING, labels.items, labels.count);
+}
+
 uint32_t pmml_class(struct pmml_reader *r, const struct pmml_element *element, const char *label)
 {
     uint32_t index = UINT32_MAX;
@@ -168,6 +202,12 @@ static void read_target(struct pmml_reader *r, const struct pmml_element *elemen
     const struct pmml_element *mining = pmml_find_target(schema);
     *target = (struct pmml_target){.name = "", .type = MODEL_STRING};
     bool classifies = function == WEIR_FUNCTION_CLASSIFICATION;
+    target->function = function;
+    if (function == WEIR_FUNCTION_CLUSTERING) {
+        target->name = mining != NULL ? pmml_required(r, mining, "name") : "";
+        target->classes = read_clusters(r, element);
+        return;
+    }
     if (mining == NULL && outer != NULL && (outer->classes != NULL) == classifies) {
         *target = *outer;
     } else if (mining != NULL) {
@@ -239,86 +279,6 @@ static const struct model_target *read_targets(struct pmml_reader *r,
     return target;
 }
 
-/* ---- output ---------------------------------------------------------------------------------- */
-
-static void read_output_field(struct pmml_reader *r, const struct pmml_element *e,
-                              struct model_output *output)
-{
-    static const char *const features[] = {
-        "predictedValue",   "probability", "confidence", "entityId",
-        "transformedValue", "reasonCode",  NULL};
-    const struct model_classes *classes = r->target->classes;
-    output->feature = (enum model_feature)pmml_choice(r, e, "feature", features, 0);
-    output->name = pmml_required(r, e, "name");
-    output->class_index = UINT32_MAX;
-    enum model_type type = MODEL_DOUBLE;
-    if (output->feature == MODEL_FEATURE_ENTITY_ID) {
-        type = MODEL_STRING;
-    } else if (output->feature == MODEL_FEATURE_REASON_CODE) {
-        double rank = pmml_number(r, e, "rank", 1);
-        type = MODEL_STRING;
-        if (!(rank >= 1 && rank <= 1000 && rank == floor(rank))) {
-            pmml_fail(r, e, WEIR_INVALID, "has a rank that is none from 1 to 1000");
-            return;
-        }
-        output->rank = (uint32_t)rank;
-    } else if (output->feature == MODEL_FEATURE_PREDICTED_VALUE && classes != NULL) {
-        type = r->target->type;
-    } else if (output->feature == MODEL_FEATURE_TRANSFORMED_VALUE) {
-        struct model_expr *expr = model_alloc(&r->b, 1, sizeof *expr);
-        if (pmml_ok(r, e)) {
-            type = (enum model_type)pmml_choice(r, e, "dataType", pmml_type_names, MODEL_TYPE_OPEN);
-            pmml_read_derivation(r, e, type, expr);
-            bool date = expr->type >= MODEL_DATE && expr->type <= MODEL_DATE_TIME;
-            pmml_cast(r, e, date ? MODEL_STRING : MODEL_TYPE_OPEN, expr);
-            output->expr = expr;
-            type = expr->type;
-        }
-    } else if (output->feature != MODEL_FEATURE_PREDICTED_VALUE) {
-        const char *value = pmml_attribute(e, "value");
-        output->class_index = value != NULL ? pmml_class(r, e, value) : UINT32_MAX;
-    }
-    if (type != MODEL_STRING && output->expr == NULL) {
-        type = (enum model_type)pmml_choice(r, e, "dataType", pmml_type_names, type);
-    }
-    /* A class whose labels are numbers may be declared a string; its value stays a number. */
-    bool is_class = output->feature == MODEL_FEATURE_PREDICTED_VALUE && classes != NULL;
-    output->type = is_class ? r->target->type : type;
-    struct model_slot slot = {.name = output->name, .type = output->type};
-    slot.optype = output->type == MODEL_STRING ? MODEL_CATEGORICAL : MODEL_CONTINUOUS;
-    if (pmml_ok(r, e)) {
-        output->slot = model_builder_slot(&r->b, &slot);
-        pmml_scope_add(r, output->name, output->slot);
-    }
-}
-
-/* A predicted value under the target's own name: the first column of the output has it already. */
-static bool is_target_again(const struct pmml_element *e, const struct pmml_target *target)
-{
-    const char *feature = pmml_attribute(e, "feature");
-    const char *name = pmml_attribute(e, "name");
-    return name != NULL && strcmp(name, target->name) == 0 &&
-           (feature == NULL || strcmp(feature, "predictedValue") == 0);
-}
-
-static void read_output(struct pmml_reader *r, const struct pmml_element *e, bool top,
-                        struct model_element *base)
-{
-    struct model_output *outputs = model_alloc(&r->b, e->child_count, sizeof *outputs);
-    uint32_t count = 0;
-    for (const struct pmml_element *f = e->first; f != NULL && pmml_ok(r, f); f = f->next) {
-        if (!pmml_is(f, "OutputField")) {
-            pmml_unsupported(r, f);
-        } else if (top && is_target_again(f, r->target)) {
-            continue;
-        } else {
-            read_output_field(r, f, &outputs[count++]);
-        }
-    }
-    base->outputs = outputs;
-    base->output_count = count;
-}
-
 /* ---- model elements -------------------------------------------------------------------------- */
 
 void pmml_read_base(struct pmml_reader *r, const struct pmml_element *element,
@@ -327,8 +287,7 @@ void pmml_read_base(struct pmml_reader *r, const struct pmml_element *element,
     (void)element;
     base->ops = ops;
     base->classes = r->target->classes;
-    base->function =
-        base->classes != NULL ? WEIR_FUNCTION_CLASSIFICATION : WEIR_FUNCTION_REGRESSION;
+    base->function = r->target->function;
 }
 
 static void refuse_unscorable(struct pmml_reader *r, const struct pmml_element *e)
@@ -362,12 +321,11 @@ static struct model_element *read_in_scope(struct pmml_reader *r, const struct p
     }
     struct model_element *base = r->err == WEIR_OK ? models[kind_of(e)].read(r, e) : NULL;
     const struct pmml_element *targets = pmml_child(e, "Targets");
-    const struct pmml_element *output = pmml_child(e, "Output");
     if (r->err == WEIR_OK && targets != NULL) {
         base->target = read_targets(r, targets);
     }
-    if (r->err == WEIR_OK && output != NULL) {
-        read_output(r, output, top, base);
+    if (r->err == WEIR_OK) {
+        pmml_read_output(r, e, top, base);
     }
     return base;
 }
@@ -383,7 +341,7 @@ static void publish_outputs(struct pmml_reader *r, const struct model_element *b
 const struct model_element *pmml_read_model(struct pmml_reader *r, const struct pmml_element *e,
                                             bool top)
 {
-    static const char *const functions[] = {"regression", "classification", NULL};
+    static const char *const functions[] = {"regression", "classification", "clustering", NULL};
     uint32_t kind = kind_of(e);
     if (kind == MODEL_KINDS || models[kind].read == NULL) {
         pmml_unsupported(r, e);
@@ -393,6 +351,9 @@ const struct model_element *pmml_read_model(struct pmml_reader *r, const struct 
     pmml_required(r, e, "functionName");
     enum weir_model_function function =
         (enum weir_model_function)pmml_choice(r, e, "functionName", functions, 0);
+    if (pmml_is(e, "ClusteringModel") != (function == WEIR_FUNCTION_CLUSTERING)) {
+        pmml_fail(r, e, WEIR_UNSUPPORTED, "has a functionName that is not supported yet");
+    }
     const struct pmml_element *schema = pmml_child(e, "MiningSchema");
     if (schema == NULL) {
         pmml_fail(r, e, WEIR_INVALID, "needs a MiningSchema");

@@ -54,7 +54,8 @@ struct pmml_target {
     const char *name; /* "" if there is none */
     enum model_type type;
     enum model_optype optype;
-    const struct model_classes *classes; /* classification, else NULL */
+    enum weir_model_function function;
+    const struct model_classes *classes; /* classification, clustering; else NULL */
 };
 
 struct pmml_reader {
@@ -139,6 +140,9 @@ bool pmml_is_expression(const struct pmml_element *element);
  * MODEL_TYPE_OPEN. expr->type is what it gives. */
 void pmml_read_expression(struct pmml_reader *r, const struct pmml_element *element,
                           enum model_type wanted, struct model_expr *expr);
+/* A field as an expression; `element` is who names it. */
+struct model_expr pmml_field_expression(struct pmml_reader *r, const struct pmml_element *element,
+                                        const char *name);
 /* The expression in a DerivedField, OutputField or DefineFunction, brought to a type. */
 void pmml_read_derivation(struct pmml_reader *r, const struct pmml_element *field,
                           enum model_type type, struct model_expr *expr);
@@ -167,6 +171,9 @@ bool pmml_is_model(const struct pmml_element *element);
 /* A model element with its scope, target, outputs; top: its MiningSchema makes the inputs. */
 const struct model_element *pmml_read_model(struct pmml_reader *r,
                                             const struct pmml_element *element, bool top);
+/* The Output of a model element, if it has one; its fields become names of the scope. */
+void pmml_read_output(struct pmml_reader *r, const struct pmml_element *model, bool top,
+                      struct model_element *base);
 /* Fills the base; the readers of elements call it first. */
 void pmml_read_base(struct pmml_reader *r, const struct pmml_element *element,
                     const struct model_element_ops *ops, struct model_element *base);
@@ -183,5 +190,8 @@ pmml_model_reader pmml_read_general_regression;
 pmml_model_reader pmml_read_neural;
 pmml_model_reader pmml_read_scorecard;
 pmml_model_reader pmml_read_rule_set;
+pmml_model_reader pmml_read_naive_bayes;
+pmml_model_reader pmml_read_clustering;
+pmml_model_reader pmml_read_support_vectors;
 
 #endif

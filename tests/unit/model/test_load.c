@@ -65,8 +65,8 @@ static void malformed_documents_are_refused_with_a_line(void **state)
     refuses(DOCUMENT("<TreeModel functionName=\"regression\"/>"), WEIR_INVALID, "DataDictionary");
     refuses(DOCUMENT(DICTIONARY "<TreeModel functionName=\"regression\"/>"), WEIR_INVALID,
             "MiningSchema");
-    refuses(DOCUMENT(DICTIONARY "<SupportVectorMachineModel functionName=\"regression\"/>"),
-            WEIR_UNSUPPORTED, "line 3: <SupportVectorMachineModel> is not supported yet");
+    refuses(DOCUMENT(DICTIONARY "<NearestNeighborModel functionName=\"regression\"/>"),
+            WEIR_UNSUPPORTED, "line 3: <NearestNeighborModel> is not supported yet");
     refuses(DOCUMENT(DICTIONARY "<Strange/>"), WEIR_UNSUPPORTED, "line 3: <Strange>");
 }
 

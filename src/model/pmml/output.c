@@ -1,0 +1,184 @@
+/* Output: the features of a result and where later readers find them. */
+#include "model/pmml/reader.h"
+
+/* What predictedDisplayValue gives for each class: displayValue of its TargetValue, else itself. */
+static void read_displays(struct pmml_reader *r, const struct pmml_element *model,
+                          struct model_element *base)
+{
+    const struct model_classes *classes = base->classes;
+    const struct pmml_element *targets = pmml_child(model, "Targets");
+    const struct pmml_element *target = targets != NULL ? pmml_child(targets, "Target") : NULL;
+    double *displays = model_alloc(&r->b, classes->count, sizeof *displays);
+    for (uint32_t i = 0; displays != NULL && i < classes->count; i++) {
+        displays[i] = model_builder_symbol(&r->b, classes->labels[i]);
+    }
+    for (const struct pmml_element *e = target != NULL ? target->first : NULL;
+         e != NULL && pmml_ok(r, e); e = e->next) {
+        const char *text = pmml_attribute(e, "displayValue");
+        if (text != NULL) {
+            uint32_t index = pmml_class(r, e, pmml_required(r, e, "value"));
+            displays[index] = model_builder_symbol(&r->b, pmml_slice(text));
+        }
+    }
+    base->displays = displays;
+}
+
+static enum model_feature read_feature(struct pmml_reader *r, const struct pmml_element *e)
+{
+    static const char *const names[] = {"predictedValue",
+                                        "probability",
+                                        "confidence",
+                                        "entityId",
+                                        "transformedValue",
+                                        "reasonCode",
+                                        "affinity",
+                                        "predictedDisplayValue",
+                                        "clusterId",
+                                        "decision",
+                                        "clusterAffinity",
+                                        "entityAffinity",
+                                        NULL};
+    static const enum model_feature features[] = {
+        MODEL_FEATURE_PREDICTED_VALUE,   MODEL_FEATURE_PROBABILITY,       MODEL_FEATURE_CONFIDENCE,
+        MODEL_FEATURE_ENTITY_ID,         MODEL_FEATURE_TRANSFORMED_VALUE, MODEL_FEATURE_REASON_CODE,
+        MODEL_FEATURE_AFFINITY,          MODEL_FEATURE_DISPLAY_VALUE,     MODEL_FEATURE_ENTITY_ID,
+        MODEL_FEATURE_TRANSFORMED_VALUE, MODEL_FEATURE_AFFINITY,          MODEL_FEATURE_AFFINITY};
+    enum model_feature feature = features[pmml_choice(r, e, "feature", names, 0)];
+    /* A number is displayed as it is. */
+    bool shown = feature == MODEL_FEATURE_DISPLAY_VALUE && r->target->classes == NULL;
+    return shown ? MODEL_FEATURE_PREDICTED_VALUE : feature;
+}
+
+/* Only reasons are ranked. */
+static void read_rank(struct pmml_reader *r, const struct pmml_element *e,
+                      struct model_output *output)
+{
+    double rank = pmml_number(r, e, "rank", 1);
+    if (!(rank >= 1 && rank <= 1000 && rank == floor(rank))) {
+        pmml_fail(r, e, WEIR_INVALID, "has a rank that is none from 1 to 1000");
+        return;
+    }
+    output->rank = (uint32_t)rank;
+    if (rank > 1 && output->feature != MODEL_FEATURE_REASON_CODE) {
+        pmml_fail(r, e, WEIR_UNSUPPORTED, "has a rank above 1, which only reasonCode has");
+    }
+}
+
+static void read_output_field(struct pmml_reader *r, const struct pmml_element *model,
+                              const struct pmml_element *e, struct model_element *base,
+                              struct model_output *output)
+{
+    const struct model_classes *classes = r->target->classes;
+    output->feature = read_feature(r, e);
+    output->name = pmml_required(r, e, "name");
+    output->class_index = UINT32_MAX;
+    read_rank(r, e, output);
+    enum model_type type = MODEL_DOUBLE;
+    if (output->feature == MODEL_FEATURE_ENTITY_ID ||
+        output->feature == MODEL_FEATURE_REASON_CODE) {
+        type = MODEL_STRING;
+    } else if (output->feature == MODEL_FEATURE_DISPLAY_VALUE) {
+        type = MODEL_STRING;
+        if (base->displays == NULL) {
+            read_displays(r, model, base);
+        }
+    } else if (output->feature == MODEL_FEATURE_PREDICTED_VALUE && classes != NULL) {
+        type = r->target->type;
+    } else if (output->feature == MODEL_FEATURE_TRANSFORMED_VALUE) {
+        struct model_expr *expr = model_alloc(&r->b, 1, sizeof *expr);
+        if (pmml_ok(r, e)) {
+            type = (enum model_type)pmml_choice(r, e, "dataType", pmml_type_names, MODEL_TYPE_OPEN);
+            pmml_read_derivation(r, e, type, expr);
+            bool date = expr->type >= MODEL_DATE && expr->type <= MODEL_DATE_TIME;
+            pmml_cast(r, e, date ? MODEL_STRING : MODEL_TYPE_OPEN, expr);
+            output->expr = expr;
+            type = expr->type;
+        }
+    } else if (output->feature != MODEL_FEATURE_PREDICTED_VALUE) {
+        const char *value = pmml_attribute(e, "value");
+        output->class_index = value != NULL ? pmml_class(r, e, value) : UINT32_MAX;
+    }
+    if (type != MODEL_STRING && output->expr == NULL) {
+        type = (enum model_type)pmml_choice(r, e, "dataType", pmml_type_names, type);
+    }
+    /* A class whose labels are numbers may be declared a string; its value stays a number. */
+    bool is_class = output->feature == MODEL_FEATURE_PREDICTED_VALUE && classes != NULL;
+    output->type = is_class ? r->target->type : type;
+    struct model_slot slot = {.name = output->name, .type = output->type};
+    slot.optype = output->type == MODEL_STRING ? MODEL_CATEGORICAL : MODEL_CONTINUOUS;
+    if (pmml_ok(r, e)) {
+        output->slot = model_builder_slot(&r->b, &slot);
+        pmml_scope_add(r, output->name, output->slot);
+    }
+}
+
+/* A predicted value under the target's own name: the first column of the output has it already. */
+static bool is_target_again(const struct pmml_element *e, const struct pmml_target *target)
+{
+    const char *feature = pmml_attribute(e, "feature");
+    const char *name = pmml_attribute(e, "name");
+    return name != NULL && strcmp(name, target->name) == 0 &&
+           (feature == NULL || strcmp(feature, "predictedValue") == 0);
+}
+
+/* Expressions in Output may name the target: it is what the model predicts. */
+static void open_target(struct pmml_reader *r, const struct pmml_element *output,
+                        struct model_element *base)
+{
+    struct model_slot slot = {.name = r->target->name, .type = r->target->type};
+    slot.optype = r->target->optype;
+    for (const struct pmml_element *f = output->first; f != NULL; f = f->next) {
+        base->target_is_read |= f->child_count > 0 && slot.name[0] != '\0';
+    }
+    if (base->target_is_read) {
+        base->target_slot = model_builder_slot(&r->b, &slot);
+        pmml_scope_add(r, slot.name, base->target_slot);
+    }
+}
+
+/* True: an earlier sibling says the same word for word. Another one of that name is refused. */
+static bool is_repeated(struct pmml_reader *r, const struct pmml_element *e)
+{
+    const char *name = pmml_attribute(e, "name");
+    const struct pmml_element *other = e->parent->first;
+    while (other != e && (name == NULL || pmml_attribute(other, "name") == NULL ||
+                          strcmp(pmml_attribute(other, "name"), name) != 0)) {
+        other = other->next;
+    }
+    if (other == e) {
+        return false;
+    }
+    bool same =
+        other->attribute_count == e->attribute_count && other->first == NULL && e->first == NULL;
+    for (uint32_t i = 0; same && i < e->attribute_count; i++) {
+        const char *value = pmml_attribute(other, e->attributes[i].name);
+        same = value != NULL && strcmp(value, e->attributes[i].value) == 0;
+    }
+    if (!same) {
+        pmml_fail(r, e, WEIR_INVALID, "has the name \"%.60s\" of another", name);
+    }
+    return same;
+}
+
+void pmml_read_output(struct pmml_reader *r, const struct pmml_element *model, bool top,
+                      struct model_element *base)
+{
+    const struct pmml_element *e = pmml_child(model, "Output");
+    if (e == NULL) {
+        return;
+    }
+    struct model_output *outputs = model_alloc(&r->b, e->child_count, sizeof *outputs);
+    uint32_t count = 0;
+    open_target(r, e, base);
+    for (const struct pmml_element *f = e->first; f != NULL && pmml_ok(r, f); f = f->next) {
+        if (!pmml_is(f, "OutputField")) {
+            pmml_unsupported(r, f);
+        } else if (is_repeated(r, f) || (top && is_target_again(f, r->target))) {
+            continue;
+        } else {
+            read_output_field(r, model, f, base, &outputs[count++]);
+        }
+    }
+    base->outputs = outputs;
+    base->output_count = count;
+}
