@@ -100,6 +100,9 @@ static void read_output_field(struct pmml_reader *r, const struct pmml_element *
     }
     if (type != MODEL_STRING && output->expr == NULL) {
         type = (enum model_type)pmml_choice(r, e, "dataType", pmml_type_names, type);
+        /* A number may be declared a string or a date; it stays a number. */
+        bool is_number = type != MODEL_STRING && (type < MODEL_DATE || type >= MODEL_TIME_SECONDS);
+        type = is_number ? type : MODEL_DOUBLE;
     }
     /* A class whose labels are numbers may be declared a string; its value stays a number. */
     bool is_class = output->feature == MODEL_FEATURE_PREDICTED_VALUE && classes != NULL;
