@@ -12,7 +12,7 @@ import xml.etree.ElementTree as ElementTree
 
 MODELS = ("TreeModel", "MiningModel", "RegressionModel", "GeneralRegressionModel", "NeuralNetwork",
           "Scorecard", "RuleSetModel", "NaiveBayesModel", "ClusteringModel",
-          "SupportVectorMachineModel")
+          "SupportVectorMachineModel", "NearestNeighborModel")
 PREDICATES = ("SimplePredicate", "SimpleSetPredicate", "CompoundPredicate", "True", "False")
 
 
@@ -24,8 +24,9 @@ class Result:
     """What a model element says of a record; value None is a missing prediction."""
 
     def __init__(self, value=None, probabilities=None, confidences=None, entity=None, reasons=(),
-                 affinities=None):
+                 affinities=None, ranked=()):
         self.value = value
+        self.ranked = ranked
         self.affinities = affinities
         self.reasons = reasons
         self.probabilities = probabilities
@@ -924,13 +925,15 @@ def distance_of(kind, parts, p):
     return sum(w * c ** power for w, c in parts)
 
 
-def cluster_affinity(element, values, center):
+def affinity_of(element, fields, values, center):
+    """Distance or similarity of a record and a cluster's center, or a training instance."""
     comparison = child(element, "ComparisonMeasure")
     measure = comparison[0]
     kind, p = tag(measure), number(measure, "p-parameter")
-    fields = children(element, "ClusteringField")
     missing = child(element, "MissingValueWeights")
     weights = [1.0] * len(fields) if missing is None else list(map(float, missing[0].text.split()))
+    if any(v is not None and c is None for v, c in zip(values, center)):
+        return None
     known = [i for i, v in enumerate(values) if v is not None]
     if not known:
         return None
@@ -948,17 +951,78 @@ def cluster_affinity(element, values, center):
 
 
 def score_clusters(model, element, scope):
-    values = [scope.value(f.get("field")) for f in children(element, "ClusteringField")]
+    fields = children(element, "ClusteringField")
+    values = [scope.value(f.get("field")) for f in fields]
     found = {}
     for label, cluster in zip(model.classes, children(element, "Cluster")):
         center = list(map(float, child(cluster, "Array").text.split()))
-        found[label] = cluster_affinity(element, values, center)
+        found[label] = affinity_of(element, fields, values, center)
     known = {label: a for label, a in found.items() if a is not None}
     if not known:
         return Result()
     similar = child(element, "ComparisonMeasure").get("kind") == "similarity"
-    best = (max if similar else min)(known, key=known.get)
-    return Result(best, entity=best, affinities=found)
+    ranked = sorted(known, key=lambda label: -known[label] if similar else known[label])
+    return Result(ranked[0], entity=ranked[0], affinities=found, ranked=ranked)
+
+
+# ---- NearestNeighborModel ------------------------------------------------------------------------
+
+def instance_rows(model, element):
+    """Training instances as scopes: cells by the names of their fields, others derived from them."""
+    training = child(element, "TrainingInstances")
+    for row in child(training, "InlineTable"):
+        cells = {tag(c): c.text for c in row}
+        values = {}
+        for field in child(training, "InstanceFields"):
+            text = cells.get(field.get("column"))
+            kind = model.fields[field.get("field")].kind if field.get("field") != "id" else "string"
+            values[field.get("field")] = None if not text else parse(kind, text)
+        scope = Scope(model.fields, values)
+        transformations = child(element, "LocalTransformations")
+        if model.transformations is not None:
+            scope.define(model.transformations)
+        if transformations is not None:
+            scope.define(transformations)
+        yield scope
+
+
+def vote_of(model, votes, instances):
+    """votes: (class, weight); a tie is settled by the training instances, then by the label."""
+    sums = {label: sum(w for c, w in votes if c == label) for label in dict(votes)}
+    cases = {label: sum(i.value(model.target) == label for i in instances) for label in sums}
+    return min(sums, key=lambda label: (-sums[label], -cases[label], label))
+
+
+def score_neighbors(model, element, scope):
+    fields = list(child(element, "KNNInputs"))
+    values = [scope.value(f.get("field")) for f in fields]
+    instances = list(instance_rows(model, element))
+    found = {}
+    for place, instance in enumerate(instances):
+        center = [instance.value(f.get("field")) for f in fields]
+        affinity = affinity_of(element, fields, values, center)
+        if affinity is not None:
+            found[place] = affinity
+    similar = child(element, "ComparisonMeasure").get("kind") == "similarity"
+    nearest = sorted(found, key=lambda place: -found[place] if similar else found[place])
+    nearest = nearest[:int(element.get("numberOfNeighbors"))]
+    method = element.get("categoricalScoringMethod" if model.classes
+                         else "continuousScoringMethod", "average")
+    threshold = number(element, "threshold", 0.001)
+    votes = [(instances[n].value(model.target),
+              1 / (found[n] + threshold) if method.startswith("weighted") else 1.0)
+             for n in nearest if instances[n].value(model.target) is not None]
+    if not votes:
+        return Result()
+    if model.classes:
+        value = vote_of(model, votes, instances)
+    elif method == "median":
+        value = median([v for v, _ in votes])
+    else:
+        value = sum(v * w for v, w in votes) / sum(w for _, w in votes)
+    ids = [instances[n].value("id") for n in nearest]
+    return Result(value, entity=ids[0], affinities={i: found[n] for i, n in zip(ids, nearest)},
+                  ranked=ids)
 
 
 # ---- SupportVectorMachineModel -------------------------------------------------------------------
@@ -1027,7 +1091,8 @@ def score_vectors(model, element, scope):
 SCORE = {"TreeModel": score_tree, "MiningModel": score_mining, "RegressionModel": score_regression,
          "GeneralRegressionModel": score_general_regression, "NeuralNetwork": score_network,
          "Scorecard": score_card, "RuleSetModel": score_rules, "NaiveBayesModel": score_bayes,
-         "ClusteringModel": score_clusters, "SupportVectorMachineModel": score_vectors}
+         "ClusteringModel": score_clusters, "SupportVectorMachineModel": score_vectors,
+         "NearestNeighborModel": score_neighbors}
 
 
 def cast_integer(how, value):
@@ -1096,10 +1161,13 @@ class Model:
             return evaluate(list(output)[0], scope)
         if feature == "predictedValue" or result.value is None:
             return result.value
+        rank = int(output.get("rank", "1"))
+        if feature in ("entityId", "affinity") and result.ranked and label is None:
+            entity = result.ranked[rank - 1] if rank <= len(result.ranked) else None
+            return entity if feature == "entityId" else result.affinities.get(entity)
         if feature == "entityId":
             return result.entity
         if feature == "reasonCode":
-            rank = int(output.get("rank", "1"))
             return result.reasons[rank - 1] if rank <= len(result.reasons) else None
         if feature == "predictedDisplayValue":
             return next((c.get("name", result.value) for i, c in

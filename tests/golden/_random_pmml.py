@@ -14,7 +14,7 @@ CATEGORIES = ["a", "b", "two words"]
 LEVELS = ["low", "middle", "high"]
 CLASSES = ["first", "second", "third", "fourth"]
 KINDS = ["plain_forest", "tree", "forest", "regression", "general_regression", "network",
-         "chain", "scorecard", "rules", "bayes", "clusters", "vectors"]
+         "chain", "scorecard", "rules", "bayes", "clusters", "vectors", "neighbors"]
 
 
 def element(name, attributes, *inner):
@@ -681,6 +681,44 @@ class Maker:
                     *[self.vector(n, len(fields)) for n in names]),
             *[self.machine(w, names, len(fields)) for w in which])
 
+    def instance(self, place, names):
+        cells = [element("id", {}, "i%d" % place)]
+        for name in names:
+            if name != "y" and self.rng.random() < 0.05:
+                continue
+            value = self.rng.choice(CATEGORIES) if name == CATEGORY else self.real()
+            if name == "y" and self.classes:
+                value = self.rng.choice(self.classes)
+            cells.append(element("of_" + name, {}, str(value)))
+        return element("row", {}, *cells)
+
+    def neighbors(self, schema, output):
+        local = self.transformations("LocalTransformations")
+        fields = NUMBERS + ([] if self.plain else [CATEGORY]) + ["y"]
+        columns = [element("InstanceField", {"field": "id", "column": "id"})]
+        columns += [element("InstanceField", {"field": n, "column": "of_" + n}) for n in fields]
+        rows = [self.instance(i, fields) for i in range(self.rng.randint(1, 30))]
+        kind = self.rng.choice(["euclidean", "squaredEuclidean", "chebychev", "cityBlock"])
+        similar = self.rng.random() < 0.2
+        names = self.rng.sample(NUMBERS, 2) + self.derived
+        inputs = [element("KNNInput", {
+            "field": n, "compareFunction": self.rng.choice(["absDiff", "absDiff", None]),
+            "fieldWeight": self.maybe(0.3, 0.5 + abs(self.real()))}) for n in names]
+        if not self.plain:
+            inputs.append(element("KNNInput", {"field": CATEGORY, "compareFunction": "delta"}))
+        method = self.rng.choice(["majorityVote", "weightedMajorityVote"] if self.classes
+                                 else ["average", "weightedAverage", "median"])
+        return element("NearestNeighborModel", {
+            "functionName": self.function(), "numberOfNeighbors": self.rng.randint(1, 7),
+            "categoricalScoringMethod" if self.classes else "continuousScoringMethod":
+                method.replace("weightedM", "m").replace("weightedA", "a") if similar else method,
+            "threshold": self.maybe(0.5, 0.25), "instanceIdVariable": "id"}, schema, output, local,
+            element("TrainingInstances", {"isTransformed": "false"},
+                    element("InstanceFields", {}, *columns), element("InlineTable", {}, *rows)),
+            element("ComparisonMeasure", {"kind": "similarity" if similar else "distance"},
+                    element(kind, {})),
+            element("KNNInputs", {}, *inputs))
+
     # ---- whole
 
     def output(self):
@@ -698,8 +736,12 @@ class Maker:
             fields.append({"name": "where", "feature": "entityId"})
             if self.classes:
                 fields.append({"name": "sure", "feature": "confidence"})
+        if self.kind == "neighbors":
+            fields += [{"name": "third", "feature": "entityId", "rank": 3},
+                       {"name": "how far", "feature": "affinity", "rank": 2}]
         if self.kind == "clusters":
-            fields += [{"name": "id", "feature": "entityId"},
+            fields += [{"name": "next", "feature": "entityId", "rank": 2},
+                       {"name": "id", "feature": "entityId"},
                        {"name": "shown", "feature": "predictedDisplayValue"},
                        {"name": "how far", "feature": "affinity"},
                        {"name": "how far from it", "feature": "affinity",
@@ -750,6 +792,7 @@ class Maker:
             "bayes": lambda: self.bayes(schema, output),
             "clusters": lambda: self.clusters(schema, output),
             "vectors": lambda: self.vectors(schema, output),
+            "neighbors": lambda: self.neighbors(schema, output),
         }[self.kind]()
         return ('<?xml version="1.0"?>\n<PMML version="4.4" '
                 'xmlns="http://www.dmg.org/PMML-4_4"><Header></Header>%s%s%s</PMML>\n'

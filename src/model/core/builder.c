@@ -2,6 +2,7 @@
 
 #include "base/alloc.h"
 #include "base/arena.h"
+#include "model/core/function.h"
 #include "model/core/plan.h"
 
 enum weir_err model_builder_init(struct model_builder *b)
@@ -225,6 +226,36 @@ uint32_t model_classes_find(const struct model_builder *b, const struct model_cl
         }
     }
     return UINT32_MAX;
+}
+
+bool model_builder_row(struct model_builder *b, struct model_row *row)
+{
+    b->model->slots = b->slots; /* until settle puts its own copy there */
+    *row = (struct model_row){.model = b->model};
+    row->values = weir_calloc(b->model->slot_count + (size_t)1, sizeof *row->values);
+    row->computed = weir_calloc(b->model->slot_count + (size_t)1, sizeof *row->computed);
+    row->work = weir_calloc(b->model->work_count + (size_t)1, sizeof *row->work);
+    row->text = weir_calloc(MODEL_TEXT_MAX, 1);
+    row->strings = weir_calloc(1, sizeof *row->strings);
+    if (row->values == NULL || row->computed == NULL || row->work == NULL || row->text == NULL ||
+        row->strings == NULL) {
+        keep(b, WEIR_NOMEM);
+        model_builder_row_free(row);
+        return false;
+    }
+    return true;
+}
+
+void model_builder_row_free(struct model_row *row)
+{
+    if (row->strings != NULL) {
+        model_symbols_release(row->strings);
+    }
+    weir_free(row->strings);
+    weir_free(row->text);
+    weir_free(row->work);
+    weir_free(row->computed);
+    weir_free(row->values);
 }
 
 /* Moves the growing arrays into the arena. */

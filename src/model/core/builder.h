@@ -62,6 +62,11 @@ const struct model_classes *model_builder_classes(struct model_builder *b, enum 
 uint32_t model_classes_find(const struct model_builder *b, const struct model_classes *classes,
                             enum model_type type, struct weir_slice label);
 
+/* A row over the slots made so far, for a reader that computes at load what would be the same in
+ * every row; its caller counts epoch up from 0 and sets the inputs. False: NOMEM. */
+bool model_builder_row(struct model_builder *b, struct model_row *row);
+void model_builder_row_free(struct model_row *row);
+
 /* What finish can't know by itself. Strings are copied. */
 struct model_builder_info {
     enum weir_model_format format;

@@ -29,7 +29,7 @@ static bool count_bits(const struct model_comparison *comparison, const double *
         if (model_is_missing(x)) {
             continue;
         }
-        if (x != 0 && x != 1) {
+        if ((x != 0 && x != 1) || (center[i] != 0 && center[i] != 1)) {
             return false;
         }
         counts[(x == 1 ? 2 : 0) + (center[i] == 1 ? 1 : 0)]++;
@@ -74,6 +74,9 @@ static double distance(const struct model_comparison *comparison, const double *
         if (model_is_missing(values[i])) {
             continue;
         }
+        if (model_is_missing(center[i])) {
+            return NAN;
+        }
         weights += field->missing_weight;
         double c = compare_field(field, values[i], center[i]);
         switch (comparison->measure) {
@@ -109,6 +112,26 @@ double model_compare_to(const struct model_comparison *comparison, const double 
                : distance(comparison, values, center);
 }
 
+uint32_t model_rank(const double *values, uint32_t count, bool largest, uint32_t wanted,
+                    double *best)
+{
+    uint32_t found = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t at = found;
+        while (at > 0 && (largest ? values[i] > values[(uint32_t)best[at - 1]]
+                                  : values[i] < values[(uint32_t)best[at - 1]])) {
+            at--;
+        }
+        if (isnan(values[i]) || at == wanted) {
+            continue;
+        }
+        found += found < wanted;
+        memmove(best + at + 1, best + at, (found - at - 1) * sizeof *best);
+        best[at] = i;
+    }
+    return found;
+}
+
 static void score(const struct model_element *element, struct model_row *row,
                   struct model_result *result)
 {
@@ -116,25 +139,27 @@ static void score(const struct model_element *element, struct model_row *row,
     const struct model_comparison *comparison = &m->comparison;
     double *values = row->work + element->work;
     double *affinities = values + comparison->field_count;
-    uint32_t best = UINT32_MAX;
+    uint32_t count = element->classes->count;
+    uint32_t wanted = element->rank_max < count ? element->rank_max : count;
     for (uint32_t i = 0; i < comparison->field_count; i++) {
         values[i] = model_expr_value(&comparison->fields[i].expr, row);
     }
-    for (uint32_t c = 0; c < element->classes->count && row->status == WEIR_OK; c++) {
-        double d =
+    for (uint32_t c = 0; c < count; c++) {
+        affinities[c] =
             model_compare_to(comparison, values, m->centers + (size_t)c * comparison->field_count);
-        affinities[c] = d;
-        bool better = best == UINT32_MAX ||
-                      (comparison->similarity ? d > affinities[best] : d < affinities[best]);
-        if (!isnan(d) && better) {
-            best = c;
-        }
     }
-    if (best != UINT32_MAX) {
+    double *ranked = affinities + count;
+    uint32_t found =
+        model_rank(affinities, count, comparison->similarity, wanted > 0 ? wanted : 1, ranked);
+    if (found > 0) {
         result->missing = false;
-        result->class_index = best;
+        result->class_index = (uint32_t)ranked[0];
         result->affinities = affinities;
-        result->entity_id = element->classes->labels[best];
+        result->entity_id = element->classes->labels[result->class_index];
+        result->ranked_count = found;
+        result->ranked = ranked;
+        result->ranked_ids = element->classes->labels;
+        result->ranked_affinities = affinities;
     }
 }
 

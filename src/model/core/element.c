@@ -51,7 +51,36 @@ static double predicted_value(const struct model_element *element,
                                     : result->number;
 }
 
-/* Value of one Output field; strings that are no class (entity ids) are left to the scorer. */
+/* Number of the entity of an output's rank, UINT32_MAX if there are not as many. */
+static uint32_t ranked(const struct model_output *output, const struct model_result *result)
+{
+    bool is_there = output->rank <= result->ranked_count;
+    return is_there ? (uint32_t)result->ranked[output->rank - 1] : UINT32_MAX;
+}
+
+static double entity_id(const struct model_output *output, struct model_row *row,
+                        const struct model_result *result)
+{
+    struct weir_slice id = result->entity_id;
+    if (result->ranked_count > 0) {
+        uint32_t number = ranked(output, result);
+        id = number != UINT32_MAX ? result->ranked_ids[number] : weir_slice(NULL, 0);
+    }
+    double value;
+    return id.data != NULL && model_row_string(row, id, &value) ? value : model_missing();
+}
+
+static double affinity(const struct model_output *output, const struct model_result *result)
+{
+    uint32_t number = output->class_index;
+    if (number == UINT32_MAX) {
+        number = ranked(output, result);
+    }
+    double value = number != UINT32_MAX ? result->ranked_affinities[number] : NAN;
+    return isnan(value) ? model_missing() : value;
+}
+
+/* Value of one Output field. */
 static double output_value(const struct model_element *element, const struct model_output *output,
                            struct model_row *row, const struct model_result *result)
 {
@@ -82,11 +111,11 @@ static double output_value(const struct model_element *element, const struct mod
         return output->rank <= result->reason_count ? result->reasons[output->rank - 1]
                                                     : model_missing();
     case MODEL_FEATURE_AFFINITY:
-        of_class = result->affinities;
-        break;
+        return result->ranked_count > 0 ? affinity(output, result) : model_missing();
     case MODEL_FEATURE_DISPLAY_VALUE:
         return element->displays[result->class_index];
     case MODEL_FEATURE_ENTITY_ID:
+        return entity_id(output, row, result);
     case MODEL_FEATURE_TRANSFORMED_VALUE:
         break;
     }

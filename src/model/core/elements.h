@@ -329,19 +329,56 @@ struct model_comparison {
 
 /*
  * Distance or similarity of a row's values and a center, both [field_count]; missing values take no
- * part. NaN when it is not defined: all are missing, a measure of ones and zeros finds another.
+ * part. NaN when it is not defined: all are missing, the center lacks what the row has, a measure of
+ * ones and zeros finds another.
  */
 double model_compare_to(const struct model_comparison *comparison, const double *values,
                         const double *center);
+/* Indexes of the `wanted` best of count values into best[], the first of equals first; a NaN is
+ * none. Returns how many there are. */
+uint32_t model_rank(const double *values, uint32_t count, bool largest, uint32_t wanted,
+                    double *best);
 
 /* The classes are the clusters, by their ids. */
 struct model_clustering {
     struct model_element element;
     struct model_comparison comparison;
     const double *centers; /* [class_count][field_count] */
-};                         /* Work: field_count + class_count */
+};                         /* Work: field_count + 2 * class_count */
 
 extern const struct model_element_ops model_clustering_ops;
+
+/* ---- NearestNeighborModel -------------------------------------------------------------------- */
+
+enum model_neighbor_vote {
+    MODEL_VOTE_PLAIN,    /* majorityVote, average */
+    MODEL_VOTE_WEIGHTED, /* by 1 / (distance + threshold) */
+    MODEL_VOTE_MEDIAN,
+};
+
+/* What is predicted from the neighbors' own values. */
+struct model_neighbor_target {
+    const struct model_classes *classes; /* NULL: a number */
+    const double *values; /* [instance_count] number, or index of the class; missing */
+    const double *cases;  /* [class_count] instances of each class: settle a tie */
+    enum model_neighbor_vote vote;
+    uint32_t slot; /* of all targets but the first, whose value is the model's result */
+};
+
+struct model_neighbors {
+    struct model_element element;
+    struct model_comparison comparison;
+    uint32_t neighbor_count; /* <= instance_count */
+    uint32_t instance_count;
+    double threshold;
+    const double *instances;      /* [instance_count][field_count] */
+    const struct weir_slice *ids; /* [instance_count] */
+    uint32_t target_count;
+    const struct model_neighbor_target *targets;
+}; /* Work: field_count + instance_count + neighbor_count, and the larger of neighbor_count and the
+      classes of a target */
+
+extern const struct model_element_ops model_neighbors_ops;
 
 /* ---- SupportVectorMachineModel --------------------------------------------------------------- */
 

@@ -191,6 +191,10 @@ struct model_result {
     const double *confidences;   /* likewise */
     const double *affinities;    /* likewise: distance or similarity of each cluster */
     struct weir_slice entity_id; /* null if there is none */
+    uint32_t ranked_count;       /* clusters or neighbors, the nearest first */
+    const double *ranked;        /* [ranked_count] their numbers */
+    const struct weir_slice *ranked_ids;
+    const double *ranked_affinities; /* both by number */
     uint32_t reason_count;
     const double *reasons; /* [reason_count] reason codes as strings' values, the first first */
 };
@@ -225,7 +229,7 @@ struct model_output {
     const char *name;
     enum model_feature feature;
     uint32_t class_index; /* of value=; UINT32_MAX = the winning class */
-    uint32_t rank;        /* REASON_CODE: 1 = the first */
+    uint32_t rank;        /* REASON_CODE, ENTITY_ID, AFFINITY: 1 = the first */
     uint32_t slot;        /* where later readers find it */
     enum model_type type;
     const struct model_expr *expr; /* TRANSFORMED_VALUE */
@@ -252,6 +256,7 @@ struct model_element {
     const double *displays; /* [class_count] predictedDisplayValue of each class, or NULL */
     uint32_t output_count;
     const struct model_output *outputs;
+    uint32_t rank_max;    /* of the outputs' ranks */
     bool target_is_read;  /* by an Output expression: what is predicted goes into target_slot */
     uint32_t target_slot; /* seen by the outputs only */
     uint32_t work;        /* first of the doubles in row->work that are this element's own */

@@ -283,8 +283,6 @@ static enum weir_err write_outputs(struct weir_scorer *s, uint32_t row,
         double value = s->row.values[output->slot];
         if (is_class_output(s->model, i)) {
             write_class(column, row, result->missing ? UINT32_MAX : result->class_index);
-        } else if (output->feature == MODEL_FEATURE_ENTITY_ID) {
-            err = write_string(s, i + 1, row, result->entity_id);
         } else if (column->type == WEIR_STRING) {
             err = write_string(s, i + 1, row, model_row_text(&s->row, value));
         } else {

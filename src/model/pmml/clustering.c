@@ -1,74 +1,16 @@
-/* ClusteringModel with centers, and ComparisonMeasure. */
+/* ClusteringModel with centers. */
 #include "model/pmml/reader.h"
 
-/* In the order of enum model_measure. */
-static const char *const measure_names[] = {
-    "euclidean",      "squaredEuclidean", "chebychev", "cityBlock",        "minkowski",
-    "simpleMatching", "jaccard",          "tanimoto",  "binarySimilarity", NULL};
-/* In the order of enum model_compare. */
-static const char *const compare_names[] = {"absDiff", "gaussSim", "delta", "equal", NULL};
-
-static void read_parameters(struct pmml_reader *r, const struct pmml_element *e,
-                            struct model_comparison *comparison)
+static void read_field(struct pmml_reader *r, const struct pmml_element *e,
+                       enum model_compare fallback, struct model_compared_field *field)
 {
-    static const char *const above[] = {"c00-parameter", "c01-parameter", "c10-parameter",
-                                        "c11-parameter"};
-    static const char *const below[] = {"d00-parameter", "d01-parameter", "d10-parameter",
-                                        "d11-parameter"};
-    if (comparison->measure == MODEL_MEASURE_MINKOWSKI) {
-        comparison->p = pmml_required_number(r, e, "p-parameter");
-        if (!(comparison->p > 0)) {
-            pmml_fail(r, e, WEIR_INVALID, "needs a p-parameter above 0");
-        }
-    }
-    for (int i = 0; comparison->measure == MODEL_MEASURE_BINARY_SIMILARITY && i < 4; i++) {
-        comparison->above[i] = pmml_required_number(r, e, above[i]);
-        comparison->below[i] = pmml_required_number(r, e, below[i]);
-    }
-}
-
-static void read_measure(struct pmml_reader *r, const struct pmml_element *e,
-                         struct model_comparison *comparison)
-{
-    static const char *const kinds[] = {"distance", "similarity", NULL};
-    const struct pmml_element *measure = e->first;
-    pmml_required(r, e, "kind");
-    comparison->similarity = pmml_choice(r, e, "kind", kinds, 0) == 1;
-    uint32_t i = 0;
-    while (measure != NULL && measure_names[i] != NULL && !pmml_is(measure, measure_names[i])) {
-        i++;
-    }
-    if (measure == NULL || measure->next != NULL) {
-        pmml_fail(r, e, WEIR_INVALID, "needs one measure");
-    } else if (measure_names[i] == NULL) {
-        pmml_unsupported(r, measure);
-    } else {
-        comparison->measure = (enum model_measure)i;
-        read_parameters(r, measure, comparison);
-    }
-}
-
-static void read_field(struct pmml_reader *r, const struct pmml_element *e, uint32_t fallback,
-                       struct model_compared_field *field)
-{
-    field->expr = pmml_field_expression(r, e, pmml_required(r, e, "field"));
-    field->compare =
-        (enum model_compare)pmml_choice(r, e, "compareFunction", compare_names, fallback);
-    field->weight = pmml_number(r, e, "fieldWeight", 1);
-    field->missing_weight = 1;
-    field->scale = pmml_number(r, e, "similarityScale", 0);
+    pmml_read_compared_field(r, e, fallback, field);
     const char *center = pmml_attribute(e, "isCenterField");
     if (center != NULL && strcmp(center, "true") != 0 && strcmp(center, "1") != 0) {
         pmml_fail(r, e, WEIR_UNSUPPORTED, "has isCenterField=\"%.20s\", which is not supported yet",
                   center);
-    } else if (e->first != NULL) {
-        pmml_unsupported(r, e->first);
     } else if (r->err == WEIR_OK && field->expr.type == MODEL_STRING) {
         pmml_fail(r, e, WEIR_INVALID, "names a field of strings, which has no distance");
-    } else if (field->compare == MODEL_COMPARE_GAUSS_SIM && !(field->scale > 0)) {
-        pmml_fail(r, e, WEIR_INVALID, "needs a similarityScale above 0 for gaussSim");
-    } else if (!(field->weight >= 0)) {
-        pmml_fail(r, e, WEIR_INVALID, "has a fieldWeight below 0");
     }
 }
 
@@ -105,8 +47,7 @@ static void read_fields(struct pmml_reader *r, const struct pmml_element *e,
         pmml_fail(r, e, WEIR_INVALID, "needs a ComparisonMeasure and a ClusteringField");
         return;
     }
-    read_measure(r, measure, comparison);
-    uint32_t fallback = pmml_choice(r, measure, "compareFunction", compare_names, 0);
+    enum model_compare fallback = pmml_read_measure(r, measure, comparison);
     for (const struct pmml_element *c = e->first; c != NULL && pmml_ok(r, c); c = c->next) {
         if (pmml_is(c, "ClusteringField")) {
             read_field(r, c, fallback, &fields[comparison->field_count++]);
@@ -179,6 +120,6 @@ struct model_element *pmml_read_clustering(struct pmml_reader *r, const struct p
     }
     m->centers = centers;
     m->element.displays = displays;
-    m->element.work = model_builder_work(&r->b, fields + count);
+    m->element.work = model_builder_work(&r->b, fields + 2 * (size_t)count);
     return &m->element;
 }

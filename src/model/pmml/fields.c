@@ -420,6 +420,19 @@ uint32_t pmml_slot(struct pmml_reader *r, const struct pmml_element *element, co
     return 0;
 }
 
+bool pmml_in_scope(const struct pmml_reader *r, const char *name)
+{
+    uint32_t bucket = bucket_of(name);
+    for (struct pmml_scope *scope = r->scope; scope != NULL; scope = scope->parent) {
+        for (struct pmml_name *entry = scope->buckets[bucket]; entry != NULL; entry = entry->next) {
+            if (strcmp(entry->name, name) == 0) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 const struct model_slot *pmml_slot_info(const struct pmml_reader *r, uint32_t slot)
 {
     return &r->b.slots[slot];

@@ -23,12 +23,12 @@ static const struct {
     {"NaiveBayesModel", pmml_read_naive_bayes},
     {"ClusteringModel", pmml_read_clustering},
     {"SupportVectorMachineModel", pmml_read_support_vectors},
+    {"NearestNeighborModel", pmml_read_neighbors},
     {"AnomalyDetectionModel", NULL},
     {"AssociationModel", NULL},
     {"BaselineModel", NULL},
     {"BayesianNetworkModel", NULL},
     {"GaussianProcessModel", NULL},
-    {"NearestNeighborModel", NULL},
     {"SequenceModel", NULL},
     {"TextModel", NULL},
     {"TimeSeriesModel", NULL},
@@ -124,10 +124,23 @@ static void collect_labels(struct pmml_reader *r, const struct pmml_element *ele
     }
 }
 
+/* Labels in the column of a target among training instances. */
+static void collect_instances(struct pmml_reader *r, const struct pmml_element *model,
+                              const char *target, struct labels *labels)
+{
+    const char *column = pmml_instance_column(model, target);
+    const struct pmml_element *training = pmml_child(model, "TrainingInstances");
+    const struct pmml_element *table = column != NULL ? pmml_child(training, "InlineTable") : NULL;
+    for (const struct pmml_element *e = table != NULL ? table->first : NULL;
+         e != NULL && r->err == WEIR_OK; e = e->next) {
+        add_label(r, e, labels, pmml_cell(r, e, column).data);
+    }
+}
+
 /* Classes that no Value declares come behind those that one does, in the order of the document. */
-static const struct model_classes *read_classes(struct pmml_reader *r,
-                                                const struct pmml_element *element,
-                                                const struct pmml_target *target)
+const struct model_classes *pmml_read_classes(struct pmml_reader *r,
+                                              const struct pmml_element *element,
+                                              const struct pmml_target *target)
 {
     struct labels labels = {NULL, 0, 0};
     const struct pmml_field *field = pmml_find_field(r, target->name);
@@ -138,7 +151,9 @@ static const struct model_classes *read_classes(struct pmml_reader *r,
             add_label(r, field->element, &labels, declared[i].data);
         }
     }
-    if (labels.count == 0) {
+    if (labels.count == 0 && pmml_is(element, "NearestNeighborModel")) {
+        collect_instances(r, element, target->name, &labels);
+    } else if (labels.count == 0) {
         collect_labels(r, element, &labels);
     }
     if (labels.count == 0) {
@@ -222,7 +237,7 @@ static void read_target(struct pmml_reader *r, const struct pmml_element *elemen
     if (classifies) {
         bool same =
             outer != NULL && outer->classes != NULL && strcmp(outer->name, target->name) == 0;
-        target->classes = same ? outer->classes : read_classes(r, element, target);
+        target->classes = same ? outer->classes : pmml_read_classes(r, element, target);
     }
 }
 
@@ -338,27 +353,43 @@ static void publish_outputs(struct pmml_reader *r, const struct model_element *b
     }
 }
 
+/* "mixed": neighbors predict several targets, the first of which is the model's. */
+static enum weir_model_function read_function(struct pmml_reader *r, const struct pmml_element *e,
+                                              const struct pmml_element *schema)
+{
+    static const char *const functions[] = {"regression", "classification", "clustering", "mixed",
+                                            NULL};
+    pmml_required(r, e, "functionName");
+    uint32_t function = pmml_choice(r, e, "functionName", functions, 0);
+    bool mixed = function == 3 && pmml_is(e, "NearestNeighborModel");
+    const struct pmml_element *target = mixed ? pmml_find_target(schema) : NULL;
+    if (mixed) {
+        const char *name = target != NULL ? pmml_attribute(target, "name") : NULL;
+        const struct pmml_field *field = name != NULL ? pmml_find_field(r, name) : NULL;
+        return field != NULL && field->optype != MODEL_CONTINUOUS ? WEIR_FUNCTION_CLASSIFICATION
+                                                                  : WEIR_FUNCTION_REGRESSION;
+    }
+    if (function == 3 || pmml_is(e, "ClusteringModel") != (function == WEIR_FUNCTION_CLUSTERING)) {
+        pmml_fail(r, e, WEIR_UNSUPPORTED, "has a functionName that is not supported yet");
+    }
+    return (enum weir_model_function)function;
+}
+
 const struct model_element *pmml_read_model(struct pmml_reader *r, const struct pmml_element *e,
                                             bool top)
 {
-    static const char *const functions[] = {"regression", "classification", "clustering", NULL};
     uint32_t kind = kind_of(e);
     if (kind == MODEL_KINDS || models[kind].read == NULL) {
         pmml_unsupported(r, e);
         return NULL;
     }
     refuse_unscorable(r, e);
-    pmml_required(r, e, "functionName");
-    enum weir_model_function function =
-        (enum weir_model_function)pmml_choice(r, e, "functionName", functions, 0);
-    if (pmml_is(e, "ClusteringModel") != (function == WEIR_FUNCTION_CLUSTERING)) {
-        pmml_fail(r, e, WEIR_UNSUPPORTED, "has a functionName that is not supported yet");
-    }
     const struct pmml_element *schema = pmml_child(e, "MiningSchema");
     if (schema == NULL) {
         pmml_fail(r, e, WEIR_INVALID, "needs a MiningSchema");
         return NULL;
     }
+    enum weir_model_function function = read_function(r, e, schema);
     struct pmml_scope scope;
     struct pmml_target target;
     struct pmml_target *outer = r->target;

@@ -49,19 +49,35 @@ static enum model_feature read_feature(struct pmml_reader *r, const struct pmml_
     return shown ? MODEL_FEATURE_PREDICTED_VALUE : feature;
 }
 
-/* Only reasons are ranked. */
-static void read_rank(struct pmml_reader *r, const struct pmml_element *e,
+/* Reasons are ranked, and the clusters or neighbors of a record. */
+static void read_rank(struct pmml_reader *r, const struct pmml_element *model,
+                      const struct pmml_element *e, struct model_element *base,
                       struct model_output *output)
 {
+    bool ranks_entities =
+        pmml_is(model, "ClusteringModel") || pmml_is(model, "NearestNeighborModel");
+    bool is_ranked = output->feature == MODEL_FEATURE_REASON_CODE ||
+                     (ranks_entities && (output->feature == MODEL_FEATURE_ENTITY_ID ||
+                                         output->feature == MODEL_FEATURE_AFFINITY));
     double rank = pmml_number(r, e, "rank", 1);
     if (!(rank >= 1 && rank <= 1000 && rank == floor(rank))) {
         pmml_fail(r, e, WEIR_INVALID, "has a rank that is none from 1 to 1000");
         return;
     }
     output->rank = (uint32_t)rank;
-    if (rank > 1 && output->feature != MODEL_FEATURE_REASON_CODE) {
-        pmml_fail(r, e, WEIR_UNSUPPORTED, "has a rank above 1, which only reasonCode has");
+    base->rank_max = output->rank > base->rank_max ? output->rank : base->rank_max;
+    if (rank > 1 && !is_ranked) {
+        pmml_fail(r, e, WEIR_UNSUPPORTED, "has a rank above 1, which its feature has not");
     }
+}
+
+/* The value of another target than the model's own, which is a field by its name. */
+static bool is_of_other_target(const struct pmml_reader *r, const struct pmml_element *e,
+                               const struct model_output *output)
+{
+    const char *target = pmml_attribute(e, "targetField");
+    return target != NULL && strcmp(target, r->target->name) != 0 &&
+           output->feature == MODEL_FEATURE_PREDICTED_VALUE && pmml_in_scope(r, target);
 }
 
 static void read_output_field(struct pmml_reader *r, const struct pmml_element *model,
@@ -72,11 +88,20 @@ static void read_output_field(struct pmml_reader *r, const struct pmml_element *
     output->feature = read_feature(r, e);
     output->name = pmml_required(r, e, "name");
     output->class_index = UINT32_MAX;
-    read_rank(r, e, output);
+    read_rank(r, model, e, base, output);
     enum model_type type = MODEL_DOUBLE;
-    if (output->feature == MODEL_FEATURE_ENTITY_ID ||
-        output->feature == MODEL_FEATURE_REASON_CODE) {
+    if (is_of_other_target(r, e, output)) {
+        struct model_expr *expr = model_alloc(&r->b, 1, sizeof *expr);
+        if (expr != NULL) {
+            *expr = pmml_field_expression(r, e, pmml_attribute(e, "targetField"));
+            output->feature = MODEL_FEATURE_TRANSFORMED_VALUE;
+            output->expr = expr;
+            type = expr->type;
+        }
+    } else if (output->feature == MODEL_FEATURE_ENTITY_ID ||
+               output->feature == MODEL_FEATURE_REASON_CODE) {
         type = MODEL_STRING;
+        r->b.model->makes_strings |= output->feature == MODEL_FEATURE_ENTITY_ID;
     } else if (output->feature == MODEL_FEATURE_DISPLAY_VALUE) {
         type = MODEL_STRING;
         if (base->displays == NULL) {

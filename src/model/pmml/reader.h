@@ -128,6 +128,8 @@ void pmml_read_schema_segment(struct pmml_reader *r, const struct pmml_element *
 const struct pmml_element *pmml_find_target(const struct pmml_element *schema);
 /* Slot of a field name; `element` is who asks. 0 and INVALID if there is none. */
 uint32_t pmml_slot(struct pmml_reader *r, const struct pmml_element *element, const char *name);
+/* The name means a field here. */
+bool pmml_in_scope(const struct pmml_reader *r, const char *name);
 const struct model_slot *pmml_slot_info(const struct pmml_reader *r, uint32_t slot);
 /* The declared valid values of a DataField, in order. */
 uint32_t pmml_declared_labels(struct pmml_reader *r, const struct pmml_element *data_field,
@@ -165,6 +167,15 @@ bool pmml_is_predicate(const struct pmml_element *element);
 void pmml_read_predicate_of(struct pmml_reader *r, const struct pmml_element *element,
                             struct model_predicate *predicate);
 
+/* ---- comparison (comparison.c) --------------------------------------------------------------- */
+
+/* The measure of a ComparisonMeasure; the compareFunction of fields that name none. */
+enum model_compare pmml_read_measure(struct pmml_reader *r, const struct pmml_element *element,
+                                     struct model_comparison *comparison);
+/* A ClusteringField or KNNInput: its field, compareFunction and weight. */
+void pmml_read_compared_field(struct pmml_reader *r, const struct pmml_element *element,
+                              enum model_compare fallback, struct model_compared_field *field);
+
 /* ---- models ---------------------------------------------------------------------------------- */
 
 bool pmml_is_model(const struct pmml_element *element);
@@ -180,6 +191,16 @@ void pmml_read_base(struct pmml_reader *r, const struct pmml_element *element,
 /* Index of a class label of the current target. INVALID if there is none. */
 uint32_t pmml_class(struct pmml_reader *r, const struct pmml_element *element, const char *label);
 
+/* The classes of a target: its field's declared values, else the labels found below `element`. */
+const struct model_classes *pmml_read_classes(struct pmml_reader *r,
+                                              const struct pmml_element *element,
+                                              const struct pmml_target *target);
+/* Column of a NearestNeighborModel's training instances that holds a field, or NULL. */
+const char *pmml_instance_column(const struct pmml_element *model, const char *field);
+/* Text of a cell of an InlineTable's row; null slice: it has no such cell, or an empty one. */
+struct weir_slice pmml_cell(struct pmml_reader *r, const struct pmml_element *row,
+                            const char *column);
+
 /* Each builds its element, or fails. */
 typedef struct model_element *pmml_model_reader(struct pmml_reader *r,
                                                 const struct pmml_element *element);
@@ -193,5 +214,6 @@ pmml_model_reader pmml_read_rule_set;
 pmml_model_reader pmml_read_naive_bayes;
 pmml_model_reader pmml_read_clustering;
 pmml_model_reader pmml_read_support_vectors;
+pmml_model_reader pmml_read_neighbors;
 
 #endif
