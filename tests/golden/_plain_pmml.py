@@ -679,9 +679,18 @@ def score_regression(model, element, scope):
     return Result(first_largest(model, probabilities), probabilities)
 
 
+def contrast_of(factor, own, value):
+    """What a category is worth in its factor's matrix, in the column of the cell's own."""
+    categories = [c.get("value") for c in child(factor, "Categories")]
+    if value not in categories:
+        return None
+    row = list(child(factor, "Matrix"))[categories.index(value)]
+    return float(row.text.split()[categories.index(own)])
+
+
 def parameter_value(element, parameter, scope):
     """Product of the parameter's cells; None if a predictor is missing."""
-    factors = {p.get("name") for p in child(element, "FactorList") or []}
+    factors = {p.get("name"): p for p in child(element, "FactorList") or []}
     product = 1.0
     for cell in child(element, "PPMatrix") or []:
         if cell.get("parameterName") != parameter:
@@ -690,11 +699,28 @@ def parameter_value(element, parameter, scope):
         x = scope.value(name)
         if x is None:
             return None
-        if name in factors:
+        if name in factors and child(factors[name], "Matrix") is not None:
+            worth = contrast_of(factors[name], cell.get("value"), x)
+            if worth is None:
+                return None
+            product *= worth
+        elif name in factors:
             product *= float(x == parse(scope.field(name).kind, cell.get("value")))
         else:
             product *= math.pow(x, float(cell.get("value")))
     return product
+
+
+def cumulative_hazard(element, y, scope):
+    tables, strata = child(element, "BaseCumHazardTables"), element.get("baselineStrataVariable")
+    if strata is not None:
+        tables = next((s for s in tables if s.get("value") == scope.value(strata)), None)
+    time = scope.value(element.get("endTimeVariable"))
+    if tables is None or time is None or time > number(tables, "maxTime"):
+        return None
+    passed = [number(c, "cumHazard") for c in children(tables, "BaselineCell")
+              if number(c, "time") <= time]
+    return passed[-1] * math.exp(y) if passed else 0.0
 
 
 def inverse_link(element, y):
@@ -721,10 +747,16 @@ def score_general_regression(model, element, scope):
              for c in child(element, "ParamMatrix")]
     if offset is None or trials is None or any(v is None for _, v in cells):
         return Result()
+    if element.get("modelType") == "CoxRegression":
+        references = {p.get("name"): number(p, "referencePoint", 0.0)
+                      for p in child(element, "ParameterList")}
+        y = sum(float(c.get("beta")) * (v - references[c.get("parameterName")]) for c, v in cells)
+        return Result(cumulative_hazard(element, y, scope))
     if not model.classes:
         y = sum(float(c.get("beta")) * v for c, v in cells)
         return Result(inverse_link(element, y + offset) * trials)
-    reference = element.get("targetReferenceCategory")
+    ordinal = element.get("modelType") == "ordinalMultinomial"
+    reference = model.classes[-1] if ordinal else element.get("targetReferenceCategory")
     sums = {label: offset for label in model.classes}
     sums[reference] = 0.0
     for cell, value in cells:
@@ -733,6 +765,9 @@ def score_general_regression(model, element, scope):
                 sums[label] += float(cell.get("beta")) * value
     if element.get("modelType") == "multinomialLogistic":
         probabilities = dict(zip(sums, softmax(list(sums.values()))))
+    elif ordinal:
+        shares = normalize_ordinal(element.get("cumulativeLink", "logit"), list(sums.values()))
+        probabilities = dict(zip(sums, shares))
     else:
         event = next(c for c in model.classes if c != reference)
         p = inverse_link(element, sums[event])

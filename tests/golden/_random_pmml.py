@@ -429,25 +429,51 @@ class Maker:
                 ([] if self.classes else ["identity", "log", "logc", "power", "oddspower"]))
             if given["linkFunction"] in ("power", "oddspower"):
                 given["linkParameter"] = self.rng.choice([0, 1, 2, 3])
-        if self.classes:
+        tables = ""
+        if self.classes and self.rng.random() < 0.3:
+            given.update(modelType="ordinalMultinomial", linkFunction=None,
+                         cumulativeLink=self.rng.choice(["logit", "probit", "cauchit"]))
+        elif self.classes:
             given["targetReferenceCategory"] = self.rng.choice(self.classes)
+        elif self.rng.random() < 0.3:
+            given.update(modelType="CoxRegression", linkFunction=None, endTimeVariable="x2")
+            tables = self.hazards(given)
         given["offsetValue"] = self.maybe(0.3, self.real(1))
-        if not self.plain and not self.classes:
+        if not self.plain and not self.classes and not tables:
             given["trialsVariable"] = self.maybe(0.2, "x3")
         parameters = ["p%d" % i for i in range(self.rng.randint(2, 5))]
-        labels = [c for c in self.classes if c != given.get("targetReferenceCategory")]
+        reference = given.get("targetReferenceCategory", (self.classes or [None])[-1])
+        labels = [c for c in self.classes if c != reference]
         cells = [element("PCell", {"parameterName": p, "beta": self.real(0.1),
                                    "targetCategory": label})
                  for p in parameters for label in (labels or [None])]
-        factors = [] if self.plain else [element("Predictor", {"name": CATEGORY})]
+        contrasts = element("Categories", {}, *(element("Category", {"value": v})
+                                                for v in CATEGORIES))
+        contrasts += element("Matrix", {}, *(element("Array", {"type": "real"}, " ".join(
+            str(self.real(1)) for _ in CATEGORIES)) for _ in CATEGORIES))
+        factors = [] if self.plain else [element("Predictor", {"name": CATEGORY},
+                                                 self.maybe(0.5, contrasts) or "")]
         return element(
             "GeneralRegressionModel", given, schema, output, local,
-            element("ParameterList", {}, *(element("Parameter", {"name": p})
+            element("ParameterList", {}, *(element("Parameter", {
+                "name": p, "referencePoint": self.real(1) if tables else None})
                                            for p in parameters)),
             element("FactorList", {}, *factors),
             element("CovariateList", {}, *(element("Predictor", {"name": x}) for x in NUMBERS)),
             element("PPMatrix", {}, *self.cells(parameters)),
-            element("ParamMatrix", {}, *cells))
+            element("ParamMatrix", {}, *cells), tables)
+
+    def hazards(self, given):
+        def cells():
+            times = sorted(self.rng.sample(range(-6, 7), self.rng.randint(1, 4)))
+            return [element("BaselineCell", {"time": t, "cumHazard": 0.1 * i + 0.05})
+                    for i, t in enumerate(times)]
+        if self.plain or self.rng.random() < 0.5:
+            return element("BaseCumHazardTables", {"maxTime": 5}, *cells())
+        given["baselineStrataVariable"] = CATEGORY
+        return element("BaseCumHazardTables", {}, *(
+            element("BaselineStratum", {"value": v, "maxTime": 5}, *cells())
+            for v in CATEGORIES[:2]))
 
     # ---- networks
 

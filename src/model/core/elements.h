@@ -163,19 +163,40 @@ enum model_link {
     MODEL_LINK_POWER,
 };
 
-/* A PPCell: a covariate to a power, or a factor that must have a category. */
+/* A PPCell: a covariate to a power, a factor that must have a category, or one with contrasts. */
 struct model_ppcell {
     uint32_t slot;
     bool factor;
-    double value; /* exponent, or category */
+    double value;            /* exponent, or category */
+    uint32_t category_count; /* above 0: what the factor's category is worth in its matrix */
+    const double *categories;
+    const double *contrasts;
 };
 
 /* A PCell with the cells of its parameter: beta x the product of its cells (1 without any). */
 struct model_pcell {
     double beta;
+    double reference;     /* referencePoint of the parameter, which Cox's regression takes off */
     uint32_t class_index; /* of targetCategory; UINT32_MAX = all */
     uint32_t cell_count;
     const struct model_ppcell *cells;
+};
+
+/* A BaselineStratum, or the only table: the cumulative hazard from each time on. */
+struct model_baseline {
+    double stratum, time_max;
+    uint32_t cell_count;
+    const double *times; /* [cell_count] ascending */
+    const double *hazards;
+};
+
+/* CoxRegression. */
+struct model_cox {
+    uint32_t time_slot;
+    bool has_strata;
+    uint32_t stratum_slot;
+    uint32_t baseline_count;
+    const struct model_baseline *baselines;
 };
 
 struct model_general_regression {
@@ -187,11 +208,14 @@ struct model_general_regression {
     double offset, trials; /* 0 and 1 when not given */
     uint32_t pcell_count;
     const struct model_pcell *pcells; /* in the order of ParamMatrix */
+    const struct model_cox *cox;      /* the number is the cumulative hazard; or NULL */
     /*
-     * Classification. multinomial: softmax over the classes, the reference's sum being 0. Otherwise
-     * two classes: the inverse link is the probability of the other one than the reference.
+     * Classification. multinomial: softmax over the classes, the reference's sum being 0. ordinal:
+     * the inverse cumulative link is the probability of a class and all before it. Otherwise two
+     * classes: the inverse link is the probability of the other one than the reference.
      */
-    bool multinomial;
+    bool multinomial, ordinal;
+    enum model_normalization cumulative_link;
     uint32_t reference_class;
 }; /* Work: class_count */
 

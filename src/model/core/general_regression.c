@@ -4,7 +4,7 @@
  */
 #include "model/core/elements.h"
 
-/* Product of a parameter's cells; false when a predictor is missing. */
+/* Product of a parameter's cells; false when a predictor is missing, or no category of its matrix. */
 static bool cells_product(const struct model_pcell *pcell, struct model_row *row, double *out)
 {
     double product = 1;
@@ -14,7 +14,16 @@ static bool cells_product(const struct model_pcell *pcell, struct model_row *row
         if (model_is_missing(value)) {
             return false;
         }
-        if (cell->factor) {
+        if (cell->category_count > 0) {
+            uint32_t c = 0;
+            while (c < cell->category_count && cell->categories[c] != value) {
+                c++;
+            }
+            if (c == cell->category_count) {
+                return false;
+            }
+            product *= cell->contrasts[c];
+        } else if (cell->factor) {
             product = value == cell->value ? product : 0;
         } else {
             product *= cell->value == 1 ? value : pow(value, cell->value);
@@ -71,6 +80,33 @@ static bool field_or(bool has_slot, uint32_t slot, double constant, struct model
     return !model_is_missing(*out);
 }
 
+/* Nothing before the first time; past the last one that was observed there is no result. */
+static void score_cox(const struct model_cox *cox, double eta, struct model_row *row,
+                      struct model_result *result)
+{
+    double time = model_slot_value(row, cox->time_slot);
+    const struct model_baseline *baseline = cox->baselines;
+    if (cox->has_strata) {
+        double stratum = model_slot_value(row, cox->stratum_slot);
+        const struct model_baseline *end = baseline + cox->baseline_count;
+        while (baseline < end && baseline->stratum != stratum) {
+            baseline++;
+        }
+        if (baseline == end) {
+            return;
+        }
+    }
+    if (!(time <= baseline->time_max)) {
+        return;
+    }
+    uint32_t passed = 0;
+    while (passed < baseline->cell_count && baseline->times[passed] <= time) {
+        passed++;
+    }
+    result->missing = false;
+    result->number = passed > 0 ? baseline->hazards[passed - 1] * exp(eta) : 0;
+}
+
 static void score_number(const struct model_general_regression *g, struct model_row *row,
                          struct model_result *result)
 {
@@ -82,7 +118,11 @@ static void score_number(const struct model_general_regression *g, struct model_
         if (!cells_product(&g->pcells[i], row, &product)) {
             return;
         }
-        eta += g->pcells[i].beta * product;
+        eta += g->pcells[i].beta * (product - g->pcells[i].reference);
+    }
+    if (g->cox != NULL) {
+        score_cox(g->cox, eta, row, result);
+        return;
     }
     if (!field_or(g->has_offset_slot, g->offset_slot, g->offset, row, &offset) ||
         !field_or(g->has_trials_slot, g->trials_slot, g->trials, row, &trials)) {
@@ -119,6 +159,13 @@ static void score_class(const struct model_general_regression *g, struct model_r
     }
     if (g->multinomial) {
         model_softmax(p, count);
+    } else if (g->ordinal) {
+        double before = 0;
+        for (uint32_t c = 0; c < count; c++) {
+            double upto = c + 1 < count ? model_link_inverse(g->cumulative_link, p[c]) : 1;
+            p[c] = upto - before;
+            before = upto;
+        }
     } else {
         uint32_t event = 1 - g->reference_class;
         p[event] = inverse_link(g, p[event]);

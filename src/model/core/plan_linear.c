@@ -103,8 +103,8 @@ static bool is_linear(const struct weir_model *model, const struct model_general
             return false;
         }
     }
-    return g->pcell_count > 0 && !g->has_offset_slot && !g->has_trials_slot && g->offset == 0 &&
-           g->trials == 1;
+    return g->pcell_count > 0 && g->cox == NULL && !g->has_offset_slot && !g->has_trials_slot &&
+           g->offset == 0 && g->trials == 1;
 }
 
 static enum weir_err from_general(struct weir_model *model,

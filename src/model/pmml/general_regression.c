@@ -1,9 +1,10 @@
 /* GeneralRegressionModel. */
 #include "model/pmml/reader.h"
 
-static const char *const type_names[] = {"regression", "generalLinear",       "generalizedLinear",
-                                         "logLinear",  "multinomialLogistic", NULL};
-enum { LOG_LINEAR = 3, MULTINOMIAL = 4 };
+static const char *const type_names[] = {
+    "regression",          "generalLinear",      "generalizedLinear", "logLinear",
+    "multinomialLogistic", "ordinalMultinomial", "CoxRegression",     NULL};
+enum { LOG_LINEAR = 3, MULTINOMIAL = 4, ORDINAL = 5, COX = 6 };
 enum { COMPARES_MAX = 1 << 30 }; /* of PCells with PPCells: seconds, not hours */
 
 /* In the order of enum model_link. */
@@ -11,7 +12,13 @@ static const char *const link_names[] = {"identity", "log",       "logit",   "pr
                                          "cloglog",  "loglog",    "cauchit", "logc",
                                          "negbin",   "oddspower", "power",   NULL};
 
-/* What is known of a predictor while the matrices are read. */
+static const char *const cumulative_names[] = {"logit",  "probit",  "cloglog",
+                                               "loglog", "cauchit", NULL};
+static const enum model_normalization cumulative_links[] = {
+    MODEL_NORMALIZATION_LOGIT, MODEL_NORMALIZATION_PROBIT, MODEL_NORMALIZATION_CLOGLOG,
+    MODEL_NORMALIZATION_LOGLOG, MODEL_NORMALIZATION_CAUCHIT};
+
+/* A Predictor or Parameter of a list, by its name; or NULL. */
 static const struct pmml_element *find_predictor(const struct pmml_element *model, const char *list,
                                                  const char *name)
 {
@@ -25,24 +32,129 @@ static const struct pmml_element *find_predictor(const struct pmml_element *mode
     return NULL;
 }
 
-static void read_ppcell(struct pmml_reader *r, const struct pmml_element *model,
+/* A factor with a contrast matrix: a row of numbers for each category. */
+struct factor {
+    const struct pmml_element *element;
+    uint32_t category_count, column_count;
+    double *categories;
+    double *numbers; /* [category_count][column_count] */
+};
+
+/* What is read first. */
+struct matrices {
+    const struct pmml_element *model;
+    uint32_t factor_count;
+    struct factor *factors; /* those with a contrast matrix */
+    bool takes_references;  /* CoxRegression */
+};
+
+static void read_matrix(struct pmml_reader *r, const struct pmml_element *matrix,
+                        struct factor *factor)
+{
+    const char *kind = pmml_attribute(matrix, "kind");
+    uint32_t row = 0;
+    if (matrix->child_count != factor->category_count || matrix->first == NULL) {
+        pmml_fail(r, matrix, WEIR_INVALID, "needs a row for each Category");
+    } else if (kind != NULL && strcmp(kind, "any") != 0) {
+        pmml_fail(r, matrix, WEIR_UNSUPPORTED, "has kind=\"%.20s\", which is not supported yet",
+                  kind);
+    }
+    for (const struct pmml_element *e = matrix->first; e != NULL && r->err == WEIR_OK;
+         e = e->next) {
+        const struct weir_slice *words;
+        uint32_t count = pmml_array(r, e, &words);
+        if (row == 0) {
+            factor->column_count = count;
+            factor->numbers =
+                pmml_scratch(r, (size_t)count * factor->category_count, sizeof(double));
+        } else if (count != factor->column_count) {
+            pmml_fail(r, e, WEIR_INVALID, "is not as long as the first row");
+        }
+        for (uint32_t i = 0; i < count && r->err == WEIR_OK; i++) {
+            double *to = &factor->numbers[(size_t)row * count + i];
+            if (!model_parse_value(MODEL_DOUBLE, words[i], to)) {
+                pmml_fail(r, e, WEIR_INVALID, "holds a word that is no number");
+            }
+        }
+        row++;
+    }
+}
+
+static void read_factor(struct pmml_reader *r, const struct pmml_element *e, struct factor *factor)
+{
+    const struct pmml_element *names = pmml_child(e, "Categories");
+    enum model_type type = pmml_field_expression(r, e, pmml_required(r, e, "name")).type;
+    factor->element = e;
+    if (names == NULL) {
+        pmml_fail(r, e, WEIR_INVALID, "needs Categories for its Matrix");
+        return;
+    }
+    factor->categories = model_alloc(&r->b, pmml_count(names, "Category"), sizeof(double));
+    for (const struct pmml_element *c = names->first; c != NULL && pmml_ok(r, c); c = c->next) {
+        if (pmml_is(c, "Category")) {
+            factor->categories[factor->category_count++] =
+                pmml_value(r, c, type, pmml_required(r, c, "value"));
+        }
+    }
+    if (r->err == WEIR_OK) {
+        read_matrix(r, pmml_child(e, "Matrix"), factor);
+    }
+}
+
+static void read_factors(struct pmml_reader *r, struct matrices *m)
+{
+    const struct pmml_element *list = pmml_child(m->model, "FactorList");
+    m->factors = pmml_scratch(r, list != NULL ? list->child_count : 0, sizeof *m->factors);
+    for (const struct pmml_element *e = list != NULL ? list->first : NULL;
+         e != NULL && pmml_ok(r, e); e = e->next) {
+        if (pmml_child(e, "Matrix") != NULL) {
+            read_factor(r, e, &m->factors[m->factor_count++]);
+        }
+    }
+}
+
+/* What each category of the factor is worth to a cell: the column of the cell's own category. */
+static void take_contrasts(struct pmml_reader *r, const struct pmml_element *e,
+                           const struct factor *factor, struct model_ppcell *cell)
+{
+    uint32_t column = 0;
+    while (column < factor->category_count && factor->categories[column] != cell->value) {
+        column++;
+    }
+    if (column >= factor->column_count || column == factor->category_count) {
+        pmml_fail(r, e, WEIR_INVALID, "has a value without a column in its factor's Matrix");
+        return;
+    }
+    double *contrasts = model_alloc(&r->b, factor->category_count, sizeof *contrasts);
+    for (uint32_t i = 0; contrasts != NULL && i < factor->category_count; i++) {
+        contrasts[i] = factor->numbers[(size_t)i * factor->column_count + column];
+    }
+    cell->category_count = factor->category_count;
+    cell->categories = factor->categories;
+    cell->contrasts = contrasts;
+}
+
+static void read_ppcell(struct pmml_reader *r, const struct matrices *m,
                         const struct pmml_element *e, struct model_ppcell *cell)
 {
     const char *name = pmml_required(r, e, "predictorName");
-    const struct pmml_element *factor = find_predictor(model, "FactorList", name);
+    const struct pmml_element *factor = find_predictor(m->model, "FactorList", name);
     const char *value = pmml_required(r, e, "value");
     cell->slot = pmml_slot(r, e, name);
     cell->factor = factor != NULL;
     if (pmml_attribute(e, "targetCategory") != NULL) {
         pmml_fail(r, e, WEIR_UNSUPPORTED, "has a targetCategory, which is not supported yet");
-    } else if (factor != NULL && pmml_child(factor, "Matrix") != NULL) {
-        pmml_unsupported(r, pmml_child(factor, "Matrix"));
     }
     if (r->err != WEIR_OK) {
         return;
     }
     enum model_type type = pmml_slot_info(r, cell->slot)->type;
     cell->value = pmml_value(r, e, cell->factor ? type : MODEL_DOUBLE, value);
+    for (uint32_t i = 0; i < m->factor_count; i++) {
+        if (m->factors[i].element == factor) {
+            take_contrasts(r, e, &m->factors[i], cell);
+        }
+    }
 }
 
 static bool is_of_parameter(const struct pmml_element *cell, const char *parameter)
@@ -52,14 +164,18 @@ static bool is_of_parameter(const struct pmml_element *cell, const char *paramet
 }
 
 /* A PCell with the cells of the predictor-to-parameter matrix that are its parameter's. */
-static void read_pcell(struct pmml_reader *r, const struct pmml_element *model,
+static void read_pcell(struct pmml_reader *r, const struct matrices *m,
                        const struct pmml_element *e, struct model_pcell *pcell)
 {
-    const struct pmml_element *matrix = pmml_child(model, "PPMatrix");
+    const struct pmml_element *matrix = pmml_child(m->model, "PPMatrix");
     const char *parameter = pmml_required(r, e, "parameterName");
     const char *category = pmml_attribute(e, "targetCategory");
     pcell->beta = pmml_required_number(r, e, "beta");
     pcell->class_index = UINT32_MAX;
+    if (m->takes_references) {
+        const struct pmml_element *named = find_predictor(m->model, "ParameterList", parameter);
+        pcell->reference = named != NULL ? pmml_number(r, named, "referencePoint", 0) : 0;
+    }
     if (category != NULL && r->target->classes != NULL) {
         pcell->class_index = pmml_class(r, e, category);
     }
@@ -71,7 +187,7 @@ static void read_pcell(struct pmml_reader *r, const struct pmml_element *model,
     struct model_ppcell *cells = model_alloc(&r->b, count, sizeof *cells);
     for (const struct pmml_element *c = first; c != NULL && pmml_ok(r, c); c = c->next) {
         if (is_of_parameter(c, parameter)) {
-            read_ppcell(r, model, c, &cells[pcell->cell_count++]);
+            read_ppcell(r, m, c, &cells[pcell->cell_count++]);
         }
     }
     pcell->cells = cells;
@@ -80,6 +196,8 @@ static void read_pcell(struct pmml_reader *r, const struct pmml_element *model,
 static void read_pcells(struct pmml_reader *r, const struct pmml_element *model,
                         struct model_general_regression *g)
 {
+    struct matrices m = {.model = model, .takes_references = g->cox != NULL};
+    read_factors(r, &m);
     const struct pmml_element *matrix = pmml_child(model, "ParamMatrix");
     if (matrix == NULL) {
         pmml_fail(r, model, WEIR_INVALID, "needs a ParamMatrix");
@@ -95,7 +213,7 @@ static void read_pcells(struct pmml_reader *r, const struct pmml_element *model,
         if (!pmml_is(c, "PCell")) {
             pmml_unsupported(r, c);
         } else {
-            read_pcell(r, model, c, &pcells[g->pcell_count++]);
+            read_pcell(r, &m, c, &pcells[g->pcell_count++]);
         }
     }
     g->pcells = pcells;
@@ -119,6 +237,10 @@ static void read_reference(struct pmml_reader *r, const struct pmml_element *e,
 {
     const char *reference = pmml_attribute(e, "targetReferenceCategory");
     uint32_t class_count = r->target->classes->count;
+    if (g->ordinal) {
+        g->reference_class = class_count - 1; /* which the others leave over */
+        return;
+    }
     if (!g->multinomial && class_count != 2) {
         pmml_fail(r, e, WEIR_UNSUPPORTED, "classifies into %u classes by a link, not into 2",
                   class_count);
@@ -142,6 +264,64 @@ static void read_reference(struct pmml_reader *r, const struct pmml_element *e,
     }
 }
 
+/* ---- CoxRegression --------------------------------------------------------------------------- */
+
+static void read_baseline(struct pmml_reader *r, const struct pmml_element *e,
+                          struct model_baseline *baseline)
+{
+    uint32_t count = pmml_count(e, "BaselineCell");
+    double *times = model_alloc(&r->b, count, sizeof *times);
+    double *hazards = model_alloc(&r->b, count, sizeof *hazards);
+    baseline->time_max = pmml_required_number(r, e, "maxTime");
+    for (const struct pmml_element *c = e->first; c != NULL && pmml_ok(r, c); c = c->next) {
+        if (!pmml_is(c, "BaselineCell")) {
+            continue;
+        }
+        uint32_t i = baseline->cell_count++;
+        times[i] = pmml_required_number(r, c, "time");
+        hazards[i] = pmml_required_number(r, c, "cumHazard");
+        if (i > 0 && !(times[i] > times[i - 1])) {
+            pmml_fail(r, c, WEIR_INVALID, "is not in ascending order of time");
+        }
+    }
+    baseline->times = times;
+    baseline->hazards = hazards;
+}
+
+static const struct model_cox *read_cox(struct pmml_reader *r, const struct pmml_element *e)
+{
+    const struct pmml_element *tables = pmml_child(e, "BaseCumHazardTables");
+    const char *strata = pmml_attribute(e, "baselineStrataVariable");
+    struct model_cox *cox = model_alloc(&r->b, 1, sizeof *cox);
+    if (tables == NULL) {
+        pmml_fail(r, e, WEIR_INVALID, "needs BaseCumHazardTables");
+    }
+    if (!pmml_ok(r, e)) {
+        return NULL;
+    }
+    uint32_t count = strata != NULL ? pmml_count(tables, "BaselineStratum") : 1;
+    struct model_baseline *baselines = model_alloc(&r->b, count, sizeof *baselines);
+    cox->time_slot = pmml_slot(r, e, pmml_required(r, e, "endTimeVariable"));
+    cox->has_strata = strata != NULL;
+    cox->stratum_slot = strata != NULL ? pmml_slot(r, e, strata) : 0;
+    if (strata == NULL && pmml_ok(r, tables)) {
+        read_baseline(r, tables, &baselines[cox->baseline_count++]);
+    }
+    for (const struct pmml_element *c = tables->first; strata != NULL && c != NULL && pmml_ok(r, c);
+         c = c->next) {
+        if (pmml_is(c, "BaselineStratum")) {
+            struct model_baseline *baseline = &baselines[cox->baseline_count++];
+            enum model_type type = pmml_slot_info(r, cox->stratum_slot)->type;
+            baseline->stratum = pmml_value(r, c, type, pmml_required(r, c, "value"));
+            read_baseline(r, c, baseline);
+        }
+    }
+    cox->baselines = baselines;
+    return cox;
+}
+
+/* ---- the model ------------------------------------------------------------------------------- */
+
 struct model_element *pmml_read_general_regression(struct pmml_reader *r,
                                                    const struct pmml_element *e)
 {
@@ -161,6 +341,9 @@ struct model_element *pmml_read_general_regression(struct pmml_reader *r,
     g->has_trials_slot = read_variable(r, e, "trialsVariable", &g->trials_slot);
     g->offset = pmml_number(r, e, "offsetValue", 0);
     g->trials = pmml_number(r, e, "trialsValue", 1);
+    g->ordinal = type == ORDINAL;
+    g->cumulative_link = cumulative_links[pmml_choice(r, e, "cumulativeLink", cumulative_names, 0)];
+    g->cox = type == COX && r->err == WEIR_OK ? read_cox(r, e) : NULL;
     if (r->err == WEIR_OK) {
         read_pcells(r, e, g);
     }
@@ -169,8 +352,10 @@ struct model_element *pmml_read_general_regression(struct pmml_reader *r,
             read_reference(r, e, g);
         }
         g->element.work = model_builder_work(&r->b, r->target->classes->count);
-    } else if (g->multinomial) {
-        pmml_fail(r, e, WEIR_INVALID, "is multinomialLogistic but no classification");
+    }
+    bool classifies = g->multinomial || g->ordinal;
+    if (classifies != (r->target->classes != NULL) && (classifies || type == COX)) {
+        pmml_fail(r, e, WEIR_INVALID, "has a functionName that its modelType can't have");
     }
     return &g->element;
 }
