@@ -45,6 +45,7 @@ struct weir_model_options {
     size_t bytes_max;              /* size of the document [256 MiB] */
     uint32_t depth_max;            /* nesting of elements [256] */
     uint32_t nodes_max;            /* elements, or graph nodes [10,000,000] */
+    bool unverified;               /* the rows of a ModelVerification are not scored [false] */
 };
 
 /*
@@ -52,7 +53,8 @@ struct weir_model_options {
  * the scoring path. options may be NULL. Gives one reference.
  * Errors: PARSE (malformed; position = line of the PMML, or byte of the graph), UNSUPPORTED (names
  * the element or graph operation and its line), INVALID (contradicts itself, for instance a
- * MiningField without a DataField, an Output field named like the target), LIMIT, NOMEM.
+ * MiningField without a DataField, an Output field named like the target; scores a row of its own
+ * ModelVerification otherwise than that says), LIMIT, NOMEM.
  */
 WEIR_MUST_USE enum weir_err weir_model_load(struct weir_slice bytes,
                                             const struct weir_model_options *options,

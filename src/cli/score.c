@@ -35,15 +35,18 @@ struct scoring_run {
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
-static enum weir_err load_model(struct scoring_run *scoring, const char *path,
+static enum weir_err load_model(struct scoring_run *scoring, const struct weir_settings *settings,
                                 struct weir_error *error)
 {
+    const char *path = weir_settings_string(settings, "score.model");
+    struct weir_model_options options = {.unverified =
+                                             !weir_settings_bool(settings, "score.verify")};
     void *bytes;
     size_t count;
     enum weir_err err = files_read(path, FILES_MODEL_BYTES_MAX, &bytes, &count, error);
     if (err != WEIR_OK)
         return err;
-    err = weir_model_load(weir_slice(bytes, count), NULL, &scoring->model, error);
+    err = weir_model_load(weir_slice(bytes, count), &options, &scoring->model, error);
     weir_free(bytes);
     if (err != WEIR_OK)
         weir_error_context(error, "%s", path);
@@ -54,7 +57,7 @@ static enum weir_err open_all(struct scoring_run *scoring, const struct weir_set
                               struct weir_error *error)
 {
     scoring->json = weir_settings_enum(settings, "score.format") == 1;
-    enum weir_err err = load_model(scoring, weir_settings_string(settings, "score.model"), error);
+    enum weir_err err = load_model(scoring, settings, error);
     if (err == WEIR_OK)
         err = csv_input_open(settings, weir_settings_string(settings, "score.input"),
                              &scoring->reader, error);

@@ -801,6 +801,14 @@ const struct weir_setting settings_table[] = {
      .group = "Scoring",
      .commands = COMMAND_SCORE},
 
+    {.name = "score.verify",
+     .flag = "verify",
+     .type = WEIR_SETTING_BOOL,
+     .default_text = "true",
+     .help = "Refuse a model that scores the rows of its own ModelVerification otherwise.",
+     .group = "Scoring",
+     .commands = COMMAND_SCORE},
+
     /* ---- config ---- */
     {.name = "config.origin",
      .flag = "origin",

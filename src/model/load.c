@@ -51,6 +51,7 @@ enum weir_err weir_model_load(struct weir_slice bytes, const struct weir_model_o
         .bytes_max = bytes_max,
         .depth_max = depth_max < DEPTH_CEILING ? depth_max : DEPTH_CEILING,
         .elements_max = nodes_max,
+        .verify = !o->unverified,
     };
     return pmml_load(bytes, &limits, model_out, error);
 }

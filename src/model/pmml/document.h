@@ -49,6 +49,7 @@ struct pmml_element {
 struct pmml_limits {
     size_t bytes_max;
     uint32_t depth_max, elements_max;
+    bool verify; /* ModelVerification */
 };
 
 struct pmml_document {

@@ -83,12 +83,26 @@ static void read_columns(struct pmml_reader *r, const struct pmml_element *e,
     }
 }
 
+const struct pmml_element *pmml_cell(const struct pmml_element *row, const char *column)
+{
+    const char *colon = strrchr(column, ':');
+    return pmml_child(row, colon != NULL ? colon + 1 : column);
+}
+
+struct weir_slice pmml_cell_text(struct pmml_reader *r, const struct pmml_element *row,
+                                 const char *column)
+{
+    const struct pmml_element *cell = pmml_cell(row, column);
+    struct weir_slice text = cell != NULL ? pmml_text(r->document, cell) : weir_slice(NULL, 0);
+    return text.bytes > 0 ? text : weir_slice(NULL, 0);
+}
+
 /* Cells of a row; one that lacks a column, or has a cell of the wrong type, is refused. */
 static void read_cells(struct pmml_reader *r, const struct pmml_element *row,
                        const struct columns *columns, double *cells)
 {
     for (uint32_t i = 0; i < columns->count && r->err == WEIR_OK; i++) {
-        const struct pmml_element *cell = pmml_child(row, columns->names[i]);
+        const struct pmml_element *cell = pmml_cell(row, columns->names[i]);
         if (cell == NULL) {
             pmml_fail(r, row, WEIR_INVALID, "has no cell in the column \"%.60s\"",
                       columns->names[i]);

@@ -133,7 +133,7 @@ static void collect_instances(struct pmml_reader *r, const struct pmml_element *
     const struct pmml_element *table = column != NULL ? pmml_child(training, "InlineTable") : NULL;
     for (const struct pmml_element *e = table != NULL ? table->first : NULL;
          e != NULL && r->err == WEIR_OK; e = e->next) {
-        add_label(r, e, labels, pmml_cell(r, e, column).data);
+        add_label(r, e, labels, pmml_cell_text(r, e, column).data);
     }
 }
 
@@ -467,12 +467,14 @@ static void describe_outputs(struct pmml_reader *r, const char *target,
     info->output_count = extra + 1;
 }
 
-static void read_document(struct pmml_reader *r, struct model_builder_info *info)
+/* The ModelVerification of the model, or NULL. */
+static const struct pmml_element *read_document(struct pmml_reader *r,
+                                                struct model_builder_info *info)
 {
     const struct pmml_element *root = r->document->root;
     if (!pmml_is(root, "PMML")) {
         pmml_fail(r, root, WEIR_PARSE, "is not PMML");
-        return;
+        return NULL;
     }
     const struct pmml_element *dictionary = pmml_child(root, "DataDictionary");
     const struct pmml_element *transformations = pmml_child(root, "TransformationDictionary");
@@ -481,7 +483,7 @@ static void read_document(struct pmml_reader *r, struct model_builder_info *info
         pmml_fail(r, root, WEIR_INVALID, "needs a DataDictionary");
     }
     if (r->err != WEIR_OK) {
-        return;
+        return NULL;
     }
     pmml_read_dictionary(r, dictionary);
     r->transformations = transformations;
@@ -490,12 +492,13 @@ static void read_document(struct pmml_reader *r, struct model_builder_info *info
     }
     r->b.model->root = r->err == WEIR_OK ? pmml_read_model(r, model, true) : NULL;
     if (r->err != WEIR_OK) {
-        return;
+        return NULL;
     }
     const struct pmml_element *target = pmml_find_target(pmml_child(model, "MiningSchema"));
     info->target = target != NULL ? pmml_attribute(target, "name") : "";
     info->algorithm = model->name;
     describe_outputs(r, info->target, info);
+    return pmml_child(model, "ModelVerification");
 }
 
 enum weir_err pmml_load(struct weir_slice bytes, const struct pmml_limits *limits,
@@ -513,13 +516,22 @@ enum weir_err pmml_load(struct weir_slice bytes, const struct pmml_limits *limit
         pmml_document_release(&document);
         return weir_error_set(error, err, -1, "out of memory");
     }
-    read_document(&r, &info);
+    const struct pmml_element *verification = read_document(&r, &info);
     err = r.err;
+    struct weir_model *model = NULL;
     if (err == WEIR_OK) {
-        err = model_builder_finish(&r.b, &info, model_out, error);
+        err = model_builder_finish(&r.b, &info, &model, error);
     }
     if (err != WEIR_OK) {
         model_builder_release(&r.b);
+    } else if (verification != NULL && limits->verify) {
+        pmml_verify(&r, verification, model);
+        err = r.err;
+    }
+    if (err == WEIR_OK) {
+        *model_out = model;
+    } else {
+        weir_model_unref(model);
     }
     pmml_document_release(&document);
     return err;

@@ -21,14 +21,6 @@ const char *pmml_instance_column(const struct pmml_element *model, const char *f
     return NULL;
 }
 
-struct weir_slice pmml_cell(struct pmml_reader *r, const struct pmml_element *row,
-                            const char *column)
-{
-    const struct pmml_element *cell = pmml_child(row, column);
-    struct weir_slice text = cell != NULL ? pmml_text(r->document, cell) : weir_slice(NULL, 0);
-    return text.bytes > 0 ? text : weir_slice(NULL, 0);
-}
-
 /* What is read of the instances. */
 struct training {
     const struct pmml_element *table; /* InlineTable */
@@ -71,7 +63,7 @@ static void read_column(struct pmml_reader *r, const struct training *t, const c
         if (!pmml_is(e, "row")) {
             continue;
         }
-        struct weir_slice text = pmml_cell(r, e, column);
+        struct weir_slice text = pmml_cell_text(r, e, column);
         *values = model_missing();
         if (text.data != NULL && !model_builder_value(&r->b, type, text, values)) {
             pmml_fail(r, e, WEIR_INVALID, "has a \"%.60s\" that is no value of its field", column);
@@ -195,7 +187,8 @@ static void read_ids(struct pmml_reader *r, const struct pmml_element *e, const 
         char place[sizeof "4294967295"];
         snprintf(place, sizeof place, "%u", count + 1);
         if (pmml_is(c, "row")) {
-            struct weir_slice text = column != NULL ? pmml_cell(r, c, column) : pmml_slice(place);
+            struct weir_slice text =
+                column != NULL ? pmml_cell_text(r, c, column) : pmml_slice(place);
             text = text.data != NULL ? text : weir_slice("", 0);
             ids[count++] = weir_slice(model_copy_text(&r->b, text), text.bytes);
         }

@@ -159,6 +159,11 @@ void pmml_read_discretize(struct pmml_reader *r, const struct pmml_element *elem
                           enum model_type wanted, struct model_expr *expr);
 void pmml_read_map_values(struct pmml_reader *r, const struct pmml_element *element,
                           enum model_type wanted, struct model_expr *expr);
+/* Cell of an InlineTable's row, or NULL; a column may be written with its namespace's prefix. */
+const struct pmml_element *pmml_cell(const struct pmml_element *row, const char *column);
+/* Its text; null slice: there is no such cell, or nothing in it. */
+struct weir_slice pmml_cell_text(struct pmml_reader *r, const struct pmml_element *row,
+                                 const char *column);
 /* Points and outliers of a NormContinuous, not its field. */
 void pmml_read_norm_continuous(struct pmml_reader *r, const struct pmml_element *element,
                                struct model_expr *expr);
@@ -175,6 +180,12 @@ enum model_compare pmml_read_measure(struct pmml_reader *r, const struct pmml_el
 /* A ClusteringField or KNNInput: its field, compareFunction and weight. */
 void pmml_read_compared_field(struct pmml_reader *r, const struct pmml_element *element,
                               enum model_compare fallback, struct model_compared_field *field);
+
+/* ---- verification (verification.c) ----------------------------------------------------------- */
+
+/* Scores the rows of a ModelVerification; INVALID names the first one that comes out otherwise. */
+void pmml_verify(struct pmml_reader *r, const struct pmml_element *verification,
+                 struct weir_model *model);
 
 /* ---- models ---------------------------------------------------------------------------------- */
 
@@ -197,10 +208,6 @@ const struct model_classes *pmml_read_classes(struct pmml_reader *r,
                                               const struct pmml_target *target);
 /* Column of a NearestNeighborModel's training instances that holds a field, or NULL. */
 const char *pmml_instance_column(const struct pmml_element *model, const char *field);
-/* Text of a cell of an InlineTable's row; null slice: it has no such cell, or an empty one. */
-struct weir_slice pmml_cell(struct pmml_reader *r, const struct pmml_element *row,
-                            const char *column);
-
 /* Each builds its element, or fails. */
 typedef struct model_element *pmml_model_reader(struct pmml_reader *r,
                                                 const struct pmml_element *element);

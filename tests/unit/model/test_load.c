@@ -65,8 +65,8 @@ static void malformed_documents_are_refused_with_a_line(void **state)
     refuses(DOCUMENT("<TreeModel functionName=\"regression\"/>"), WEIR_INVALID, "DataDictionary");
     refuses(DOCUMENT(DICTIONARY "<TreeModel functionName=\"regression\"/>"), WEIR_INVALID,
             "MiningSchema");
-    refuses(DOCUMENT(DICTIONARY "<NearestNeighborModel functionName=\"regression\"/>"),
-            WEIR_UNSUPPORTED, "line 3: <NearestNeighborModel> is not supported yet");
+    refuses(DOCUMENT(DICTIONARY "<BayesianNetworkModel functionName=\"regression\"/>"),
+            WEIR_UNSUPPORTED, "line 3: <BayesianNetworkModel> is not supported yet");
     refuses(DOCUMENT(DICTIONARY "<Strange/>"), WEIR_UNSUPPORTED, "line 3: <Strange>");
 }
 
@@ -149,6 +149,27 @@ static void nesting_and_counts_have_ceilings(void **state)
     stpcpy(at + 70000, "=\"1\"/>");
     assert_int_not_equal(weir_model_load(slice_of(text), NULL, &model, &error), WEIR_OK);
     free(text);
+}
+
+static void verification_can_be_left_out(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "<PMML version=\"4.4\"><DataDictionary><DataField name=\"y\" optype=\"continuous\" "
+        "dataType=\"double\"/><DataField name=\"x\" optype=\"continuous\" dataType=\"double\"/>"
+        "</DataDictionary><RegressionModel functionName=\"regression\"><MiningSchema>"
+        "<MiningField name=\"x\"/><MiningField name=\"y\" usageType=\"target\"/></MiningSchema>"
+        "<ModelVerification><VerificationFields><VerificationField field=\"x\"/>"
+        "<VerificationField field=\"y\"/></VerificationFields><InlineTable><row><x>1</x><y>2</y>"
+        "</row></InlineTable></ModelVerification><RegressionTable intercept=\"1\"/>"
+        "</RegressionModel></PMML>";
+    struct weir_model *model = NULL;
+    struct weir_error error;
+    assert_int_equal(weir_model_load(slice_of(text), NULL, &model, &error), WEIR_INVALID);
+    assert_non_null(strstr(error.message, "\"y\" should be 2 and is 1"));
+    struct weir_model_options options = {.unverified = true};
+    assert_int_equal(weir_model_load(slice_of(text), &options, &model, &error), WEIR_OK);
+    weir_model_unref(model);
 }
 
 static const char expressions[] =
@@ -312,6 +333,7 @@ int main(void)
         cmocka_unit_test(contradictions_are_refused),
         cmocka_unit_test(every_prefix_of_a_document_is_refused),
         cmocka_unit_test(nesting_and_counts_have_ceilings),
+        cmocka_unit_test(verification_can_be_left_out),
         cmocka_unit_test(any_allocation_may_fail),
         cmocka_unit_test(scoring_allocates_nothing_once_its_strings_are_known),
         cmocka_unit_test(the_corpus_loads_or_is_refused_with_a_reason),
