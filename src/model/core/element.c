@@ -80,6 +80,24 @@ static double affinity(const struct model_output *output, const struct model_res
     return isnan(value) ? model_missing() : value;
 }
 
+/* Observed less predicted; of a class 1 or 0 for observed or not, less its probability. */
+static double residual(const struct model_element *element, const struct model_output *output,
+                       struct model_row *row, const struct model_result *result)
+{
+    double observed = model_expr_value(output->expr, row);
+    if (model_is_missing(observed)) {
+        return observed;
+    }
+    if (element->classes == NULL) {
+        return observed - result->number;
+    }
+    uint32_t index = output->class_index != UINT32_MAX ? output->class_index : result->class_index;
+    if (result->probabilities == NULL || isnan(result->probabilities[index])) {
+        return model_missing();
+    }
+    return (observed == element->classes->values[index] ? 1 : 0) - result->probabilities[index];
+}
+
 /* Value of one Output field. */
 static double output_value(const struct model_element *element, const struct model_output *output,
                            struct model_row *row, const struct model_result *result)
@@ -114,6 +132,8 @@ static double output_value(const struct model_element *element, const struct mod
         return result->ranked_count > 0 ? affinity(output, result) : model_missing();
     case MODEL_FEATURE_DISPLAY_VALUE:
         return element->displays[result->class_index];
+    case MODEL_FEATURE_RESIDUAL:
+        return residual(element, output, row, result);
     case MODEL_FEATURE_ENTITY_ID:
         return entity_id(output, row, result);
     case MODEL_FEATURE_TRANSFORMED_VALUE:

@@ -58,6 +58,7 @@ enum model_method {
     MODEL_METHOD_AVERAGE,
     MODEL_METHOD_WEIGHTED_AVERAGE,
     MODEL_METHOD_MEDIAN,
+    MODEL_METHOD_WEIGHTED_MEDIAN,
     MODEL_METHOD_MAX,
     MODEL_METHOD_SUM,
     MODEL_METHOD_WEIGHTED_SUM,
@@ -75,6 +76,8 @@ struct model_segment {
     struct model_predicate predicate;
     const struct model_element *element;
     double weight;
+    bool has_weight_slot; /* VariableWeight instead */
+    uint32_t weight_slot;
     struct weir_slice id;
 };
 
@@ -85,7 +88,8 @@ struct model_segmentation {
     double missing_threshold; /* share of weight that may be missing */
     uint32_t segment_count;
     const struct model_segment *segments;
-}; /* Work: class_count (regression: 0); for MEDIAN also segment_count x max(class_count, 1) */
+}; /* Work: class_count (regression: 0); for MEDIAN also segment_count x max(class_count, 1), for
+      WEIGHTED_MEDIAN twice that */
 
 extern const struct model_element_ops model_segmentation_ops;
 
@@ -403,6 +407,24 @@ struct model_neighbors {
       classes of a target */
 
 extern const struct model_element_ops model_neighbors_ops;
+
+/* ---- AnomalyDetectionModel ------------------------------------------------------------------- */
+
+enum model_anomaly_kind {
+    MODEL_ANOMALY_ISOLATION_FOREST, /* 2 ^ -(mean path length / path_length) */
+    MODEL_ANOMALY_ONE_CLASS,        /* what the support vectors give */
+    MODEL_ANOMALY_CLUSTER_DISTANCE, /* distance to the cluster / mean of the cluster */
+};
+
+struct model_anomaly {
+    struct model_element element;
+    enum model_anomaly_kind kind;
+    const struct model_element *inner;
+    double path_length;      /* mean of an unsuccessful search in a tree of as many records */
+    const double *distances; /* CLUSTER_DISTANCE: [classes of inner] */
+};
+
+extern const struct model_element_ops model_anomaly_ops;
 
 /* ---- SupportVectorMachineModel --------------------------------------------------------------- */
 

@@ -222,6 +222,7 @@ enum model_feature {
     MODEL_FEATURE_REASON_CODE,
     MODEL_FEATURE_AFFINITY,
     MODEL_FEATURE_DISPLAY_VALUE,
+    MODEL_FEATURE_RESIDUAL,
 };
 
 /* One OutputField of an element. */
@@ -232,7 +233,7 @@ struct model_output {
     uint32_t rank;        /* REASON_CODE, ENTITY_ID, AFFINITY: 1 = the first */
     uint32_t slot;        /* where later readers find it */
     enum model_type type;
-    const struct model_expr *expr; /* TRANSFORMED_VALUE */
+    const struct model_expr *expr; /* TRANSFORMED_VALUE; RESIDUAL: what was observed */
 };
 
 struct model_element;

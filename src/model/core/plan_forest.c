@@ -421,7 +421,8 @@ static uint32_t list_trees(const struct weir_model *model, const struct model_tr
     }
     const struct model_segmentation *s = (const struct model_segmentation *)root;
     if (s->method == MODEL_METHOD_MAX || s->method == MODEL_METHOD_MEDIAN ||
-        s->method == MODEL_METHOD_SELECT_FIRST || s->method == MODEL_METHOD_MODEL_CHAIN) {
+        s->method == MODEL_METHOD_WEIGHTED_MEDIAN || s->method == MODEL_METHOD_SELECT_FIRST ||
+        s->method == MODEL_METHOD_MODEL_CHAIN) {
         return 0;
     }
     *method = s->method;
@@ -431,7 +432,7 @@ static uint32_t list_trees(const struct weir_model *model, const struct model_tr
     for (uint32_t i = 0; i < s->segment_count; i++) {
         const struct model_element *e = s->segments[i].element;
         if (s->segments[i].predicate.kind != MODEL_PREDICATE_TRUE || e->ops != &model_tree_ops ||
-            e->target != NULL || e->output_count > 0) {
+            e->target != NULL || e->output_count > 0 || s->segments[i].has_weight_slot) {
             return 0;
         }
         if (trees != NULL) {

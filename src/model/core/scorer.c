@@ -258,6 +258,13 @@ static enum weir_err write_string(struct weir_scorer *s, uint32_t column, uint32
     return weir_block_set_string(s->output, column, row, text);
 }
 
+static struct weir_slice truth_text(double value)
+{
+    return model_is_missing(value) ? weir_slice(NULL, 0)
+           : value != 0            ? weir_slice("true", 4)
+                                   : weir_slice("false", 5);
+}
+
 /* Probability columns of a model without Output fields. */
 static void write_default_outputs(struct weir_scorer *s, uint32_t row,
                                   const struct model_result *result)
@@ -283,6 +290,8 @@ static enum weir_err write_outputs(struct weir_scorer *s, uint32_t row,
         double value = s->row.values[output->slot];
         if (is_class_output(s->model, i)) {
             write_class(column, row, result->missing ? UINT32_MAX : result->class_index);
+        } else if (output->type == MODEL_BOOLEAN) {
+            err = write_string(s, i + 1, row, truth_text(value));
         } else if (column->type == WEIR_STRING) {
             err = write_string(s, i + 1, row, model_row_text(&s->row, value));
         } else {

@@ -20,7 +20,12 @@ struct gathering {
 static bool is_weighted(enum model_method method)
 {
     return method == MODEL_METHOD_WEIGHTED_AVERAGE || method == MODEL_METHOD_WEIGHTED_SUM ||
-           method == MODEL_METHOD_WEIGHTED_MAJORITY_VOTE;
+           method == MODEL_METHOD_WEIGHTED_MAJORITY_VOTE || method == MODEL_METHOD_WEIGHTED_MEDIAN;
+}
+
+static double weight_of(const struct model_segment *segment, struct model_row *row)
+{
+    return segment->has_weight_slot ? model_slot_value(row, segment->weight_slot) : segment->weight;
 }
 
 /* Probability of a class; a result without probabilities is sure of its class. */
@@ -83,11 +88,42 @@ static void gather_class(const struct model_segmentation *s, struct gathering *g
     g->voted++;
 }
 
+/* Pairs of number and weight, in order of the numbers. */
+static void insert_weighted(double *pairs, uint32_t count, double number, double weight)
+{
+    uint32_t at = count;
+    for (; at > 0 && pairs[2 * (size_t)(at - 1)] > number; at--) {
+        memcpy(pairs + 2 * (size_t)at, pairs + 2 * (size_t)(at - 1), 2 * sizeof *pairs);
+    }
+    pairs[2 * (size_t)at] = number;
+    pairs[2 * (size_t)at + 1] = weight;
+}
+
+/* The first number up to which half of the weight is passed; reached exactly, the middle of it and
+ * the next. */
+static double weighted_median(const double *pairs, uint32_t count, double weight)
+{
+    double passed = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        double number = pairs[2 * (size_t)i];
+        passed += pairs[2 * (size_t)i + 1];
+        if (2 * passed == weight && i + 1 < count) {
+            return (number + pairs[2 * (size_t)(i + 1)]) / 2;
+        }
+        if (2 * passed >= weight) {
+            return number;
+        }
+    }
+    return model_missing();
+}
+
 static void gather_number(const struct model_segmentation *s, struct gathering *g, double number,
                           double weight)
 {
     if (s->method == MODEL_METHOD_MEDIAN) {
         g->votes[g->voted] = number;
+    } else if (s->method == MODEL_METHOD_WEIGHTED_MEDIAN) {
+        insert_weighted(g->votes, g->voted, number, weight);
     } else if (s->method == MODEL_METHOD_MAX) {
         g->sum = g->voted == 0 || number > g->sum ? number : g->sum;
     } else {
@@ -143,6 +179,9 @@ static void finish_number(const struct model_segmentation *s, struct gathering *
         break;
     case MODEL_METHOD_MEDIAN:
         result->number = median(g->votes, g->voted, 1);
+        break;
+    case MODEL_METHOD_WEIGHTED_MEDIAN:
+        result->number = weighted_median(g->votes, g->voted, g->weight);
         break;
     default:
         result->number = g->sum;
@@ -203,7 +242,10 @@ static bool gather(const struct model_segmentation *s, struct model_row *row, st
         }
         struct model_result result;
         model_element_score(segment->element, row, &result);
-        double weight = is_weighted(s->method) ? segment->weight : 1;
+        double weight = is_weighted(s->method) ? weight_of(segment, row) : 1;
+        if (model_is_missing(weight)) {
+            return false;
+        }
         if (result.missing) {
             if (s->missing_prediction == MODEL_PREDICTION_RETURN_MISSING) {
                 return false;

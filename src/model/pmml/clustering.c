@@ -14,27 +14,6 @@ static void read_field(struct pmml_reader *r, const struct pmml_element *e,
     }
 }
 
-/* Numbers of the one Array in an element, count of them. */
-static void read_array(struct pmml_reader *r, const struct pmml_element *parent, uint32_t count,
-                       double *numbers)
-{
-    const struct pmml_element *array = pmml_child(parent, "Array");
-    const struct weir_slice *words;
-    if (array == NULL) {
-        pmml_fail(r, parent, WEIR_INVALID, "needs an Array");
-        return;
-    }
-    uint32_t found = pmml_array(r, array, &words);
-    if (found != count) {
-        pmml_fail(r, array, WEIR_INVALID, "has %u numbers instead of %u", found, count);
-    }
-    for (uint32_t i = 0; i < count && r->err == WEIR_OK; i++) {
-        if (!model_parse_value(MODEL_DOUBLE, words[i], &numbers[i]) || !isfinite(numbers[i])) {
-            pmml_fail(r, array, WEIR_INVALID, "holds a word that is no number");
-        }
-    }
-}
-
 static void read_fields(struct pmml_reader *r, const struct pmml_element *e,
                         struct model_comparison *comparison)
 {
@@ -54,7 +33,7 @@ static void read_fields(struct pmml_reader *r, const struct pmml_element *e,
         }
     }
     if (missing != NULL && r->err == WEIR_OK) {
-        read_array(r, missing, count, weights);
+        pmml_read_numbers(r, missing, count, weights);
     }
     for (uint32_t i = 0; i < count && r->err == WEIR_OK; i++) {
         fields[i].missing_weight = missing != NULL ? weights[i] : 1;
@@ -66,7 +45,7 @@ static void read_fields(struct pmml_reader *r, const struct pmml_element *e,
 static void read_cluster(struct pmml_reader *r, const struct pmml_element *e,
                          const struct model_comparison *comparison, double *center)
 {
-    read_array(r, e, comparison->field_count, center);
+    pmml_read_numbers(r, e, comparison->field_count, center);
     bool bits = comparison->measure >= MODEL_MEASURE_SIMPLE_MATCHING;
     for (uint32_t i = 0; bits && i < comparison->field_count && r->err == WEIR_OK; i++) {
         if (center[i] != 0 && center[i] != 1) {

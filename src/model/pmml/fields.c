@@ -251,6 +251,26 @@ static void add_input(struct pmml_reader *r, const struct pmml_element *mining)
     pmml_ok(r, mining);
 }
 
+uint32_t pmml_read_observed(struct pmml_reader *r, const struct pmml_element *mining)
+{
+    const char *name = pmml_required(r, mining, "name");
+    const struct pmml_field *field = pmml_find_field(r, name);
+    if (field == NULL) {
+        pmml_fail(r, mining, WEIR_INVALID, "names \"%.60s\", which is no DataField", name);
+        return 0;
+    }
+    struct model_treatment treatment = {
+        .type = field->type,
+        .invalid = MODEL_INVALID_AS_MISSING,
+        .low = -INFINITY,
+        .high = INFINITY,
+        .missing_replacement = model_missing(),
+    };
+    read_domain(r, field, &treatment);
+    struct model_slot slot = {.name = name, .type = field->type, .optype = field->optype};
+    return model_builder_input(&r->b, &slot, &treatment);
+}
+
 void pmml_read_schema_top(struct pmml_reader *r, const struct pmml_element *schema)
 {
     for (const struct pmml_element *e = schema->first; e != NULL && r->err == WEIR_OK;

@@ -24,7 +24,7 @@ static const struct {
     {"ClusteringModel", pmml_read_clustering},
     {"SupportVectorMachineModel", pmml_read_support_vectors},
     {"NearestNeighborModel", pmml_read_neighbors},
-    {"AnomalyDetectionModel", NULL},
+    {"AnomalyDetectionModel", pmml_read_anomaly},
     {"AssociationModel", NULL},
     {"BaselineModel", NULL},
     {"BayesianNetworkModel", NULL},
@@ -258,6 +258,26 @@ static void read_target_value(struct pmml_reader *r, const struct pmml_element *
     }
 }
 
+/* The Target of the model's own target, or one without a name; those of other fields are not used. */
+static const struct pmml_element *find_own_target(struct pmml_reader *r,
+                                                  const struct pmml_element *targets)
+{
+    const struct pmml_element *found = NULL;
+    for (const struct pmml_element *e = targets->first; e != NULL; e = e->next) {
+        const char *field = pmml_attribute(e, "field");
+        bool is_own =
+            field == NULL || r->target->name[0] == '\0' || strcmp(field, r->target->name) == 0;
+        if (!pmml_is(e, "Target")) {
+            pmml_unsupported(r, e);
+        } else if (is_own && found != NULL) {
+            pmml_fail(r, e, WEIR_INVALID, "is a second Target of one field");
+        } else if (is_own) {
+            found = e;
+        }
+    }
+    return found;
+}
+
 static const struct model_target *read_targets(struct pmml_reader *r,
                                                const struct pmml_element *targets)
 {
@@ -266,12 +286,8 @@ static const struct model_target *read_targets(struct pmml_reader *r,
     const struct model_classes *classes = r->target->classes;
     uint32_t class_count = classes != NULL ? classes->count : 0;
     double *priors = class_count > 0 ? model_alloc(&r->b, class_count, sizeof *priors) : NULL;
-    const struct pmml_element *e = targets->first;
+    const struct pmml_element *e = find_own_target(r, targets);
     if (!pmml_ok(r, targets) || e == NULL) {
-        return NULL;
-    }
-    if (!pmml_is(e, "Target") || e->next != NULL) {
-        pmml_unsupported(r, e->next != NULL ? e->next : e);
         return NULL;
     }
     *target = (struct model_target){
@@ -334,7 +350,10 @@ static struct model_element *read_in_scope(struct pmml_reader *r, const struct p
     if (local != NULL) {
         pmml_scope_add_derived(r, local);
     }
+    const struct pmml_asking *asking = r->asking;
+    r->asking = NULL; /* it is about this model, not about those in it */
     struct model_element *base = r->err == WEIR_OK ? models[kind_of(e)].read(r, e) : NULL;
+    r->asking = asking;
     const struct pmml_element *targets = pmml_child(e, "Targets");
     if (r->err == WEIR_OK && targets != NULL) {
         base->target = read_targets(r, targets);
@@ -432,7 +451,8 @@ static const struct pmml_element *find_model(struct pmml_reader *r)
 static enum weir_type column_type(const struct model_output *output, const struct model_element *m)
 {
     bool is_class = output->feature == MODEL_FEATURE_PREDICTED_VALUE && m->classes != NULL;
-    return output->type == MODEL_STRING || is_class ? WEIR_STRING : WEIR_DOUBLE;
+    bool is_text = output->type == MODEL_STRING || output->type == MODEL_BOOLEAN;
+    return is_text || is_class ? WEIR_STRING : WEIR_DOUBLE;
 }
 
 /* The columns of the output block: target, then Output fields or a probability for each class. */

@@ -172,3 +172,23 @@ uint32_t pmml_array(struct pmml_reader *r, const struct pmml_element *array,
     *words_out = words;
     return count;
 }
+
+void pmml_read_numbers(struct pmml_reader *r, const struct pmml_element *parent, uint32_t count,
+                       double *numbers)
+{
+    const struct pmml_element *array = pmml_child(parent, "Array");
+    const struct weir_slice *words;
+    if (array == NULL) {
+        pmml_fail(r, parent, WEIR_INVALID, "needs an Array");
+        return;
+    }
+    uint32_t found = pmml_array(r, array, &words);
+    if (found != count) {
+        pmml_fail(r, array, WEIR_INVALID, "has %u numbers instead of %u", found, count);
+    }
+    for (uint32_t i = 0; i < count && r->err == WEIR_OK; i++) {
+        if (!model_parse_value(MODEL_DOUBLE, words[i], &numbers[i]) || !isfinite(numbers[i])) {
+            pmml_fail(r, array, WEIR_INVALID, "holds a word that is no number");
+        }
+    }
+}

@@ -49,6 +49,13 @@ struct pmml_function {
     bool expanding;
 };
 
+/* The segment that is being read: OutputFields of the model around it may ask for its results. */
+struct pmml_asking {
+    const struct pmml_element *output; /* of the model around it */
+    const char *id;                    /* or NULL: its place, from 1 */
+    uint32_t place;
+};
+
 /* What a model element predicts. */
 struct pmml_target {
     const char *name; /* "" if there is none */
@@ -67,6 +74,7 @@ struct pmml_reader {
     struct pmml_field *fields;
     struct pmml_scope *scope;                   /* the innermost */
     struct pmml_target *target;                 /* of the innermost model element */
+    const struct pmml_asking *asking;           /* NULL: nobody asks */
     const struct pmml_element *transformations; /* TransformationDictionary, or NULL */
     uint32_t function_count;
     struct pmml_function *functions;
@@ -111,6 +119,10 @@ double pmml_value(struct pmml_reader *r, const struct pmml_element *element, enu
 uint32_t pmml_array(struct pmml_reader *r, const struct pmml_element *array,
                     const struct weir_slice **words_out);
 
+/* Numbers of the one Array in an element, which has to hold count of them. */
+void pmml_read_numbers(struct pmml_reader *r, const struct pmml_element *parent, uint32_t count,
+                       double *numbers);
+
 /* ---- fields (fields.c) ----------------------------------------------------------------------- */
 
 void pmml_read_dictionary(struct pmml_reader *r, const struct pmml_element *dictionary);
@@ -122,6 +134,8 @@ void pmml_scope_add(struct pmml_reader *r, const char *name, uint32_t slot);
 void pmml_scope_add_derived(struct pmml_reader *r, const struct pmml_element *transformations);
 /* Inputs of the top model: treatment of each active MiningField. */
 void pmml_read_schema_top(struct pmml_reader *r, const struct pmml_element *schema);
+/* The target as one more input, which may be missing: what was observed. Its slot has no name. */
+uint32_t pmml_read_observed(struct pmml_reader *r, const struct pmml_element *mining);
 /* A segment's MiningSchema: treatments of its own over the slots of its parent. */
 void pmml_read_schema_segment(struct pmml_reader *r, const struct pmml_element *schema);
 /* The first MiningField of usage target or predicted, or NULL. */
@@ -222,5 +236,6 @@ pmml_model_reader pmml_read_naive_bayes;
 pmml_model_reader pmml_read_clustering;
 pmml_model_reader pmml_read_support_vectors;
 pmml_model_reader pmml_read_neighbors;
+pmml_model_reader pmml_read_anomaly;
 
 #endif

@@ -108,20 +108,22 @@ static bool is_expected(const struct verified *field, struct weir_slice cell,
     if (!weir_column_is_valid(column, row)) {
         return false;
     }
-    double value = is_string ? 0 : column->f64[row];
+    double value = 0;
     if (is_string) {
         given->text = weir_block_string(out, (uint32_t)field->output, row);
     } else {
-        snprintf(given->number, sizeof given->number, "%.17g", value);
+        snprintf(given->number, sizeof given->number, "%.17g", column->f64[row]);
         given->text = pmml_slice(given->number);
     }
     double expected;
-    bool is_number = model_parse_value(MODEL_DOUBLE, cell, &expected) ||
-                     (!is_string && model_parse_value(MODEL_BOOLEAN, cell, &expected));
     if (weir_slice_equal(cell, given->text)) {
         return true;
     }
-    if (!is_number || (is_string && !model_parse_value(MODEL_DOUBLE, given->text, &value))) {
+    enum model_type type = is_string && model_parse_value(MODEL_BOOLEAN, given->text, &value)
+                               ? MODEL_BOOLEAN
+                               : MODEL_DOUBLE;
+    if (!model_parse_value(type, cell, &expected) ||
+        !model_parse_value(type, given->text, &value)) {
         return false;
     }
     bool is_zero = fabs(expected) <= field->zero && fabs(value) <= field->zero;
