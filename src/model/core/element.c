@@ -2,10 +2,11 @@
 #include "model/core/elements.h"
 
 /* PMML's order: clip, rescale, cast. */
-double model_target_apply(const struct model_target *t, double number)
+double model_target_apply(const struct model_target *t, bool is_float, double number)
 {
     double value = number < t->min ? t->min : number > t->max ? t->max : number;
-    value = value * t->rescale_factor + t->rescale_constant;
+    value = model_rounded(is_float, value * model_rounded(is_float, t->rescale_factor));
+    value = model_rounded(is_float, value + model_rounded(is_float, t->rescale_constant));
     switch (t->cast) {
     case MODEL_CAST_ROUND:
         return floor(value + 0.5);
@@ -34,7 +35,7 @@ static void treat_target(const struct model_element *element, struct model_resul
         return;
     }
     if (!result->missing) {
-        result->number = model_target_apply(target, result->number);
+        result->number = model_target_apply(target, element->is_float, result->number);
     } else if (!model_is_missing(target->default_value)) {
         result->missing = false;
         result->number = target->default_value;

@@ -211,7 +211,13 @@ struct model_target {
     const double *priors;   /* [class_count] the probabilities that come with it */
 };
 
-double model_target_apply(const struct model_target *target, double number);
+double model_target_apply(const struct model_target *target, bool is_float, double number);
+/* As a calculation in float32 leaves it. Sums, products and quotients of floats that are made in
+ * double and rounded are those made in float. */
+static inline double model_rounded(bool is_float, double value)
+{
+    return is_float && !model_is_missing(value) ? (double)(float)value : value;
+}
 
 enum model_feature {
     MODEL_FEATURE_PREDICTED_VALUE,
@@ -257,6 +263,7 @@ struct model_element {
     const double *displays; /* [class_count] predictedDisplayValue of each class, or NULL */
     uint32_t output_count;
     const struct model_output *outputs;
+    bool is_float;        /* x-mathContext: sums and results are rounded to float32 */
     uint32_t rank_max;    /* of the outputs' ranks */
     bool target_is_read;  /* by an Output expression: what is predicted goes into target_slot */
     uint32_t target_slot; /* seen by the outputs only */

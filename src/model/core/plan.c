@@ -37,6 +37,9 @@ uint32_t model_input_of_slot(const struct weir_model *model, uint32_t slot)
 enum weir_err model_plan_choose(struct weir_model *model)
 {
     const struct model_plan *plan = NULL;
+    if (model->root->is_float) {
+        return WEIR_OK; /* plans calculate in double */
+    }
     enum weir_err err = linear_plan_new(model, &plan);
     if (err == WEIR_OK && plan == NULL) {
         err = forest_plan_new(model, &plan);

@@ -432,7 +432,8 @@ static uint32_t list_trees(const struct weir_model *model, const struct model_tr
     for (uint32_t i = 0; i < s->segment_count; i++) {
         const struct model_element *e = s->segments[i].element;
         if (s->segments[i].predicate.kind != MODEL_PREDICATE_TRUE || e->ops != &model_tree_ops ||
-            e->target != NULL || e->output_count > 0 || s->segments[i].has_weight_slot) {
+            e->target != NULL || e->output_count > 0 || e->is_float ||
+            s->segments[i].has_weight_slot) {
             return 0;
         }
         if (trees != NULL) {

@@ -66,40 +66,43 @@ double model_link_inverse(enum model_normalization normalization, double value)
     return value;
 }
 
-static double term_value(const struct model_predictor_term *term, struct model_row *row,
-                         bool *missing)
+static double term_value(const struct model_predictor_term *term, bool is_float,
+                         struct model_row *row, bool *missing)
 {
-    double product = term->coefficient;
+    double product = model_rounded(is_float, term->coefficient);
     for (uint32_t i = 0; i < term->slot_count; i++) {
         double value = model_slot_value(row, term->slots[i]);
         *missing |= model_is_missing(value);
-        product *= value;
+        product = model_rounded(is_float, product * model_rounded(is_float, value));
     }
     return product;
 }
 
 /* False: a number is missing. */
-static bool table_value(const struct model_regression_table *table, struct model_row *row,
-                        double *value_out)
+static bool table_value(const struct model_regression_table *table, bool is_float,
+                        struct model_row *row, double *value_out)
 {
-    double sum = table->intercept;
+    double sum = model_rounded(is_float, table->intercept);
     for (uint32_t i = 0; i < table->numeric_count; i++) {
         const struct model_numeric_predictor *p = &table->numeric[i];
         double value = model_slot_value(row, p->slot);
         if (model_is_missing(value)) {
             return false;
         }
-        sum += p->coefficient * (p->exponent == 1 ? value : pow(value, p->exponent));
+        double power = p->exponent == 1 ? value : pow(value, p->exponent);
+        double part = model_rounded(is_float, p->coefficient) * model_rounded(is_float, power);
+        sum = model_rounded(is_float, sum + model_rounded(is_float, part));
     }
     for (uint32_t i = 0; i < table->categorical_count; i++) {
         const struct model_categorical_predictor *p = &table->categorical[i];
         if (model_slot_value(row, p->slot) == p->value) {
-            sum += p->coefficient;
+            sum = model_rounded(is_float, sum + model_rounded(is_float, p->coefficient));
         }
     }
     bool missing = false;
     for (uint32_t i = 0; i < table->term_count; i++) {
-        sum += term_value(&table->terms[i], row, &missing);
+        double part = term_value(&table->terms[i], is_float, row, &missing);
+        sum = model_rounded(is_float, sum + part);
     }
     *value_out = sum;
     return !missing;
@@ -169,6 +172,9 @@ static void classify(const struct model_regression *r, double *values, struct mo
     for (uint32_t i = 0; i < class_count; i++) {
         probabilities[i] = NAN;
     }
+    for (uint32_t i = 0; i < r->table_count; i++) {
+        values[i] = model_rounded(element->is_float, values[i]);
+    }
     uint32_t best = model_argmax(values, r->table_count);
     for (uint32_t i = 0; i < r->table_count; i++) {
         probabilities[r->tables[i].class_index] = values[i];
@@ -186,17 +192,18 @@ static void score(const struct model_element *element, struct model_row *row,
     const struct model_regression *r = (const struct model_regression *)element;
     if (element->classes == NULL) {
         double value;
-        if (table_value(&r->tables[0], row, &value)) {
+        if (table_value(&r->tables[0], element->is_float, row, &value)) {
             enum model_normalization n = r->normalization;
             result->missing = false;
-            result->number = model_link_inverse(
+            value = model_link_inverse(
                 n == MODEL_NORMALIZATION_SOFTMAX ? MODEL_NORMALIZATION_LOGIT : n, value);
+            result->number = model_rounded(element->is_float, value);
         }
         return;
     }
     double *values = row->work + element->work + element->classes->count;
     for (uint32_t i = 0; i < r->table_count; i++) {
-        if (!table_value(&r->tables[i], row, &values[i])) {
+        if (!table_value(&r->tables[i], element->is_float, row, &values[i])) {
             return;
         }
     }

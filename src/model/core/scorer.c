@@ -529,7 +529,7 @@ static void treat_targets(struct weir_scorer *s, uint32_t count)
 {
     const struct model_element *root = s->model->root;
     for (uint32_t k = 0; root->target != NULL && root->classes == NULL && k < count; k++) {
-        s->numbers[k] = model_target_apply(root->target, s->numbers[k]);
+        s->numbers[k] = model_target_apply(root->target, false, s->numbers[k]);
     }
 }
 

@@ -61,6 +61,7 @@ static void gather_class(const struct model_segmentation *s, struct gathering *g
                          const struct model_result *result, double weight)
 {
     uint32_t count = s->element.classes->count;
+    bool is_float = s->element.is_float;
     switch (s->method) {
     case MODEL_METHOD_MAJORITY_VOTE:
     case MODEL_METHOD_WEIGHTED_MAJORITY_VOTE:
@@ -68,12 +69,13 @@ static void gather_class(const struct model_segmentation *s, struct gathering *g
         break;
     case MODEL_METHOD_AVERAGE:
         for (uint32_t i = 0; i < count; i++) {
-            g->classes[i] += probability(result, i);
+            g->classes[i] = model_rounded(is_float, g->classes[i] + probability(result, i));
         }
         break;
     case MODEL_METHOD_WEIGHTED_AVERAGE:
         for (uint32_t i = 0; i < count; i++) {
-            g->classes[i] += weight * probability(result, i);
+            double share = model_rounded(is_float, weight * probability(result, i));
+            g->classes[i] = model_rounded(is_float, g->classes[i] + share);
         }
         break;
     case MODEL_METHOD_MAX:
@@ -127,7 +129,9 @@ static void gather_number(const struct model_segmentation *s, struct gathering *
     } else if (s->method == MODEL_METHOD_MAX) {
         g->sum = g->voted == 0 || number > g->sum ? number : g->sum;
     } else {
-        g->sum += is_weighted(s->method) ? weight * number : number;
+        double part = is_weighted(s->method) ? weight * number : number;
+        g->sum =
+            model_rounded(s->element.is_float, g->sum + model_rounded(s->element.is_float, part));
     }
     g->voted++;
 }
@@ -158,7 +162,7 @@ static void finish_class(const struct model_segmentation *s, struct gathering *g
         if (s->method == MODEL_METHOD_MEDIAN) {
             g->classes[i] = median(g->votes + i, g->voted, count);
         } else {
-            g->classes[i] /= divisor;
+            g->classes[i] = model_rounded(s->element.is_float, g->classes[i] / divisor);
         }
     }
     result->probabilities = g->classes;
@@ -187,6 +191,7 @@ static void finish_number(const struct model_segmentation *s, struct gathering *
         result->number = g->sum;
         break;
     }
+    result->number = model_rounded(s->element.is_float, result->number);
 }
 
 /* The first segment whose predicate is true; if it has no prediction and may be skipped, the next

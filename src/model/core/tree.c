@@ -182,7 +182,7 @@ static void score(const struct model_element *element, struct model_row *row,
         return;
     }
     result->missing = false;
-    result->number = node->number;
+    result->number = model_rounded(element->is_float, node->number);
     result->class_index = node->class_index;
     result->probabilities = node->probabilities;
     result->confidences = node->confidences;

@@ -327,11 +327,21 @@ static void refuse_unscorable(struct pmml_reader *r, const struct pmml_element *
     if (scorable != NULL && strcmp(scorable, "false") == 0) {
         pmml_fail(r, e, WEIR_UNSUPPORTED, "says isScorable=\"false\"");
     }
-    const char *context = pmml_attribute(e, "x-mathContext");
-    if (context != NULL && strcmp(context, "double") != 0) {
-        pmml_fail(r, e, WEIR_UNSUPPORTED, "has x-mathContext=\"%.20s\", which is not supported yet",
-                  context);
+}
+
+/* x-mathContext, of JPMML: the calculations are in float32, those of the other kinds in double. */
+static bool read_context(struct pmml_reader *r, const struct pmml_element *e)
+{
+    static const char *const contexts[] = {"double", "float", NULL};
+    bool is_float = pmml_choice(r, e, "x-mathContext", contexts, 0) == 1;
+    bool is_sum =
+        pmml_is(e, "TreeModel") || pmml_is(e, "MiningModel") || pmml_is(e, "RegressionModel");
+    bool classifies = pmml_is(e, "TreeModel") && r->target->classes != NULL;
+    if (is_float && (!is_sum || classifies)) {
+        pmml_fail(r, e, WEIR_UNSUPPORTED,
+                  "has x-mathContext=\"float\", which only sums and trees of numbers may have");
     }
+    return is_float;
 }
 
 /* Everything between the open scope and its end. */
@@ -355,6 +365,10 @@ static struct model_element *read_in_scope(struct pmml_reader *r, const struct p
     struct model_element *base = r->err == WEIR_OK ? models[kind_of(e)].read(r, e) : NULL;
     r->asking = asking;
     const struct pmml_element *targets = pmml_child(e, "Targets");
+    bool is_float = read_context(r, e);
+    if (r->err == WEIR_OK) {
+        base->is_float = is_float;
+    }
     if (r->err == WEIR_OK && targets != NULL) {
         base->target = read_targets(r, targets);
     }
