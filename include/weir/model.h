@@ -69,7 +69,8 @@ void weir_model_unref(struct weir_model *model); /* NULL is allowed */
 enum weir_model_function {
     WEIR_FUNCTION_REGRESSION,
     WEIR_FUNCTION_CLASSIFICATION,
-    WEIR_FUNCTION_CLUSTERING, /* the classes are the clusters' ids */
+    WEIR_FUNCTION_CLUSTERING,  /* the classes are the clusters' ids */
+    WEIR_FUNCTION_ASSOCIATION, /* the result is the id of the best rule */
 };
 
 struct weir_model_input {
@@ -128,14 +129,16 @@ void weir_scorer_free(struct weir_scorer *scorer); /* NULL is allowed */
  * output belongs to row r of the block; rows not asked for are undefined there. Never allocates,
  * locks or parses, but for a string column whose dictionary has new strings and for expressions
  * that make or read strings; if there is no memory for one, its rows get status NOMEM.
+ * Association rules with a group field gather a basket: rows with one value of it that follow each
+ * other, in blocks too, are one basket, and each is scored with the items so far.
  */
 void weir_scorer_score(struct weir_scorer *scorer, const struct weir_block *block,
                        const uint32_t *rows, uint32_t row_count);
 
 /*
  * The results of the last weir_scorer_score, a block of as many rows: column 0 is the target
- * (a double for regression, a string for classification and clustering, the index as int64 for a
- * graph), then the other outputs of info->outputs if they were asked for. A row's status says why
+ * (a double for regression, a string for classification, clustering and association, the index as
+ * int64 for a graph), then the other outputs of info->outputs if they were asked for. A row's status says why
  * it has no result: MISSING_INPUT, INVALID_INPUT, NO_RESULT, MODEL_FAILED, NOMEM. Borrowed until
  * the next call on this scorer.
  */

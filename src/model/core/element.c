@@ -133,6 +133,9 @@ static double output_value(const struct model_element *element, const struct mod
         return result->ranked_count > 0 ? affinity(output, result) : model_missing();
     case MODEL_FEATURE_DISPLAY_VALUE:
         return element->displays[result->class_index];
+    case MODEL_FEATURE_RULE:
+        return model_rule_value((const struct model_association *)element, output->choice,
+                                output->rank, row);
     case MODEL_FEATURE_RESIDUAL:
         return residual(element, output, row, result);
     case MODEL_FEATURE_ENTITY_ID:

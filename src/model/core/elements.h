@@ -408,6 +408,74 @@ struct model_neighbors {
 
 extern const struct model_element_ops model_neighbors_ops;
 
+/* ---- AssociationModel ------------------------------------------------------------------------ */
+
+/* A value that means an item. */
+struct model_item_source {
+    uint32_t slot, item;
+    double value;
+};
+
+struct model_itemset {
+    uint32_t count;
+    const uint32_t *items;
+    double text; /* "a", "{a , b}": a string's value */
+};
+
+enum model_rule_basis {
+    MODEL_BASIS_CONFIDENCE,
+    MODEL_BASIS_SUPPORT,
+    MODEL_BASIS_LIFT,
+    MODEL_BASIS_LEVERAGE,
+    MODEL_BASIS_AFFINITY,
+    MODEL_BASIS_COUNT,
+};
+
+struct model_association_rule {
+    const struct model_itemset *antecedent, *consequent;
+    double measures[MODEL_BASIS_COUNT]; /* missing when not given */
+    double text, id;                    /* strings' values */
+};
+
+/* Which rules an OutputField is about; the antecedent is always in the basket. */
+enum model_rule_algorithm {
+    MODEL_RULES_EXCLUSIVE_RECOMMENDATION, /* the consequent is not */
+    MODEL_RULES_RECOMMENDATION,
+    MODEL_RULES_ASSOCIATION, /* the consequent is, too */
+};
+
+enum model_rule_feature {
+    MODEL_RULE_ANTECEDENT,
+    MODEL_RULE_CONSEQUENT,
+    MODEL_RULE_TEXT,
+    MODEL_RULE_ID,
+    MODEL_RULE_CONFIDENCE, /* this one and those behind it in the order of enum model_rule_basis */
+};
+
+struct model_rule_choice {
+    enum model_rule_algorithm algorithm;
+    enum model_rule_basis basis;
+    enum model_rule_feature feature;
+    bool ascending;
+    bool all; /* every rule, as "[a, b]"; else the one of the output's rank */
+};
+
+struct model_association {
+    struct model_element element;
+    bool has_group;
+    uint32_t group_slot;
+    uint32_t item_count, source_count, rule_count;
+    const struct model_item_source *sources;
+    const struct model_association_rule *rules;
+}; /* Work: 2 + item_count + rule_count */
+
+extern const struct model_element_ops model_association_ops;
+
+/* What a choice gives for the row that was scored last. */
+double model_rule_value(const struct model_association *association,
+                        const struct model_rule_choice *choice, uint32_t rank,
+                        struct model_row *row);
+
 /* ---- AnomalyDetectionModel ------------------------------------------------------------------- */
 
 enum model_anomaly_kind {

@@ -29,6 +29,7 @@
 
 struct weir_arena;
 struct model_row;
+struct model_rule_choice;
 
 /* ---- fields and slots ------------------------------------------------------------------------ */
 
@@ -229,6 +230,7 @@ enum model_feature {
     MODEL_FEATURE_AFFINITY,
     MODEL_FEATURE_DISPLAY_VALUE,
     MODEL_FEATURE_RESIDUAL,
+    MODEL_FEATURE_RULE,
 };
 
 /* One OutputField of an element. */
@@ -239,7 +241,8 @@ struct model_output {
     uint32_t rank;        /* REASON_CODE, ENTITY_ID, AFFINITY: 1 = the first */
     uint32_t slot;        /* where later readers find it */
     enum model_type type;
-    const struct model_expr *expr; /* TRANSFORMED_VALUE; RESIDUAL: what was observed */
+    const struct model_expr *expr;          /* TRANSFORMED_VALUE; RESIDUAL: what was observed */
+    const struct model_rule_choice *choice; /* RULE */
 };
 
 struct model_element;

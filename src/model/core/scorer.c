@@ -388,7 +388,9 @@ static void score_row(struct weir_scorer *s, const struct weir_block *block, uin
     } else if (status == WEIR_OK && model->root->classes == NULL && isnan(result.number)) {
         status = WEIR_MODEL_FAILED;
     }
-    if (status == WEIR_OK && model->root->classes != NULL) {
+    if (status == WEIR_OK && model->root->function == WEIR_FUNCTION_ASSOCIATION) {
+        status = write_string(s, 0, r, result.entity_id);
+    } else if (status == WEIR_OK && model->root->classes != NULL) {
         write_class(&s->output->columns[0], r, result.class_index);
     } else if (status == WEIR_OK) {
         write_number(&s->output->columns[0], r, result.number);

@@ -273,11 +273,12 @@ uint32_t pmml_read_observed(struct pmml_reader *r, const struct pmml_element *mi
 
 void pmml_read_schema_top(struct pmml_reader *r, const struct pmml_element *schema)
 {
+    bool takes_group = pmml_is(schema->parent, "AssociationModel");
     for (const struct pmml_element *e = schema->first; e != NULL && r->err == WEIR_OK;
          e = e->next) {
         if (!pmml_is(e, "MiningField")) {
             pmml_unsupported(r, e);
-        } else if (is_usage(e, "active")) {
+        } else if (is_usage(e, "active") || (is_usage(e, "group") && takes_group)) {
             add_input(r, e);
         } else if (is_usage(e, "group") || is_usage(e, "order")) {
             pmml_fail(r, e, WEIR_UNSUPPORTED, "has usageType=\"%s\", which is not supported yet",

@@ -25,7 +25,7 @@ static const struct {
     {"SupportVectorMachineModel", pmml_read_support_vectors},
     {"NearestNeighborModel", pmml_read_neighbors},
     {"AnomalyDetectionModel", pmml_read_anomaly},
-    {"AssociationModel", NULL},
+    {"AssociationModel", pmml_read_association},
     {"BaselineModel", NULL},
     {"BayesianNetworkModel", NULL},
     {"GaussianProcessModel", NULL},
@@ -390,10 +390,13 @@ static void publish_outputs(struct pmml_reader *r, const struct model_element *b
 static enum weir_model_function read_function(struct pmml_reader *r, const struct pmml_element *e,
                                               const struct pmml_element *schema)
 {
-    static const char *const functions[] = {"regression", "classification", "clustering", "mixed",
-                                            NULL};
+    static const char *const functions[] = {"regression", "classification",   "clustering",
+                                            "mixed",      "associationRules", NULL};
     pmml_required(r, e, "functionName");
     uint32_t function = pmml_choice(r, e, "functionName", functions, 0);
+    if (pmml_is(e, "AssociationModel")) {
+        return WEIR_FUNCTION_ASSOCIATION;
+    }
     bool mixed = function == 3 && pmml_is(e, "NearestNeighborModel");
     const struct pmml_element *target = mixed ? pmml_find_target(schema) : NULL;
     if (mixed) {
@@ -402,7 +405,7 @@ static enum weir_model_function read_function(struct pmml_reader *r, const struc
         return field != NULL && field->optype != MODEL_CONTINUOUS ? WEIR_FUNCTION_CLASSIFICATION
                                                                   : WEIR_FUNCTION_REGRESSION;
     }
-    if (function == 3 || pmml_is(e, "ClusteringModel") != (function == WEIR_FUNCTION_CLUSTERING)) {
+    if (function >= 3 || pmml_is(e, "ClusteringModel") != (function == WEIR_FUNCTION_CLUSTERING)) {
         pmml_fail(r, e, WEIR_UNSUPPORTED, "has a functionName that is not supported yet");
     }
     return (enum weir_model_function)function;
@@ -476,12 +479,13 @@ static void describe_outputs(struct pmml_reader *r, const char *target,
     const struct model_element *root = r->b.model->root;
     uint32_t class_count = root->classes != NULL ? root->classes->count : 0;
     uint32_t extra = root->output_count > 0 ? root->output_count : class_count;
+    bool is_text = class_count > 0 || root->function == WEIR_FUNCTION_ASSOCIATION;
     struct weir_field *fields = pmml_scratch(r, extra + 1, sizeof *fields);
     if (fields == NULL) {
         return;
     }
     fields[0] = (struct weir_field){.name = target[0] != '\0' ? target : "result",
-                                    .type = class_count > 0 ? WEIR_STRING : WEIR_DOUBLE};
+                                    .type = is_text ? WEIR_STRING : WEIR_DOUBLE};
     for (uint32_t i = 0; i < extra; i++) {
         if (root->output_count > 0) {
             fields[i + 1].name = root->outputs[i].name;

@@ -158,12 +158,16 @@ static void read_output_field(struct pmml_reader *r, const struct pmml_element *
                               struct model_element *base, struct model_output *output)
 {
     const struct model_classes *classes = r->target->classes;
-    output->feature = read_feature(r, e);
+    bool is_rule = pmml_is_rule_feature(model, e);
+    output->feature = is_rule ? MODEL_FEATURE_RULE : read_feature(r, e);
     output->name = pmml_required(r, e, "name");
     output->class_index = UINT32_MAX;
-    read_rank(r, model, e, base, output);
+    if (!is_rule) {
+        read_rank(r, model, e, base, output);
+    }
     bool of_other = is_of_other_target(r, e, output);
     enum model_type type = of_other  ? read_copy(r, e, pmml_attribute(e, "targetField"), output)
+                           : is_rule ? pmml_read_rule_feature(r, e, base, output)
                            : is_copy ? read_copy(r, e, output->name, output)
                                      : read_value(r, model, e, base, output);
     if (type != MODEL_STRING && output->feature != MODEL_FEATURE_TRANSFORMED_VALUE) {

@@ -210,6 +210,11 @@ const struct model_element *pmml_read_model(struct pmml_reader *r,
 /* The Output of a model element, if it has one; its fields become names of the scope. */
 void pmml_read_output(struct pmml_reader *r, const struct pmml_element *model, bool top,
                       struct model_element *base);
+/* An OutputField of an AssociationModel about its rules; the type of its values. */
+bool pmml_is_rule_feature(const struct pmml_element *model, const struct pmml_element *field);
+enum model_type pmml_read_rule_feature(struct pmml_reader *r, const struct pmml_element *field,
+                                       const struct model_element *base,
+                                       struct model_output *output);
 /* Fills the base; the readers of elements call it first. */
 void pmml_read_base(struct pmml_reader *r, const struct pmml_element *element,
                     const struct model_element_ops *ops, struct model_element *base);
@@ -237,5 +242,6 @@ pmml_model_reader pmml_read_clustering;
 pmml_model_reader pmml_read_support_vectors;
 pmml_model_reader pmml_read_neighbors;
 pmml_model_reader pmml_read_anomaly;
+pmml_model_reader pmml_read_association;
 
 #endif

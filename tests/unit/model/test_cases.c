@@ -8,7 +8,8 @@
  *      x:d,colour            a header: names of columns, ":d" = double column, else strings
  *      1.5,red               an empty cell is missing
  *      --- expect
- *      2.5,0.75              outputs in order (_ = missing), or !CODE for a row without result
+ *      2.5,0.75              outputs in order (_ = missing, "a,b" = with a comma), or !CODE for a
+ *                            row without result
  *
  * or, instead of rows and expect, what the loader must say:
  *      --- refused
@@ -42,6 +43,18 @@ static char *cut(char **at, char stop)
         *at = end + 1;
     }
     return piece;
+}
+
+/* An expected cell; one with a comma stands in quotes. */
+static char *cut_cell(char **at)
+{
+    if (**at != '"') {
+        return cut(at, ',');
+    }
+    ++*at;
+    char *cell = cut(at, '"');
+    cut(at, ',');
+    return cell;
 }
 
 static struct rows read_rows(char *text)
@@ -135,7 +148,7 @@ static void check_row(const char *name, const struct weir_block *out, uint32_t r
     char *at = line;
     for (uint32_t c = 0; c < columns && *at != '\0'; c++) {
         char got[256];
-        const char *want = cut(&at, ',');
+        const char *want = cut_cell(&at);
         if (!is_expected(out, c, row, want, got, sizeof got)) {
             fail_msg("%s: row %u column %u: expected %s, got %s", name, row, c, want, got);
         }
