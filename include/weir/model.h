@@ -138,9 +138,9 @@ void weir_scorer_score(struct weir_scorer *scorer, const struct weir_block *bloc
 /*
  * The results of the last weir_scorer_score, a block of as many rows: column 0 is the target
  * (a double for regression, a string for classification, clustering and association, the index as
- * int64 for a graph), then the other outputs of info->outputs if they were asked for. A row's status says why
- * it has no result: MISSING_INPUT, INVALID_INPUT, NO_RESULT, MODEL_FAILED, NOMEM. Borrowed until
- * the next call on this scorer.
+ * int64 for a graph), then the other outputs of info->outputs if they were asked for. A row's
+ * status says why it has no result: MISSING_INPUT, INVALID_INPUT, NO_RESULT, MODEL_FAILED, NOMEM.
+ * Borrowed until the next call on this scorer.
  */
 const struct weir_block *weir_scorer_output(const struct weir_scorer *scorer);
 

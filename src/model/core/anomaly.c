@@ -1,4 +1,5 @@
-/* AnomalyDetectionModel: another model's result as a score. Source: PMML 4.4, "Anomaly Detection". */
+/* AnomalyDetectionModel: another model's result as a score. Source: PMML 4.4, "Anomaly Detection
+ * Models". */
 #include "model/core/elements.h"
 
 static void score(const struct model_element *element, struct model_row *row,

@@ -357,8 +357,8 @@ struct model_comparison {
 
 /*
  * Distance or similarity of a row's values and a center, both [field_count]; missing values take no
- * part. NaN when it is not defined: all are missing, the center lacks what the row has, a measure of
- * ones and zeros finds another.
+ * part. NaN when it is not defined: all are missing, the center lacks what the row has, a measure
+ * of ones and zeros finds another.
  */
 double model_compare_to(const struct model_comparison *comparison, const double *values,
                         const double *center);

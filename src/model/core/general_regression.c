@@ -4,7 +4,7 @@
  */
 #include "model/core/elements.h"
 
-/* Product of a parameter's cells; false when a predictor is missing, or no category of its matrix. */
+/* Product of a parameter's cells; false when a predictor is missing, or in no row of its matrix. */
 static bool cells_product(const struct model_pcell *pcell, struct model_row *row, double *out)
 {
     double product = 1;

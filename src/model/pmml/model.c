@@ -258,7 +258,7 @@ static void read_target_value(struct pmml_reader *r, const struct pmml_element *
     }
 }
 
-/* The Target of the model's own target, or one without a name; those of other fields are not used. */
+/* The Target of the model's own target, or one without a name; those of other fields are left. */
 static const struct pmml_element *find_own_target(struct pmml_reader *r,
                                                   const struct pmml_element *targets)
 {
