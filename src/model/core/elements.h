@@ -472,9 +472,8 @@ struct model_association {
 extern const struct model_element_ops model_association_ops;
 
 /* What a choice gives for the row that was scored last. */
-double model_rule_value(const struct model_association *association,
-                        const struct model_rule_choice *choice, uint32_t rank,
-                        struct model_row *row);
+double model_rule_value(const struct model_association *m, const struct model_rule_choice *choice,
+                        uint32_t rank, struct model_row *row);
 
 /* ---- AnomalyDetectionModel ------------------------------------------------------------------- */
 
@@ -493,6 +492,17 @@ struct model_anomaly {
 };
 
 extern const struct model_element_ops model_anomaly_ops;
+
+/* ---- BaselineModel --------------------------------------------------------------------------- */
+
+/* zValue of a field by the baseline's distribution. */
+struct model_baseline_test {
+    struct model_element element;
+    uint32_t slot;
+    double mean, variance;
+};
+
+extern const struct model_element_ops model_baseline_ops;
 
 /* ---- SupportVectorMachineModel --------------------------------------------------------------- */
 

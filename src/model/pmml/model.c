@@ -26,7 +26,7 @@ static const struct {
     {"NearestNeighborModel", pmml_read_neighbors},
     {"AnomalyDetectionModel", pmml_read_anomaly},
     {"AssociationModel", pmml_read_association},
-    {"BaselineModel", NULL},
+    {"BaselineModel", pmml_read_baseline},
     {"BayesianNetworkModel", NULL},
     {"GaussianProcessModel", NULL},
     {"SequenceModel", NULL},

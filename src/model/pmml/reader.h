@@ -243,5 +243,6 @@ pmml_model_reader pmml_read_support_vectors;
 pmml_model_reader pmml_read_neighbors;
 pmml_model_reader pmml_read_anomaly;
 pmml_model_reader pmml_read_association;
+pmml_model_reader pmml_read_baseline;
 
 #endif
