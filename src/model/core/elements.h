@@ -504,6 +504,32 @@ struct model_baseline_test {
 
 extern const struct model_element_ops model_baseline_ops;
 
+/* ---- GaussianProcessModel -------------------------------------------------------------------- */
+
+enum model_covariance {
+    MODEL_COVARIANCE_RADIAL_BASIS,
+    MODEL_COVARIANCE_SQUARED_EXPONENTIAL,
+    MODEL_COVARIANCE_ABSOLUTE_EXPONENTIAL,
+    MODEL_COVARIANCE_GENERALIZED_EXPONENTIAL,
+};
+
+struct model_gaussian_process {
+    struct model_element element;
+    enum model_covariance covariance;
+    double gamma, degree;
+    uint32_t input_count, instance_count;
+    const uint32_t *slots;      /* [input_count] */
+    const double *lambdas;      /* [input_count] */
+    const double *instances;    /* [instance_count][input_count] */
+    const double *coefficients; /* [instance_count] (K + noise I)^-1 y */
+};                              /* Work: input_count */
+
+extern const struct model_element_ops model_gaussian_process_ops;
+
+/* k(x, z) of two records, [input_count]. */
+double model_covariance_of(const struct model_gaussian_process *m, const double *x,
+                           const double *z);
+
 /* ---- SupportVectorMachineModel --------------------------------------------------------------- */
 
 enum model_kernel {

@@ -257,9 +257,9 @@ static const char *const feature_names[] = {"antecedent", "consequent", "rule", 
                                             "affinity",   "entityId",   "ruleValue", NULL};
 enum { ENTITY_ID = 9, RULE_VALUE = 10 };
 
-bool pmml_is_rule_feature(const struct pmml_element *model, const struct pmml_element *field)
+bool pmml_is_rule_feature(const struct pmml_element *model, const struct pmml_element *e)
 {
-    const char *feature = pmml_attribute(field, "feature");
+    const char *feature = pmml_attribute(e, "feature");
     uint32_t i = 0;
     while (feature != NULL && feature_names[i] != NULL && strcmp(feature_names[i], feature) != 0) {
         i++;

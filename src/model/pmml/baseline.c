@@ -32,7 +32,7 @@ struct model_element *pmml_read_baseline(struct pmml_reader *r, const struct pmm
     if (baseline == NULL || baseline->first == NULL) {
         pmml_fail(r, e, WEIR_INVALID, "needs TestDistributions with a Baseline");
     }
-    if (!pmml_ok(r, e)) {
+    if (baseline == NULL || !pmml_ok(r, e)) {
         return NULL;
     }
     pmml_read_base(r, e, &model_baseline_ops, &m->element);

@@ -296,7 +296,7 @@ static const struct model_cox *read_cox(struct pmml_reader *r, const struct pmml
     if (tables == NULL) {
         pmml_fail(r, e, WEIR_INVALID, "needs BaseCumHazardTables");
     }
-    if (!pmml_ok(r, e)) {
+    if (tables == NULL || !pmml_ok(r, e)) {
         return NULL;
     }
     uint32_t count = strata != NULL ? pmml_count(tables, "BaselineStratum") : 1;

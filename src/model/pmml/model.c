@@ -28,7 +28,7 @@ static const struct {
     {"AssociationModel", pmml_read_association},
     {"BaselineModel", pmml_read_baseline},
     {"BayesianNetworkModel", NULL},
-    {"GaussianProcessModel", NULL},
+    {"GaussianProcessModel", pmml_read_gaussian_process},
     {"SequenceModel", NULL},
     {"TextModel", NULL},
     {"TimeSeriesModel", NULL},
@@ -364,12 +364,12 @@ static struct model_element *read_in_scope(struct pmml_reader *r, const struct p
     r->asking = NULL; /* it is about this model, not about those in it */
     struct model_element *base = r->err == WEIR_OK ? models[kind_of(e)].read(r, e) : NULL;
     r->asking = asking;
-    const struct pmml_element *targets = pmml_child(e, "Targets");
-    bool is_float = read_context(r, e);
-    if (r->err == WEIR_OK) {
-        base->is_float = is_float;
+    if (r->err != WEIR_OK || base == NULL) {
+        return NULL;
     }
-    if (r->err == WEIR_OK && targets != NULL) {
+    base->is_float = read_context(r, e);
+    const struct pmml_element *targets = pmml_child(e, "Targets");
+    if (targets != NULL) {
         base->target = read_targets(r, targets);
     }
     if (r->err == WEIR_OK) {

@@ -21,17 +21,9 @@ const char *pmml_instance_column(const struct pmml_element *model, const char *f
     return NULL;
 }
 
-/* What is read of the instances. */
-struct training {
-    const struct pmml_element *table; /* InlineTable */
-    const struct pmml_element *fields;
-    uint32_t count;
-    bool is_transformed;
-};
-
-static struct training find_training(struct pmml_reader *r, const struct pmml_element *e)
+struct pmml_training pmml_find_training(struct pmml_reader *r, const struct pmml_element *e)
 {
-    struct training t = {.table = NULL};
+    struct pmml_training t = {.table = NULL};
     const struct pmml_element *instances = pmml_child(e, "TrainingInstances");
     if (instances == NULL) {
         pmml_fail(r, e, WEIR_INVALID, "needs TrainingInstances");
@@ -55,8 +47,7 @@ static struct training find_training(struct pmml_reader *r, const struct pmml_el
     return t;
 }
 
-/* Cells of a column as values of a type, `step` apart; an empty one is missing. */
-static void read_column(struct pmml_reader *r, const struct training *t, const char *column,
+void pmml_read_training(struct pmml_reader *r, const struct pmml_training *t, const char *column,
                         enum model_type type, double *values, uint32_t step)
 {
     for (const struct pmml_element *e = t->table->first; e != NULL && pmml_ok(r, e); e = e->next) {
@@ -103,8 +94,9 @@ static void read_inputs(struct pmml_reader *r, const struct pmml_element *e,
 }
 
 /* Inputs that are no column of their own are derived from the columns, a row at a time. */
-static void derive(struct pmml_reader *r, const struct pmml_element *e, const struct training *t,
-                   const struct model_comparison *comparison, const bool *given, double *instances)
+static void derive(struct pmml_reader *r, const struct pmml_element *e,
+                   const struct pmml_training *t, const struct model_comparison *comparison,
+                   const bool *given, double *instances)
 {
     uint32_t *slots = pmml_scratch(r, t->fields->child_count, sizeof *slots);
     double *raw = pmml_scratch(r, (size_t)t->fields->child_count * t->count, sizeof *raw);
@@ -114,8 +106,8 @@ static void derive(struct pmml_reader *r, const struct pmml_element *e, const st
         if (pmml_find_field(r, name) != NULL && pmml_in_scope(r, name)) {
             slots[count] = pmml_slot(r, f, name);
             enum model_type type = pmml_slot_info(r, slots[count])->type;
-            read_column(r, t, pmml_instance_column(e, name), type, raw + count++,
-                        t->fields->child_count);
+            pmml_read_training(r, t, pmml_instance_column(e, name), type, raw + count++,
+                               t->fields->child_count);
         }
     }
     struct model_row row;
@@ -141,7 +133,7 @@ static void derive(struct pmml_reader *r, const struct pmml_element *e, const st
 }
 
 static void read_instances(struct pmml_reader *r, const struct pmml_element *e,
-                           const struct training *t, struct model_neighbors *m)
+                           const struct pmml_training *t, struct model_neighbors *m)
 {
     uint32_t width = m->comparison.field_count;
     if (t->count > CELLS_MAX / width) {
@@ -157,7 +149,7 @@ static void read_instances(struct pmml_reader *r, const struct pmml_element *e,
         const char *column = pmml_instance_column(e, slot->name);
         given[i] = column != NULL;
         if (column != NULL) {
-            read_column(r, t, column, slot->type, instances + i, width);
+            pmml_read_training(r, t, column, slot->type, instances + i, width);
         } else if (t->is_transformed) {
             pmml_fail(r, e, WEIR_INVALID, "has no column for its input \"%.60s\"", slot->name);
         } else if (slot->type == MODEL_STRING) {
@@ -173,8 +165,8 @@ static void read_instances(struct pmml_reader *r, const struct pmml_element *e,
 }
 
 /* By instanceIdVariable, else their places from 1. */
-static void read_ids(struct pmml_reader *r, const struct pmml_element *e, const struct training *t,
-                     struct model_neighbors *m)
+static void read_ids(struct pmml_reader *r, const struct pmml_element *e,
+                     const struct pmml_training *t, struct model_neighbors *m)
 {
     const char *variable = pmml_attribute(e, "instanceIdVariable");
     const char *column = variable != NULL ? pmml_instance_column(e, variable) : NULL;
@@ -213,7 +205,7 @@ static enum model_neighbor_vote read_vote(struct pmml_reader *r, const struct pm
 }
 
 static void read_classes(struct pmml_reader *r, const struct pmml_element *e,
-                         const struct training *t, const struct pmml_target *named,
+                         const struct pmml_training *t, const struct pmml_target *named,
                          struct model_neighbor_target *target)
 {
     const struct model_classes *classes = target->classes;
@@ -226,7 +218,7 @@ static void read_classes(struct pmml_reader *r, const struct pmml_element *e,
     if (!pmml_ok(r, e)) {
         return;
     }
-    read_column(r, t, column, named->type, values, 1);
+    pmml_read_training(r, t, column, named->type, values, 1);
     for (uint32_t i = 0; classes != NULL && i < t->count && r->err == WEIR_OK; i++) {
         uint32_t index = 0;
         while (index < classes->count && classes->values[index] != values[i]) {
@@ -264,7 +256,7 @@ static void open_target(struct pmml_reader *r, const struct pmml_element *e,
 }
 
 static void read_targets(struct pmml_reader *r, const struct pmml_element *e,
-                         const struct training *t, struct model_neighbors *m)
+                         const struct pmml_training *t, struct model_neighbors *m)
 {
     const struct pmml_element *schema = pmml_child(e, "MiningSchema");
     const struct pmml_element *first = pmml_find_target(schema);
@@ -293,7 +285,7 @@ static void read_targets(struct pmml_reader *r, const struct pmml_element *e,
 struct model_element *pmml_read_neighbors(struct pmml_reader *r, const struct pmml_element *e)
 {
     struct model_neighbors *m = model_alloc(&r->b, 1, sizeof *m);
-    struct training training = find_training(r, e);
+    struct pmml_training training = pmml_find_training(r, e);
     double wanted = pmml_required_number(r, e, "numberOfNeighbors");
     if (!(wanted >= 1 && wanted <= NEIGHBORS_MAX && wanted == floor(wanted))) {
         pmml_fail(r, e, WEIR_INVALID, "has a numberOfNeighbors that is none from 1 to %d",

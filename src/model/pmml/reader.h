@@ -211,8 +211,8 @@ const struct model_element *pmml_read_model(struct pmml_reader *r,
 void pmml_read_output(struct pmml_reader *r, const struct pmml_element *model, bool top,
                       struct model_element *base);
 /* An OutputField of an AssociationModel about its rules; the type of its values. */
-bool pmml_is_rule_feature(const struct pmml_element *model, const struct pmml_element *field);
-enum model_type pmml_read_rule_feature(struct pmml_reader *r, const struct pmml_element *field,
+bool pmml_is_rule_feature(const struct pmml_element *model, const struct pmml_element *element);
+enum model_type pmml_read_rule_feature(struct pmml_reader *r, const struct pmml_element *element,
                                        const struct model_element *base,
                                        struct model_output *output);
 /* Fills the base; the readers of elements call it first. */
@@ -227,6 +227,18 @@ const struct model_classes *pmml_read_classes(struct pmml_reader *r,
                                               const struct pmml_target *target);
 /* Column of a NearestNeighborModel's training instances that holds a field, or NULL. */
 const char *pmml_instance_column(const struct pmml_element *model, const char *field);
+/* TrainingInstances, which must have InstanceFields and a row. */
+struct pmml_training {
+    const struct pmml_element *table; /* InlineTable */
+    const struct pmml_element *fields;
+    uint32_t count;
+    bool is_transformed;
+};
+struct pmml_training pmml_find_training(struct pmml_reader *r, const struct pmml_element *element);
+/* Cells of a column as values of a type, `step` apart; an empty one is missing. */
+void pmml_read_training(struct pmml_reader *r, const struct pmml_training *training,
+                        const char *column, enum model_type type, double *values, uint32_t step);
+
 /* Each builds its element, or fails. */
 typedef struct model_element *pmml_model_reader(struct pmml_reader *r,
                                                 const struct pmml_element *element);
@@ -244,5 +256,6 @@ pmml_model_reader pmml_read_neighbors;
 pmml_model_reader pmml_read_anomaly;
 pmml_model_reader pmml_read_association;
 pmml_model_reader pmml_read_baseline;
+pmml_model_reader pmml_read_gaussian_process;
 
 #endif
