@@ -258,9 +258,8 @@ static void read_target_value(struct pmml_reader *r, const struct pmml_element *
     }
 }
 
-/* The Target of the model's own target, or one without a name; those of other fields are left. */
-static const struct pmml_element *find_own_target(struct pmml_reader *r,
-                                                  const struct pmml_element *targets)
+const struct pmml_element *pmml_own_target(struct pmml_reader *r,
+                                           const struct pmml_element *targets)
 {
     const struct pmml_element *found = NULL;
     for (const struct pmml_element *e = targets->first; e != NULL; e = e->next) {
@@ -286,7 +285,7 @@ static const struct model_target *read_targets(struct pmml_reader *r,
     const struct model_classes *classes = r->target->classes;
     uint32_t class_count = classes != NULL ? classes->count : 0;
     double *priors = class_count > 0 ? model_alloc(&r->b, class_count, sizeof *priors) : NULL;
-    const struct pmml_element *e = find_own_target(r, targets);
+    const struct pmml_element *e = pmml_own_target(r, targets);
     if (!pmml_ok(r, targets) || e == NULL) {
         return NULL;
     }

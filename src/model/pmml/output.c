@@ -9,9 +9,12 @@ static void read_displays(struct pmml_reader *r, const struct pmml_element *mode
 {
     const struct model_classes *classes = base->classes;
     const struct pmml_element *targets = pmml_child(model, "Targets");
-    const struct pmml_element *target = targets != NULL ? pmml_child(targets, "Target") : NULL;
+    const struct pmml_element *target = targets != NULL ? pmml_own_target(r, targets) : NULL;
     double *displays = model_alloc(&r->b, classes->count, sizeof *displays);
-    for (uint32_t i = 0; displays != NULL && i < classes->count; i++) {
+    if (displays == NULL) {
+        return;
+    }
+    for (uint32_t i = 0; i < classes->count; i++) {
         displays[i] = model_builder_symbol(&r->b, classes->labels[i]);
     }
     for (const struct pmml_element *e = target != NULL ? target->first : NULL;

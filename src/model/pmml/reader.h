@@ -198,7 +198,7 @@ void pmml_read_compared_field(struct pmml_reader *r, const struct pmml_element *
 /* ---- verification (verification.c) ----------------------------------------------------------- */
 
 /* Scores the rows of a ModelVerification; INVALID names the first one that comes out otherwise. */
-void pmml_verify(struct pmml_reader *r, const struct pmml_element *verification,
+void pmml_verify(struct pmml_reader *r, const struct pmml_element *element,
                  struct weir_model *model);
 
 /* ---- models ---------------------------------------------------------------------------------- */
@@ -215,6 +215,9 @@ bool pmml_is_rule_feature(const struct pmml_element *model, const struct pmml_el
 enum model_type pmml_read_rule_feature(struct pmml_reader *r, const struct pmml_element *element,
                                        const struct model_element *base,
                                        struct model_output *output);
+/* The Target of the model's own target, or one without a name; those of other fields are left. */
+const struct pmml_element *pmml_own_target(struct pmml_reader *r,
+                                           const struct pmml_element *targets);
 /* Fills the base; the readers of elements call it first. */
 void pmml_read_base(struct pmml_reader *r, const struct pmml_element *element,
                     const struct model_element_ops *ops, struct model_element *base);

@@ -199,7 +199,9 @@ void pmml_verify(struct pmml_reader *r, const struct pmml_element *e, struct wei
     struct weir_error error = {.code = WEIR_OK};
     if (fields == NULL || table == NULL) {
         pmml_fail(r, e, WEIR_INVALID, "needs VerificationFields and an InlineTable");
-    } else if (table->child_count > ROWS_MAX) {
+        return;
+    }
+    if (table->child_count > ROWS_MAX) {
         pmml_fail(r, e, WEIR_LIMIT, "has more than %d rows", ROWS_MAX);
     } else {
         read_fields(r, fields, weir_model_info(model), &v);
