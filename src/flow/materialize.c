@@ -241,7 +241,8 @@ static enum weir_err init_stages(struct weir_flow_stream *stream, struct weir_er
 
 static void release(struct weir_flow_stream *stream)
 {
-    for (uint32_t i = 0; i < stream->stage_count; i++) {
+    /* Sinks first: what a source lends out is back when its turn comes. */
+    for (uint32_t i = stream->stage_count; i-- > 0;) {
         struct weir_flow_stage *stage = &stream->stages[i];
         if (stage->initialised && stage->ops->release != NULL)
             stage->ops->release(stage->self, stage);
