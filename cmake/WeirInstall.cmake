@@ -1,7 +1,7 @@
 # What `make install` lays down: the program, its samples, the public headers, and for each library
 # that can be taken alone a static archive with its pkg-config file (weir-model, weir-streams ...).
 
-set(WEIR_LIBRARIES base loop wire record kafka flow plog model streams broker)
+set(WEIR_LIBRARIES base loop wire record kafka flow plog model connect streams broker)
 
 function(weir_install_library room)
     get_target_property(deps weir_${room} WEIR_DEPS)

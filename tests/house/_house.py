@@ -26,6 +26,7 @@ MAY_INCLUDE = {
     "flow": ["loop"],
     "plog": ["wire"],
     "model": ["record"],
+    "connect": ["flow", "kafka"],
     "streams": ["kafka", "record"],
     "broker": ["loop", "wire", "plog"],
     "http": ["loop"],
