@@ -52,8 +52,8 @@ struct weir_connect_record {
 extern const struct weir_flow_kind weir_connect_block_kind;
 extern const struct weir_flow_kind weir_connect_record_kind;
 
-/* Any thread, the caller holding the element; twice does no harm. Says that a record, or all records
- * of a block, are processed for good. Order does not matter: committed is what lies below the first
+/* Any thread, the caller holding the element; twice does no harm. Says that a record, or all of a
+ * block, is processed for good. Order does not matter: committed is what lies below the first
  * record that is not done. What a stage leaves out, it must say is done. */
 void weir_connect_done(struct weir_connect_record *record);
 void weir_connect_done_block(struct weir_connect_block *block);
@@ -78,7 +78,7 @@ struct weir_connect_source_options {
                                  is under way; the rest comes again, elsewhere [10000] */
     int32_t poll_ms;         /* without a thread: between two looks [10] */
     bool thread; /* [true]; false: all happens inside the stage, which waits for commits,
-                                 and a partition taken away waits for nothing. For virtual clocks */
+                                and a partition taken away waits for nothing. For virtual clocks */
 };
 void weir_connect_source_options_default(struct weir_connect_source_options *options);
 
@@ -91,8 +91,8 @@ void weir_connect_source_options_default(struct weir_connect_source_options *opt
 struct weir_flow_outlet weir_connect_source(struct weir_flow_graph *graph,
                                             const struct weir_connect_source_options *options);
 struct weir_connect_control;
-/* Any thread, until the stream is freed: reads no more, completes, and ends when all that was handed
- * out is dropped and what is done is committed, or drain_ms is over. */
+/* Any thread, until the stream is freed: reads no more, completes, and ends when all that was
+ * handed out is dropped and what is done is committed, or drain_ms is over. */
 void weir_connect_stop(struct weir_connect_control *control);
 
 /* Blocks in, their records out, one by one; allocates nothing for them. */

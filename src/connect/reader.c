@@ -10,6 +10,7 @@
  * ends: whatever becomes done later changes nothing.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -153,7 +154,7 @@ static bool gain(struct connect_reader *reader, const struct weir_kafka_partitio
 
     if (partition == NULL)
         return false;
-    (void)strncpy(partition->topic, gained->topic, WEIR_KAFKA_TOPIC_BYTES_MAX);
+    (void)snprintf(partition->topic, sizeof partition->topic, "%s", gained->topic);
     partition->partition = gained->partition;
     partition->position = gained->offset;
     partition->committed = gained->offset;
