@@ -267,15 +267,16 @@ static struct connect_block *place_to_read(struct connect_reader *reader)
 
 static void hand_over(struct connect_reader *reader, struct connect_block *block)
 {
-    int32_t index = block->block.batch.partition_index;
+    bool committable = reader->options->guarantee == WEIR_CONNECT_COMMITTABLE;
+    struct connect_partition *partition =
+        committable ? owned(reader, block->block.batch.partition_index) : NULL;
 
     pthread_mutex_lock(&reader->mutex);
-    if (reader->discards)
+    /* Without its partition it could never be committed: there was no memory for that. */
+    if (reader->discards || (committable && partition == NULL))
         connect_block_return_locked(block);
     else
-        connect_block_hand_over_locked(
-            reader, block,
-            reader->options->guarantee == WEIR_CONNECT_COMMITTABLE ? owned(reader, index) : NULL);
+        connect_block_hand_over_locked(reader, block, partition);
     pthread_mutex_unlock(&reader->mutex);
     reader->notify(reader);
 }
@@ -315,7 +316,8 @@ static void read_on(struct connect_reader *reader, int32_t timeout_ms)
     const struct weir_connect_source_options *options = reader->options;
     struct connect_block *block = place_to_read(reader);
     struct weir_error error = {.code = WEIR_OK};
-    struct weir_kafka_batch nothing, *batch = block != NULL ? &block->block.batch : &nothing;
+    struct weir_kafka_batch none = {.count = 0};
+    struct weir_kafka_batch *batch = block != NULL ? &block->block.batch : &none;
     enum weir_err err = weir_kafka_poll(reader->consumer, options->records_max, timeout_ms,
                                         block != NULL ? NULL : want_none, NULL, batch, &error);
 

@@ -17,6 +17,7 @@ FOREIGN = {
     "model": ["librdkafka", "libmicrohttpd", "liblz4"],
     "wire": ["librdkafka", "libmicrohttpd", "libxml2"],
     "flow": ["librdkafka", "libmicrohttpd", "libxml2", "liblz4"],
+    "connect": ["libmicrohttpd", "libxml2", "liblz4"],
     "plog": ["librdkafka", "libmicrohttpd", "libxml2"],
     "broker": ["librdkafka", "libmicrohttpd", "libxml2"],
     "kafka": ["libmicrohttpd", "libxml2"],

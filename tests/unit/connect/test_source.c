@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "base/alloc.h"
+
 /* ---- a sink that notes what came ------------------------------------------------------------- */
 
 static enum weir_err count_block(void *opaque, void *element, struct weir_error *error)
@@ -357,6 +359,38 @@ static void options_out_of_bounds_are_refused(void **state)
     station_close(&station);
 }
 
+/* The n-th allocation fails: the stream does not start, fails, or goes on; nothing is lost. */
+static void memory_may_run_out_anywhere(void **state)
+{
+    struct weir_alloc_counts counts = {.failed = 1};
+
+    (void)state;
+    for (uint64_t n = 1; counts.failed > 0; n++) {
+        struct station station;
+        struct weir_connect_source_options options;
+        struct line line;
+        uint32_t count = 0;
+        station_open(&station, 0, 0);
+        station_put(&station, 10);
+        station_options(&station, &options);
+        line_open(&line, &station, &options);
+        weir_flow_foreach(line.source, count_block, &count);
+        weir_alloc_watch_start(n);
+        enum weir_err err = weir_flow_run(line.graph, station.materializer, &line.stream, NULL);
+        if (err == WEIR_OK)
+            station_run_ms(&station, 100);
+        counts = weir_alloc_watch_stop();
+        assert_true(err == WEIR_OK || err == WEIR_NOMEM);
+        if (err != WEIR_OK)
+            line.stream = NULL;
+        line_close(&line);
+        assert_int_equal(station_committed_sum(&station), count);
+        if (counts.failed == 0)
+            assert_int_equal(count, 30);
+        station_close(&station);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -371,6 +405,7 @@ int main(void)
         cmocka_unit_test(a_cancelled_source_commits_what_is_done),
         cmocka_unit_test(a_stop_waits_for_what_is_under_way_and_not_for_ever),
         cmocka_unit_test(options_out_of_bounds_are_refused),
+        cmocka_unit_test(memory_may_run_out_anywhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
