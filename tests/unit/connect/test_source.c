@@ -359,6 +359,44 @@ static void options_out_of_bounds_are_refused(void **state)
     station_close(&station);
 }
 
+/* The fake allocates a little by the poll; were it by the record, these were 600 or more. */
+static void nothing_is_allocated_for_each_record(void **state)
+{
+    struct station station;
+    struct weir_connect_source_options options;
+    struct line line;
+    struct weir_flow_sink_probe *probe;
+    struct weir_alloc_counts counts;
+    uint32_t done = 0;
+
+    (void)state;
+    station_open(&station, 0, 0);
+    station_put(&station, 300);
+    station_options(&station, &options);
+    options.records_max = 50;
+    options.blocks = 6;
+    line_open(&line, &station, &options);
+    int32_t sink = weir_flow_probe_sink(weir_connect_each(line.source));
+    line_start(&line);
+    probe = weir_flow_stream_value(line.stream, sink);
+    while (done < 900) {
+        void *element;
+        if (done == 300)
+            weir_alloc_watch_start(0);
+        weir_flow_sink_probe_request(probe, 1);
+        while (weir_flow_sink_probe_take(probe, &element) == WEIR_AGAIN)
+            station_run_ms(&station, 5);
+        weir_connect_done(element);
+        weir_connect_record_kind.drop(element);
+        done++;
+    }
+    counts = weir_alloc_watch_stop();
+    assert_true(counts.allocations < 100);
+    line_close(&line);
+    assert_int_equal(station_committed_sum(&station), 900);
+    station_close(&station);
+}
+
 /* The n-th allocation fails: the stream does not start, fails, or goes on; nothing is lost. */
 static void memory_may_run_out_anywhere(void **state)
 {
@@ -405,6 +443,7 @@ int main(void)
         cmocka_unit_test(a_cancelled_source_commits_what_is_done),
         cmocka_unit_test(a_stop_waits_for_what_is_under_way_and_not_for_ever),
         cmocka_unit_test(options_out_of_bounds_are_refused),
+        cmocka_unit_test(nothing_is_allocated_for_each_record),
         cmocka_unit_test(memory_may_run_out_anywhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
