@@ -157,7 +157,7 @@ void connect_blocks_free(struct connect_reader *reader)
         reader->spare = next;
         reader->made_count--;
     }
-    weir_assert(reader->made_count == 0); /* a block was kept beyond the end of its stream */
+    weir_assert(reader->made_count == 0);
 }
 
 /* ---- what is done ---------------------------------------------------------------------------- */

@@ -8,7 +8,8 @@
  *
  * Life:    a reader is part of its source's stage; blocks live as long as the reader.
  * Threads: the consumer belongs to who makes steps: the reader's thread, or the stage. All fields
- *          behind `mutex` by any thread; it is never held while the client is called.
+ *          behind `mutex` by any thread; it is not held while the client is called, but
+ *          to wake it.
  * Memory:  a block's batch goes back to the client in a step, on the consumer's thread.
  * Errors:  the first failure sticks to the reader and fails the stage.
  */
@@ -107,7 +108,7 @@ WEIR_MUST_USE enum weir_err connect_reader_open(struct connect_reader *reader,
 /* One round on the consumer's thread: serves the group, reads, commits, and ends if that is due. */
 void connect_reader_step(struct connect_reader *reader, int32_t timeout_ms, int64_t now_ns);
 void connect_reader_stop(struct connect_reader *reader, bool discard);
-/* Closes whatever is open; every block is dropped (assertion). */
+/* Closes whatever is open; no block is live. */
 void connect_reader_release(struct connect_reader *reader);
 void connect_reader_fail_locked(struct connect_reader *reader, const struct weir_error *error);
 

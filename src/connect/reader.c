@@ -452,7 +452,6 @@ enum weir_err connect_reader_open(struct connect_reader *reader, struct weir_err
 
 void connect_reader_release(struct connect_reader *reader)
 {
-    weir_assert(reader->live_count == 0); /* a block was kept beyond the end of its stream */
     if (!reader->closed) {
         drain(reader);
         close_consumer(reader);

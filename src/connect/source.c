@@ -163,8 +163,13 @@ static void source_stop(void *self, struct weir_flow_stage *stage)
 static void source_release(void *self, struct weir_flow_stage *stage)
 {
     struct weir_connect_control *control = self;
+    uint32_t live_count;
 
     (void)stage;
+    pthread_mutex_lock(&control->reader.mutex);
+    live_count = control->reader.live_count;
+    pthread_mutex_unlock(&control->reader.mutex);
+    weir_assert(live_count == 0); /* a block was kept beyond the end of its stream */
     if (control->has_thread)
         pthread_join(control->thread, NULL);
     connect_reader_release(&control->reader);
