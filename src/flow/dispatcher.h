@@ -28,7 +28,15 @@
 
 #define FLOW_NEVER INT64_MAX
 
-enum flow_schedule { FLOW_WAITING, FLOW_SCHEDULED, FLOW_RUNNING, FLOW_RUNNING_WOKEN, FLOW_DONE };
+/* NEW: being made. Whoever wakes it leaves word in its mailbox, for its first turn. */
+enum flow_schedule {
+    FLOW_NEW,
+    FLOW_WAITING,
+    FLOW_SCHEDULED,
+    FLOW_RUNNING,
+    FLOW_RUNNING_WOKEN,
+    FLOW_DONE
+};
 
 enum flow_turn { FLOW_IDLE_NOW, FLOW_MORE_TO_DO, FLOW_ENDED };
 
