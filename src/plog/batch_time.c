@@ -35,8 +35,9 @@ enum weir_err weir_plog_batch_find_time(const struct plog_segment *segment, int6
     uint8_t *bytes;
     enum weir_err err;
 
-    if (head->attributes & PLOG_LOG_APPEND_TIME) {
-        /* All its records have the one timestamp. */
+    if (head->attributes & PLOG_LOG_APPEND_TIME &&
+        head->record_count == head->last_offset_delta + 1) {
+        /* All its records have the one timestamp, and compaction has taken none. */
         *offset_out = head->offset_base > offset_first ? head->offset_base : offset_first;
         *timestamp_out = head->timestamp_max;
         return WEIR_OK;

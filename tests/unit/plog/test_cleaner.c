@@ -369,6 +369,32 @@ static void the_largest_timestamp_is_one_that_is_there(void **state)
     }
 }
 
+/* With append times all records of a batch have one, also those that are gone. */
+static void append_time_finds_only_what_is_there(void **state)
+{
+    struct fixture *f = *state;
+    int64_t offset, timestamp;
+
+    f->options.log_append_time = true;
+    open_log(f, false);
+    keyed_append(f, &(struct keyed_batch){.records = {{1, 1}, {2, 1}}, .count = 2});
+    weir_clock_virtual_advance_ms(&f->clock, 10);
+    keyed_append(f, &(struct keyed_batch){.records = {{1, 2}}, .count = 1, .producer_id = 7});
+    weir_clock_virtual_advance_ms(&f->clock, 10);
+    keyed_put(f, 1, 3);
+    roll(f);
+    clean_ok(f, &all, 4);
+    assert_holds(f, "1:2=1 3:1=3");
+    assert_int_equal(weir_plog_find_time(f->log, 0, &offset, &timestamp, NULL), WEIR_OK);
+    assert_int_equal(offset, 1);
+    assert_int_equal(timestamp, FIXTURE_WALL_MS);
+    /* The producer's last batch is kept without its record. */
+    assert_int_equal(weir_plog_find_time(f->log, FIXTURE_WALL_MS + 1, &offset, &timestamp, NULL),
+                     WEIR_OK);
+    assert_int_equal(offset, 3);
+    assert_int_equal(timestamp, FIXTURE_WALL_MS + 20);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -387,6 +413,7 @@ int main(void)
         plog_test(a_cancelled_pass_changes_nothing),
         plog_test(what_was_deleted_meanwhile_is_not_brought_back),
         plog_test(the_largest_timestamp_is_one_that_is_there),
+        plog_test(append_time_finds_only_what_is_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
