@@ -306,6 +306,8 @@ static enum wire_error delete_records(const struct weir_broker *broker, struct p
     *first = -1;
     if (!partition)
         return WIRE_UNKNOWN_TOPIC_OR_PARTITION;
+    if (!broker_topic_deletes(partition->topic))
+        return WIRE_POLICY_VIOLATION;
     int64_t end = broker_partition_end(broker, partition, false);
     if (offset == -1)
         offset = end;

@@ -404,6 +404,7 @@ enum config_source broker_topic_config_text(const struct weir_broker *broker,
 void broker_topic_log_options(const struct weir_broker *broker, const struct topic *topic,
                               struct weir_plog_options *options);
 bool broker_topic_compacts(const struct topic *topic);
+bool broker_topic_deletes(const struct topic *topic);
 /* How one that compacts is cleaned, and when. */
 struct topic_cleaning {
     int64_t delete_retention_ms, lag_ms_min, lag_ms_max;

@@ -183,6 +183,12 @@ bool broker_topic_compacts(const struct topic *topic)
     return policy && strstr(policy, "compact") != NULL;
 }
 
+bool broker_topic_deletes(const struct topic *topic)
+{
+    const char *policy = weir_map_get_text(&topic->configs, "cleanup.policy");
+    return !policy || strstr(policy, "delete") != NULL;
+}
+
 void broker_topic_cleaning(const struct weir_broker *broker, const struct topic *topic,
                            struct topic_cleaning *out)
 {
@@ -201,7 +207,6 @@ void broker_topic_cleaning(const struct weir_broker *broker, const struct topic 
 void broker_topic_log_options(const struct weir_broker *broker, const struct topic *topic,
                               struct weir_plog_options *options)
 {
-    const char *policy = weir_map_get_text(&topic->configs, "cleanup.policy");
     const char *type = weir_map_get_text(&topic->configs, "message.timestamp.type");
     weir_plog_options_default(options);
     options->segment_bytes = number_of(broker, topic, "segment.bytes");
@@ -212,7 +217,7 @@ void broker_topic_log_options(const struct weir_broker *broker, const struct top
     options->index_interval_bytes = (int32_t)number_of(broker, topic, "index.interval.bytes");
     options->message_bytes_max = (int32_t)number_of(broker, topic, "max.message.bytes");
     options->log_append_time = type && strcmp(type, "LogAppendTime") == 0;
-    options->deletes = !policy || strstr(policy, "delete") != NULL;
+    options->deletes = broker_topic_deletes(topic);
     if (broker_topic_compacts(topic)) {
         /* Only what is sealed is compacted. */
         int64_t lag_ms = number_of(broker, topic, "max.compaction.lag.ms");

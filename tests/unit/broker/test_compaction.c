@@ -406,6 +406,44 @@ static void a_consumer_sees_the_last_committed_of_each_key(void **state)
 
 #define raw_test(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+static int delete_records(struct raw *raw, int fd, const char *topic, int64_t offset)
+{
+    struct call call;
+    call_begin(&call, fd, WIRE_DELETE_RECORDS, 0);
+    wire_put_array(&call.writer, 1);
+    wire_put_text(&call.writer, topic);
+    wire_put_array(&call.writer, 1);
+    wire_put_i32(&call.writer, 0);
+    wire_put_i64(&call.writer, offset);
+    wire_put_i32(&call.writer, 1000);
+    call_now(raw, &call);
+    wire_i32(&call.reader); /* throttle */
+    assert_int_equal(wire_array(&call.reader, 1), 1);
+    wire_string(&call.reader);
+    assert_int_equal(wire_array(&call.reader, 1), 1);
+    wire_i32(&call.reader);
+    wire_i64(&call.reader);
+    int error = wire_i16(&call.reader);
+    call_end(&call);
+    return error;
+}
+
+/* Without `delete` in its policy a topic keeps the newest record of every key. */
+static void records_are_deleted_only_where_the_policy_says_so(void **state)
+{
+    struct raw *raw = *state;
+    int fd = raw_connect(raw);
+    struct partition *kept = make_compacted(raw, "c", "compact");
+    put(kept, 1);
+    assert_int_equal(delete_records(raw, fd, "c", 1), WIRE_POLICY_VIOLATION);
+    assert_int_equal(weir_plog_offset_first(kept->log), 0);
+    struct partition *trimmed = make_compacted(raw, "d", "compact,delete");
+    put(trimmed, 1);
+    assert_int_equal(delete_records(raw, fd, "d", 1), WIRE_NONE);
+    assert_int_equal(weir_plog_offset_first(trimmed->log), 1);
+    raw_close(raw, fd);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -416,6 +454,7 @@ int main(void)
         raw_test(a_topic_can_go_at_any_time),
         raw_test(damage_is_met_once),
         raw_test(records_without_a_key_are_refused),
+        raw_test(records_are_deleted_only_where_the_policy_says_so),
         cmocka_unit_test(a_consumer_sees_the_last_of_each_key),
         cmocka_unit_test(a_consumer_sees_the_last_committed_of_each_key),
     };
