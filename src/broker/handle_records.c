@@ -127,6 +127,7 @@ enum handled broker_handle_produce(struct request *request)
     struct wire_writer *out = &request->out;
     struct held *held = NULL;
     size_t body = out->into->bytes;
+    bool refused = false;
     struct weir_slice transactional_id = wire_string(in);
     int16_t acks = wire_i16(in);
     wire_i32(in); /* timeout: one node never waits for others */
@@ -138,7 +139,7 @@ enum handled broker_handle_produce(struct request *request)
         wire_put_string(out, topic);
         wire_put_array(out, partitions > 0 ? partitions : 0);
         for (int32_t j = 0; j < partitions && !in->failed; j++) {
-            struct produced produced = {.error = WIRE_INVALID_REQUEST, .offset_base = -1};
+            struct produced produced = {.error = WIRE_INVALID_REQUIRED_ACKS, .offset_base = -1};
             int32_t index = wire_i32(in);
             struct weir_slice records = wire_bytes(in);
             wire_tags(in);
@@ -147,6 +148,7 @@ enum handled broker_handle_produce(struct request *request)
             if (acks >= -1 && acks <= 1)
                 append(request, transactional_id, topic, index, records, &produced, &held);
             put_produced(out, version, index, &produced);
+            refused |= produced.error != WIRE_NONE;
         }
         wire_tags(in);
         wire_put_tags(out);
@@ -157,7 +159,10 @@ enum handled broker_handle_produce(struct request *request)
     if (held && acks != 0 && !in->failed)
         return broker_held_park(held, request, body);
     broker_held_drop(held);
-    return acks == 0 && !in->failed ? HANDLED_SILENT : HANDLED_ANSWER;
+    if (acks != 0 || in->failed)
+        return HANDLED_ANSWER;
+    /* Without an answer the end of the connection is all that can tell of a failure. */
+    return refused ? HANDLED_CLOSE : HANDLED_SILENT;
 }
 
 /* ---- ListOffsets ----------------------------------------------------------------------------- */

@@ -550,6 +550,38 @@ static void damaged_batches_are_refused(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+/* Produces nothing at all to topic "t". */
+static void produce_with_acks(struct raw *raw, struct call *call, int fd, int16_t acks)
+{
+    call_begin(call, fd, WIRE_PRODUCE, 3);
+    wire_put_text(&call->writer, NULL);
+    wire_put_i16(&call->writer, acks);
+    wire_put_i32(&call->writer, 1000);
+    wire_put_array(&call->writer, 1);
+    wire_put_text(&call->writer, "t");
+    wire_put_array(&call->writer, 1);
+    wire_put_i32(&call->writer, 0);
+    wire_put_bytes(&call->writer, weir_slice("", 0));
+    call_send(raw, call);
+}
+
+/* Who wants no answer hears of a failure by the end of the connection, as with Apache Kafka. */
+static void acks_that_are_none_or_unknown(void **state)
+{
+    struct raw *raw = *state;
+    struct call call;
+    int fd = raw_connect(raw);
+    raw_make_topic(raw, fd, "t", 1);
+    produce_with_acks(raw, &call, fd, 2);
+    assert_int_equal(raw_take_produced(raw, &call), WIRE_INVALID_REQUIRED_ACKS);
+    call_end(&call);
+    assert_false(raw_is_closed(raw, fd));
+    produce_with_acks(raw, &call, fd, 0);
+    assert_true(raw_is_closed(raw, fd));
+    call_end(&call);
+    raw_close(raw, fd);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -570,6 +602,7 @@ int main(void)
         TEST(idle_connections_cost_little),
         cmocka_unit_test(too_many_connections_are_refused),
         TEST(damaged_batches_are_refused),
+        TEST(acks_that_are_none_or_unknown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
