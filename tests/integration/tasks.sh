@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# A group of librdkafka's members shares out tasks instead of partitions: no record is lost, each
+# task begins where the last commit was, and who is no member any more commits nothing.
+. "$(dirname "$0")/_tasks.sh"
+
+start_broker
+tasks_are_shared_out
