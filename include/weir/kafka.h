@@ -34,6 +34,7 @@ extern "C" {
 enum {
     WEIR_KAFKA_TOPIC_BYTES_MAX = 249, /* Kafka's own limit on a topic's name */
     WEIR_KAFKA_BATCH_MAX = 4096,      /* records of one poll */
+    WEIR_KAFKA_SOURCES_MAX = 256,     /* partitions that are read for one that a group gave */
 };
 
 /* ---- cluster --------------------------------------------------------------------------------- */
@@ -159,6 +160,11 @@ struct weir_kafka_consumer;
  * lost:   the callee commits what it can (weir_kafka_commit, synchronous) unless `gone` says that
  *         the membership has ended already and commits will be refused. After it returns no record
  *         of these partitions is handed out.
+ * sources: optional: the group shares out tasks. A partition of the topics subscribed to is then a
+ *         task's number and is never read itself; who is given it reads the partitions that this
+ *         names (up to capacity; none is allowed; texts are borrowed until the next call here)
+ *         and commits those. Sources of one task are gained together and lost together. The same
+ *         partition must not be named for two tasks, and by all members for the same task.
  */
 struct weir_kafka_rebalance {
     void (*gained)(void *opaque, struct weir_kafka_partition *partitions, const int32_t *indexes,
@@ -166,6 +172,8 @@ struct weir_kafka_rebalance {
     void (*lost)(void *opaque, const struct weir_kafka_partition *partitions,
                  const int32_t *indexes, uint32_t count, bool gone);
     void *opaque;
+    uint32_t (*sources)(void *opaque, const char *topic, int32_t partition,
+                        struct weir_kafka_partition *out, uint32_t capacity);
 };
 
 #define WEIR_KAFKA_BEGINNING (-2)
@@ -212,7 +220,10 @@ WEIR_MUST_USE enum weir_err weir_kafka_commit(struct weir_kafka_consumer *consum
 WEIR_MUST_USE enum weir_err weir_kafka_rewind(struct weir_kafka_consumer *consumer,
                                               int32_t partition_index, int64_t offset,
                                               struct weir_error *error);
-/* Records in the log behind the position we have handed out; -1 = not known yet. */
+/* Asks `sources` again inside later polls: tasks that have others now are lost and gained. */
+void weir_kafka_sources_changed(struct weir_kafka_consumer *consumer);
+/* Records in the log behind the position we have handed out; -1 = not known yet. With `sources`, 0
+ * also where none of them can be read yet: they belong to an open transaction. */
 int64_t weir_kafka_lag(const struct weir_kafka_consumer *consumer, int32_t partition_index);
 /* Wakes a waiting poll from another thread. */
 void weir_kafka_consumer_wake(struct weir_kafka_consumer *consumer);
@@ -267,6 +278,10 @@ WEIR_MUST_USE enum weir_err weir_kafka_topics_create(struct weir_kafka *kafka,
                                                      const struct weir_kafka_topic *topics,
                                                      uint32_t count, int32_t timeout_ms,
                                                      bool *created_out, struct weir_error *error);
+/* Gives a topic more partitions, so many in all. INVALID: it has as many already. */
+WEIR_MUST_USE enum weir_err weir_kafka_topic_grow(struct weir_kafka *kafka, const char *topic,
+                                                  int32_t partitions, int32_t timeout_ms,
+                                                  struct weir_error *error);
 /* Number of partitions. NOT_FOUND: no such topic (none is created). */
 WEIR_MUST_USE enum weir_err weir_kafka_topic_partitions(struct weir_kafka *kafka, const char *topic,
                                                         int32_t timeout_ms, int32_t *partitions_out,

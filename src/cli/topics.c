@@ -236,7 +236,7 @@ static enum weir_err alter(const struct admin *admin, const char *name,
         err = kafka_topic_configure(admin->kafka, name, changes->list, changes->count,
                                     admin->timeout_ms, error);
     if (err == WEIR_OK && partitions)
-        err = kafka_topic_grow(admin->kafka, name, partitions, admin->timeout_ms, error);
+        err = weir_kafka_topic_grow(admin->kafka, name, partitions, admin->timeout_ms, error);
     if (err == WEIR_OK)
         printf("topic %s was changed\n", name);
     return err;

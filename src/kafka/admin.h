@@ -41,10 +41,6 @@ WEIR_MUST_USE enum weir_err kafka_topic_describe(struct weir_kafka *kafka, const
 void kafka_topic_free(struct kafka_topic *topic); /* NULL is allowed */
 WEIR_MUST_USE enum weir_err kafka_topic_delete(struct weir_kafka *kafka, const char *name,
                                                int32_t timeout_ms, struct weir_error *error);
-/* More partitions, `count` in all. */
-WEIR_MUST_USE enum weir_err kafka_topic_grow(struct weir_kafka *kafka, const char *name,
-                                             int32_t count, int32_t timeout_ms,
-                                             struct weir_error *error);
 /* Changes settings; a value NULL takes one back to its default. Others that are set on the topic
  * stay; who changes them at the same moment may lose. */
 WEIR_MUST_USE enum weir_err kafka_topic_configure(struct weir_kafka *kafka, const char *name,

@@ -17,6 +17,7 @@ static const size_t queue_bytes_max = (size_t)1 << 40;
 #define OPS_MEMBERS(X)                                                                             \
     X(free)                                                                                        \
     X(topics_create)                                                                               \
+    X(topic_grow)                                                                                  \
     X(topic_partitions)                                                                            \
     X(offsets)                                                                                     \
     X(topics_list)                                                                                 \
@@ -31,6 +32,7 @@ static const size_t queue_bytes_max = (size_t)1 << 40;
     X(poll)                                                                                        \
     X(commit)                                                                                      \
     X(rewind)                                                                                      \
+    X(sources_changed)                                                                             \
     X(lag)                                                                                         \
     X(consumer_wake)                                                                               \
     X(consumer_close)                                                                              \
@@ -114,6 +116,17 @@ enum weir_err weir_kafka_topics_create(struct weir_kafka *kafka,
     if (err != WEIR_OK || count == 0)
         return err;
     return kafka->ops->topics_create(kafka, topics, count, timeout_ms, created_out, error);
+}
+
+enum weir_err weir_kafka_topic_grow(struct weir_kafka *kafka, const char *topic, int32_t partitions,
+                                    int32_t timeout_ms, struct weir_error *error)
+{
+    enum weir_err err = check_topic(topic, error);
+    if (err == WEIR_OK)
+        err = check_range("partitions", partitions, 1, PARTITIONS_EXPECTED_MAX, error);
+    if (err != WEIR_OK)
+        return err;
+    return kafka->ops->topic_grow(kafka, topic, partitions, timeout_ms, error);
 }
 
 enum weir_err weir_kafka_topic_partitions(struct weir_kafka *kafka, const char *topic,
@@ -280,6 +293,11 @@ enum weir_err weir_kafka_rewind(struct weir_kafka_consumer *consumer, int32_t pa
 {
     weir_assert(offset >= 0);
     return consumer->ops->rewind(consumer, partition_index, offset, error);
+}
+
+void weir_kafka_sources_changed(struct weir_kafka_consumer *consumer)
+{
+    consumer->ops->sources_changed(consumer);
 }
 
 int64_t weir_kafka_lag(const struct weir_kafka_consumer *consumer, int32_t partition_index)

@@ -24,6 +24,8 @@ struct weir_kafka_ops {
     enum weir_err (*topics_create)(struct weir_kafka *kafka, const struct weir_kafka_topic *topics,
                                    uint32_t count, int32_t timeout_ms, bool *created_out,
                                    struct weir_error *error);
+    enum weir_err (*topic_grow)(struct weir_kafka *kafka, const char *topic, int32_t partitions,
+                                int32_t timeout_ms, struct weir_error *error);
     enum weir_err (*topic_partitions)(struct weir_kafka *kafka, const char *topic,
                                       int32_t timeout_ms, int32_t *partitions_out,
                                       struct weir_error *error);
@@ -62,6 +64,7 @@ struct weir_kafka_ops {
                             int32_t timeout_ms, struct weir_error *error);
     enum weir_err (*rewind)(struct weir_kafka_consumer *consumer, int32_t partition_index,
                             int64_t offset, struct weir_error *error);
+    void (*sources_changed)(struct weir_kafka_consumer *consumer);
     int64_t (*lag)(const struct weir_kafka_consumer *consumer, int32_t partition_index);
     void (*consumer_wake)(struct weir_kafka_consumer *consumer);
     void (*consumer_close)(struct weir_kafka_consumer *consumer, int32_t timeout_ms);

@@ -97,6 +97,8 @@ enum weir_err rd_error(struct rd_client *client, struct weir_error *error, rd_ka
 enum weir_err rd_topics_create(struct weir_kafka *kafka, const struct weir_kafka_topic *topics,
                                uint32_t count, int32_t timeout_ms, bool *created_out,
                                struct weir_error *error);
+enum weir_err rd_topic_grow(struct weir_kafka *kafka, const char *topic, int32_t partitions,
+                            int32_t timeout_ms, struct weir_error *error);
 enum weir_err rd_topic_partitions(struct weir_kafka *kafka, const char *topic, int32_t timeout_ms,
                                   int32_t *partitions_out, struct weir_error *error);
 enum weir_err rd_offsets(struct weir_kafka *kafka, const char *topic, int32_t partition,
@@ -167,12 +169,14 @@ bool rd_signal_wait(struct rd_signal *signal, int64_t timeout_ms);
 
 struct rd_slot {
     struct rd_client *client;
+    const struct rd_share *share; /* consumer: what it is read for */
     struct rd_signal *signal;
     rd_kafka_queue_t *queue; /* of this partition alone, not forwarded; NULL = not reading */
     char *topic;
     int32_t partition;
     _Atomic bool ready;       /* the queue may have something */
     bool told;                /* gained was called */
+    bool at_end;              /* told by librdkafka after what was handed out last */
     bool reset;               /* the broker does not have our position any more */
     enum weir_err refused;    /* an error that the caller of poll has to know: DENIED */
     int64_t position;         /* next to hand out */
@@ -205,7 +209,7 @@ struct rd_fetch_texts {
 };
 void rd_fetch_budget(size_t queue_bytes, uint32_t partitions, struct rd_fetch_texts *out);
 
-/* ---- rd_consumer.c, rd_table.c ---- */
+/* ---- rd_consumer.c (see also rd_member.h), rd_table.c ---- */
 
 enum weir_err rd_consumer_new(struct weir_kafka *kafka,
                               const struct weir_kafka_consumer_options *options,
@@ -220,6 +224,7 @@ enum weir_err rd_consumer_commit(struct weir_kafka_consumer *base,
                                  int32_t timeout_ms, struct weir_error *error);
 enum weir_err rd_consumer_rewind(struct weir_kafka_consumer *base, int32_t partition_index,
                                  int64_t offset, struct weir_error *error);
+void rd_consumer_sources_changed(struct weir_kafka_consumer *base);
 int64_t rd_consumer_lag(const struct weir_kafka_consumer *base, int32_t partition_index);
 void rd_consumer_wake(struct weir_kafka_consumer *base);
 void rd_consumer_close(struct weir_kafka_consumer *base, int32_t timeout_ms);

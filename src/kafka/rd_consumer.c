@@ -1,16 +1,6 @@
 /*
- * The consumer of a group on librdkafka.
- *
- * A partition on its way, each step inside poll, on the caller's thread:
- *
- *   librdkafka assigns -> WAITS for its offsets (asked, and asked again until they are known)
- *                      -> assigned with a real offset, `gained` -> read
- *   revoked            -> `lost` -> unassigned -> gone
- *   out of the log     -> `lost` -> unassigned -> WAITS
- *
- * A slot WAITS while told is false. librdkafka's rebalance is answered at once with an empty
- * assignment; the partitions are added when their offsets are known. So a slow coordinator holds up
- * no rebalance, and librdkafka never chooses an offset itself.
+ * The consumer of a group on librdkafka: its life, polling, commits. What it is given stands in
+ * rd_member.c.
  *
  * Commits and rewinds are made in the steady state only, and commits inside `lost`. While a
  * JoinGroup waits at the broker, a commit stands behind it on the same connection, comes to the
@@ -23,34 +13,12 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/clock.h"
-#include "kafka/rd.h"
+#include "kafka/rd_member.h"
 
 enum {
-    SLOTS_MAX = 100000,
     LOOK_AGAIN_MS = 100, /* a wait is cut so that librdkafka sees us polling */
     EVENTS_A_POLL = 64,
     NO_ID_MS = 300,
-};
-
-struct rd_consumer {
-    struct weir_kafka_consumer base;
-    struct rd_client client;
-    struct rd_signal signal;
-    _Atomic bool awake;
-    struct weir_batch_pool pool;
-    struct weir_kafka_rebalance rebalance;
-    bool from_end, in_callback, closing, is_static;
-    bool gone;     /* inside `lost`: the membership is over */
-    bool assigned; /* librdkafka assigned at least once, be it nothing */
-    uint64_t wake_bytes, wake_rows;
-    struct rd_slot **slots; /* by partition index; NULL = free */
-    uint32_t slot_count;
-    uint32_t cursor;
-    uint32_t waiting; /* slots that are not told */
-    int64_t ask_ns;   /* when to ask for offsets (again) */
-    rd_kafka_queue_t *events, *commits;
-    uint64_t commit_number;
-    struct weir_error failure; /* told by librdkafka: code OK = none */
 };
 
 static struct rd_consumer *consumer_of(const struct weir_kafka_consumer *base)
@@ -63,15 +31,6 @@ static struct rd_slot *slot_at(const struct rd_consumer *consumer, int32_t index
     if (index < 0 || (uint32_t)index >= consumer->slot_count)
         return NULL;
     return consumer->slots[index];
-}
-
-static int32_t slot_index(const struct rd_consumer *consumer, const char *topic, int32_t partition)
-{
-    for (uint32_t i = 0; i < consumer->slot_count; i++)
-        if (consumer->slots[i] != NULL && consumer->slots[i]->partition == partition &&
-            strcmp(consumer->slots[i]->topic, topic) == 0)
-            return (int32_t)i;
-    return -1;
 }
 
 /* Has the coordinator answered a JoinGroup? */
@@ -88,300 +47,6 @@ static void on_event(rd_kafka_t *rk, void *opaque)
 {
     (void)rk;
     rd_signal_raise(opaque);
-}
-
-/* ---- telling the caller ---------------------------------------------------------------------- */
-
-struct told {
-    struct weir_kafka_partition *partitions;
-    int32_t *indexes;
-    uint32_t count;
-};
-
-static bool told_init(struct told *told, uint32_t capacity)
-{
-    told->count = 0;
-    told->partitions = weir_calloc(capacity + 1, sizeof(*told->partitions));
-    told->indexes = weir_calloc(capacity + 1, sizeof(*told->indexes));
-    return told->partitions != NULL && told->indexes != NULL;
-}
-
-static void told_release(struct told *told)
-{
-    weir_free(told->partitions);
-    weir_free(told->indexes);
-}
-
-static struct weir_kafka_partition *told_add(struct told *told, const struct rd_slot *slot,
-                                             int32_t index)
-{
-    told->partitions[told->count] = (struct weir_kafka_partition){
-        .topic = slot->topic, .partition = slot->partition, .offset = slot->position};
-    told->indexes[told->count] = index;
-    return &told->partitions[told->count++];
-}
-
-static void tell_lost(struct rd_consumer *consumer, struct told *told, bool gone)
-{
-    if (told->count == 0)
-        return;
-    if (consumer->rebalance.lost != NULL) {
-        consumer->in_callback = true;
-        consumer->gone = gone;
-        consumer->rebalance.lost(consumer->rebalance.opaque, told->partitions, told->indexes,
-                                 told->count, gone);
-        consumer->in_callback = consumer->gone = false;
-    }
-    for (uint32_t i = 0; i < told->count; i++) {
-        consumer->slots[told->indexes[i]]->told = false;
-        consumer->waiting++;
-    }
-}
-
-/* ---- rebalance ------------------------------------------------------------------------------- */
-
-static void log_failure(struct rd_consumer *consumer, rd_kafka_error_t *failure, const char *what)
-{
-    if (failure == NULL)
-        return;
-    weir_log(&consumer->client.cluster->log, WEIR_LOG_WARN, "kafka", "%s: %s", what,
-             rd_kafka_error_string(failure));
-    rd_kafka_error_destroy(failure);
-}
-
-static enum weir_err slot_add(struct rd_consumer *consumer, const char *topic, int32_t partition)
-{
-    uint32_t index = 0;
-    while (index < consumer->slot_count && consumer->slots[index] != NULL)
-        index++;
-    if (index == consumer->slot_count) {
-        uint32_t more = index + 16;
-        if (more > SLOTS_MAX)
-            return WEIR_LIMIT;
-        struct rd_slot **slots =
-            weir_realloc_array(consumer->slots, more, sizeof(struct rd_slot *));
-        if (slots == NULL)
-            return WEIR_NOMEM;
-        memset(slots + index, 0, 16 * sizeof(struct rd_slot *));
-        consumer->slots = slots;
-        consumer->slot_count = more;
-    }
-    enum weir_err err = rd_slot_new(&consumer->client, &consumer->signal, topic, partition,
-                                    &consumer->slots[index]);
-    if (err != WEIR_OK)
-        return err;
-    consumer->slots[index]->wake_bytes = consumer->wake_bytes;
-    consumer->slots[index]->wake_rows = consumer->wake_rows;
-    consumer->waiting++;
-    consumer->ask_ns = 0;
-    return WEIR_OK;
-}
-
-static void on_assign(struct rd_consumer *consumer, const rd_kafka_topic_partition_list_t *list)
-{
-    for (int i = 0; i < list->cnt; i++) {
-        const char *topic = list->elems[i].topic;
-        int32_t partition = list->elems[i].partition;
-        if (slot_index(consumer, topic, partition) >= 0)
-            continue;
-        enum weir_err err = slot_add(consumer, topic, partition);
-        if (err != WEIR_OK && consumer->failure.code == WEIR_OK) {
-            weir_error_set(&consumer->failure, err, -1, "%s [%d] can't be taken over", topic,
-                           partition);
-            consumer->failure.fatal = true;
-        }
-    }
-}
-
-/* Tells of those that were told, then takes back all of the list from librdkafka and from us. */
-static void on_revoke(struct rd_consumer *consumer, const rd_kafka_topic_partition_list_t *list,
-                      bool gone)
-{
-    struct told told;
-    rd_kafka_topic_partition_list_t *assigned = rd_kafka_topic_partition_list_new(list->cnt);
-    if (told_init(&told, (uint32_t)list->cnt)) {
-        for (int i = 0; i < list->cnt; i++) {
-            int32_t index = slot_index(consumer, list->elems[i].topic, list->elems[i].partition);
-            if (index >= 0 && consumer->slots[index]->told)
-                told_add(&told, consumer->slots[index], index);
-        }
-        tell_lost(consumer, &told, gone);
-    }
-    told_release(&told);
-    for (int i = 0; i < list->cnt; i++) {
-        const char *topic = list->elems[i].topic;
-        int32_t partition = list->elems[i].partition;
-        int32_t index = slot_index(consumer, topic, partition);
-        if (index < 0)
-            continue;
-        if (consumer->slots[index]->queue != NULL) /* only those were ever assigned */
-            rd_kafka_topic_partition_list_add(assigned, topic, partition);
-        rd_slot_free(consumer->slots[index]);
-        consumer->slots[index] = NULL;
-        consumer->waiting--;
-    }
-    log_failure(consumer, rd_kafka_incremental_unassign(consumer->client.rk, assigned),
-                "giving partitions back");
-    rd_kafka_topic_partition_list_destroy(assigned);
-}
-
-static void on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err,
-                         rd_kafka_topic_partition_list_t *partitions, void *opaque)
-{
-    struct rd_consumer *consumer =
-        WEIR_CONTAINER((struct rd_client *)opaque, struct rd_consumer, client);
-    if (err == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
-        rd_kafka_topic_partition_list_t *none = rd_kafka_topic_partition_list_new(1);
-        consumer->assigned = true;
-        on_assign(consumer, partitions);
-        log_failure(consumer, rd_kafka_incremental_assign(rk, none), "taking partitions");
-        rd_kafka_topic_partition_list_destroy(none);
-        return;
-    }
-    if (err != RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS)
-        weir_log(&consumer->client.cluster->log, WEIR_LOG_WARN, "kafka", "rebalance: %s",
-                 rd_kafka_err2str(err));
-    on_revoke(consumer, partitions, rd_kafka_assignment_lost(rk));
-}
-
-/* ---- where reading begins -------------------------------------------------------------------- */
-
-static int64_t begin_offset(struct rd_consumer *consumer, const struct rd_slot *slot,
-                            int64_t committed, int64_t first, int64_t end)
-{
-    if (committed < 0)
-        return consumer->from_end ? end : first;
-    if (committed >= first && committed <= end)
-        return committed;
-    weir_log(&consumer->client.cluster->log, WEIR_LOG_WARN, "kafka",
-             "%s [%d]: the committed offset %lld is not in the log, which has %lld to %lld; "
-             "reading from %lld",
-             slot->topic, slot->partition, (long long)committed, (long long)first, (long long)end,
-             (long long)first);
-    return first;
-}
-
-/* Assigns the waiting slots whose three offsets are known, and tells of them. */
-static void gain(struct rd_consumer *consumer, const rd_kafka_topic_partition_list_t *committed,
-                 const rd_kafka_topic_partition_list_t *firsts,
-                 const rd_kafka_topic_partition_list_t *ends)
-{
-    struct told told;
-    rd_kafka_topic_partition_list_t *assign = rd_kafka_topic_partition_list_new(committed->cnt);
-    if (!told_init(&told, (uint32_t)committed->cnt))
-        goto out;
-    for (int i = 0; i < committed->cnt; i++) {
-        const rd_kafka_topic_partition_t *at = &committed->elems[i], *first, *end;
-        int32_t index = slot_index(consumer, at->topic, at->partition);
-        first = rd_kafka_topic_partition_list_find(firsts, at->topic, at->partition);
-        end = rd_kafka_topic_partition_list_find(ends, at->topic, at->partition);
-        if (index < 0 || at->err || first == NULL || first->err || end == NULL || end->err ||
-            first->offset < 0 || end->offset < 0)
-            continue;
-        struct rd_slot *slot = consumer->slots[index];
-        int64_t offset = begin_offset(consumer, slot, at->offset, first->offset, end->offset);
-        if (rd_slot_begin(slot, offset) != WEIR_OK)
-            continue;
-        slot->end = end->offset;
-        rd_kafka_topic_partition_list_add(assign, at->topic, at->partition)->offset = offset;
-        told_add(&told, slot, index)->committed = at->offset >= 0 && at->offset == offset;
-    }
-    rd_kafka_error_t *failure =
-        assign->cnt > 0 ? rd_kafka_incremental_assign(consumer->client.rk, assign) : NULL;
-    if (failure != NULL) {
-        log_failure(consumer, failure, "taking partitions");
-        for (uint32_t i = 0; i < told.count; i++)
-            rd_slot_end(consumer->slots[told.indexes[i]]);
-        goto out;
-    }
-    for (uint32_t i = 0; i < told.count; i++)
-        consumer->slots[told.indexes[i]]->told = true;
-    consumer->waiting -= told.count;
-    if (told.count > 0 && consumer->rebalance.gained != NULL) {
-        consumer->in_callback = true;
-        consumer->rebalance.gained(consumer->rebalance.opaque, told.partitions, told.indexes,
-                                   told.count);
-        consumer->in_callback = false;
-    }
-out:
-    told_release(&told);
-    rd_kafka_topic_partition_list_destroy(assign);
-}
-
-/* Asks where the waiting slots begin: committed offset, first, end. Takes RD_ANSWER_MS a question
- * at most. */
-static void ask_and_gain(struct rd_consumer *consumer)
-{
-    int64_t now_ns = weir_clock_now_ns(NULL);
-    if (consumer->waiting == 0 || consumer->closing || now_ns < consumer->ask_ns)
-        return;
-    rd_kafka_topic_partition_list_t *list =
-                                        rd_kafka_topic_partition_list_new((int)consumer->waiting),
-                                    *firsts, *ends;
-    for (uint32_t i = 0; i < consumer->slot_count; i++)
-        if (consumer->slots[i] != NULL && !consumer->slots[i]->told)
-            rd_kafka_topic_partition_list_add(list, consumer->slots[i]->topic,
-                                              consumer->slots[i]->partition);
-    struct weir_error error = {0};
-    rd_kafka_resp_err_t code = rd_kafka_committed(consumer->client.rk, list, RD_ANSWER_MS);
-    enum weir_err err = WEIR_OK;
-    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
-        err = rd_error(&consumer->client, &error, code, "asking for committed offsets");
-    if (err == WEIR_OK)
-        err = rd_ask_offsets(&consumer->client, list, RD_ANSWER_MS, &firsts, &ends, &error);
-    if (err == WEIR_OK) {
-        gain(consumer, list, firsts, ends);
-        rd_kafka_topic_partition_list_destroy(firsts);
-        rd_kafka_topic_partition_list_destroy(ends);
-    } else {
-        weir_log(&consumer->client.cluster->log, WEIR_LOG_WARN, "kafka", "%s; asking again",
-                 error.message);
-    }
-    rd_kafka_topic_partition_list_destroy(list);
-    consumer->ask_ns = weir_clock_now_ns(NULL) + RD_RETRY_MS * WEIR_NS_PER_MS;
-}
-
-/*
- * Takes a slot out of librdkafka's assignment outside a rebalance. Not while one is under way:
- * librdkafka would take this call for the answer to it and go on before `lost` was told. (One that
- * begins between the look and the call is answered too early; then the next owner may begin before
- * our last commit and reads some records again: at least once still holds.)
- */
-static enum weir_err slot_unassign(struct rd_consumer *consumer, const struct rd_slot *slot,
-                                   struct weir_error *error)
-{
-    if (!atomic_load(&consumer->client.steady) || rd_kafka_queue_length(consumer->events) > 0)
-        return weir_error_set(error, WEIR_AGAIN, -1, "a rebalance is under way");
-    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
-    rd_kafka_topic_partition_list_add(list, slot->topic, slot->partition);
-    rd_kafka_error_t *failure = rd_kafka_incremental_unassign(consumer->client.rk, list);
-    rd_kafka_topic_partition_list_destroy(list);
-    if (failure == NULL)
-        return WEIR_OK;
-    enum weir_err err = rd_error(&consumer->client, error, rd_kafka_error_code(failure), "%s [%d]",
-                                 slot->topic, slot->partition);
-    rd_kafka_error_destroy(failure);
-    return err;
-}
-
-/* The broker has our position no more: the partition is lost and gained again. */
-static void restart(struct rd_consumer *consumer, uint32_t index)
-{
-    struct rd_slot *slot = consumer->slots[index];
-    if (slot_unassign(consumer, slot, NULL) == WEIR_AGAIN)
-        return; /* the next poll tries again; any other failure says that it is not assigned */
-    weir_log(&consumer->client.cluster->log, WEIR_LOG_WARN, "kafka",
-             "%s [%d]: offset %lld is not in the log any more, beginning again", slot->topic,
-             slot->partition, (long long)slot->position);
-    struct told told;
-    rd_slot_end(slot);
-    slot->reset = false;
-    if (told_init(&told, 1)) {
-        told_add(&told, slot, (int32_t)index);
-        tell_lost(consumer, &told, true);
-    }
-    told_release(&told);
-    consumer->ask_ns = 0;
 }
 
 /* ---- life ------------------------------------------------------------------------------------ */
@@ -416,7 +81,8 @@ static enum weir_err consumer_open(struct rd_consumer *consumer, struct weir_kaf
         {"partition.assignment.strategy", "cooperative-sticky"},
         {"enable.auto.commit", "false"},
         {"enable.auto.offset.store", "false"},
-        {"enable.partition.eof", "false"},
+        /* With tasks it matters whether an empty queue is all there is. */
+        {"enable.partition.eof", options->rebalance.sources != NULL ? "true" : "false"},
         {"auto.offset.reset", "error"},
         {NULL, NULL},
     };
@@ -424,16 +90,13 @@ static enum weir_err consumer_open(struct rd_consumer *consumer, struct weir_kaf
     enum weir_err err = rd_conf_new(cluster, defaults, fixed, &conf, error);
     if (err != WEIR_OK)
         return err;
-    rd_kafka_conf_set_rebalance_cb(conf, on_rebalance);
+    rd_kafka_conf_set_rebalance_cb(conf, rd_member_rebalance);
     return rd_client_open(&consumer->client, cluster, RD_KAFKA_CONSUMER, conf, error);
 }
 
 static void consumer_free(struct rd_consumer *consumer)
 {
-    for (uint32_t i = 0; i < consumer->slot_count; i++)
-        if (consumer->slots[i] != NULL)
-            rd_slot_free(consumer->slots[i]);
-    weir_free(consumer->slots);
+    rd_member_release(consumer);
     weir_batch_pool_release(&consumer->pool);
     rd_kafka_queue_cb_event_enable(consumer->events, NULL, NULL);
     rd_kafka_queue_destroy(consumer->events);
@@ -508,7 +171,8 @@ static void serve_error(struct rd_consumer *consumer, const rd_kafka_message_t *
  * partition is begun anew from the position we know. */
 static void serve_stray(struct rd_consumer *consumer, const rd_kafka_message_t *message)
 {
-    int32_t index = slot_index(consumer, rd_kafka_topic_name(message->rkt), message->partition);
+    int32_t index =
+        rd_member_index(consumer, rd_kafka_topic_name(message->rkt), message->partition);
     if (index >= 0)
         consumer->slots[index]->reset = true;
 }
@@ -539,7 +203,7 @@ static enum weir_err take(struct rd_consumer *consumer, uint32_t count_max,
         if (slot == NULL || !slot->told)
             continue;
         if (slot->reset) {
-            restart(consumer, index);
+            rd_member_restart(consumer, slot);
             continue;
         }
         if (!atomic_load_explicit(&slot->ready, memory_order_relaxed) ||
@@ -567,7 +231,9 @@ enum weir_err rd_consumer_poll(struct weir_kafka_consumer *base, uint32_t count_
     int64_t deadline_ns = 0;
     for (;;) {
         serve_events(consumer);
-        ask_and_gain(consumer);
+        if (consumer->ask_sources)
+            rd_member_ask_sources(consumer);
+        rd_member_gain(consumer);
         if (consumer->failure.code != WEIR_OK) {
             enum weir_err code = consumer->failure.code;
             if (error != NULL)
@@ -675,7 +341,7 @@ enum weir_err rd_consumer_commit(struct weir_kafka_consumer *base,
     }
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)count);
     for (uint32_t i = 0; i < count; i++) {
-        int32_t index = slot_index(consumer, partitions[i].topic, partitions[i].partition);
+        int32_t index = rd_member_index(consumer, partitions[i].topic, partitions[i].partition);
         /* The broker would take a commit of somebody else's partition: never send it. */
         partitions[i].err = index >= 0 && consumer->slots[index]->told ? WEIR_OK : WEIR_FENCED;
         if (partitions[i].err == WEIR_OK)
@@ -716,7 +382,7 @@ enum weir_err rd_consumer_rewind(struct weir_kafka_consumer *base, int32_t parti
     if (slot == NULL || !slot->told)
         return weir_error_set(error, WEIR_NOT_FOUND, -1, "partition index %d is not ours",
                               partition_index);
-    enum weir_err err = slot_unassign(consumer, slot, error);
+    enum weir_err err = rd_member_unassign(consumer, slot, error);
     if (err != WEIR_OK)
         return err;
     /* From here on librdkafka itself drops what was fetched: its version is outdated. */
@@ -725,12 +391,17 @@ enum weir_err rd_consumer_rewind(struct weir_kafka_consumer *base, int32_t parti
     rd_kafka_error_t *failure = rd_kafka_incremental_assign(consumer->client.rk, list);
     rd_kafka_topic_partition_list_destroy(list);
     slot->position = offset;
-    slot->reset = false;
+    slot->reset = slot->at_end = false;
     if (failure != NULL) {
-        log_failure(consumer, failure, "reading a partition again");
+        rd_member_log(consumer, failure, "reading a partition again");
         slot->reset = true; /* it is lost and gained in the next poll */
     }
     return WEIR_OK;
+}
+
+void rd_consumer_sources_changed(struct weir_kafka_consumer *base)
+{
+    consumer_of(base)->ask_sources = true;
 }
 
 int64_t rd_consumer_lag(const struct weir_kafka_consumer *base, int32_t partition_index)
@@ -739,6 +410,8 @@ int64_t rd_consumer_lag(const struct weir_kafka_consumer *base, int32_t partitio
     const struct rd_slot *slot = slot_at(consumer, partition_index);
     if (slot == NULL || !slot->told)
         return -1;
+    if (slot->at_end && !atomic_load(&slot->ready))
+        return 0; /* what lies behind can't be read, as of a transaction that is open */
     int64_t low, high, end = slot->end;
     if (rd_kafka_get_watermark_offsets(consumer->client.rk, slot->topic, slot->partition, &low,
                                        &high) == RD_KAFKA_RESP_ERR_NO_ERROR &&
@@ -818,7 +491,7 @@ static bool leave(struct rd_consumer *consumer, int64_t deadline_ns)
     rd_kafka_error_t *failure =
         rd_kafka_consumer_close_queue(consumer->client.rk, consumer->events);
     if (failure != NULL) {
-        log_failure(consumer, failure, "leaving the group");
+        rd_member_log(consumer, failure, "leaving the group");
         return false;
     }
     for (;;) {
@@ -836,14 +509,7 @@ void rd_consumer_close(struct weir_kafka_consumer *base, int32_t timeout_ms)
     struct rd_consumer *consumer = consumer_of(base);
     bool left = leave(consumer, weir_clock_now_ns(NULL) + timeout_ms * WEIR_NS_PER_MS);
     consumer->closing = true;
-    struct told told;
-    if (told_init(&told, consumer->slot_count)) {
-        for (uint32_t i = 0; i < consumer->slot_count; i++)
-            if (consumer->slots[i] != NULL && consumer->slots[i]->told)
-                told_add(&told, consumer->slots[i], (int32_t)i);
-        tell_lost(consumer, &told, true);
-    }
-    told_release(&told);
+    rd_member_lose_all(consumer);
     if (left) {
         consumer_free(consumer);
         return;

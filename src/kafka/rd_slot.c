@@ -90,7 +90,7 @@ enum weir_err rd_slot_begin(struct rd_slot *slot, int64_t position)
         rd_kafka_queue_cb_event_enable(slot->queue, on_ready, slot);
     }
     slot->position = position;
-    slot->reset = false;
+    slot->reset = slot->at_end = false;
     atomic_store(&slot->ready, true);
     return WEIR_OK;
 }
@@ -123,6 +123,7 @@ static void take_event(struct rd_slot *slot, const rd_kafka_message_t *message)
     case RD_KAFKA_RESP_ERR__PARTITION_EOF:
         if (message->offset > slot->position)
             slot->position = message->offset;
+        slot->at_end = true;
         return;
     case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
         slot->reset = true;
@@ -181,6 +182,7 @@ static enum weir_err take_messages(struct rd_slot *slot, struct weir_batch *batc
         }
         rd_kafka_timestamp_type_t type;
         messages[row] = message;
+        slot->at_end = false;
         batch->key[row] = weir_slice(message->key, message->key_len);
         batch->value[row] = weir_slice(message->payload, message->len);
         batch->offset[row] = message->offset;

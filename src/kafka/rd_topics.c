@@ -99,12 +99,12 @@ static enum weir_err read_grown(void *opaque, struct rd_client *admin, rd_kafka_
     return read_topic_result(admin, results, count, topic->what, error);
 }
 
-enum weir_err kafka_topic_grow(struct weir_kafka *kafka, const char *name, int32_t count,
-                               int32_t timeout_ms, struct weir_error *error)
+enum weir_err rd_topic_grow(struct weir_kafka *kafka, const char *name, int32_t count,
+                            int32_t timeout_ms, struct weir_error *error)
 {
     char what[WHAT_BYTES], text[256];
     struct rd_client *admin;
-    enum weir_err err = admin_of(kafka, &admin, error);
+    enum weir_err err = rd_admin_get(kafka, &admin, error);
     if (err != WEIR_OK)
         return err;
     snprintf(what, sizeof(what), "giving topic %s %d partitions", name, count);

@@ -378,7 +378,8 @@ enum weir_err thread_open(struct stream_thread *thread, struct weir_error *error
             topics[options.topic_count++] = topology->nodes[i].topic;
     options.queue_bytes = streams->options.input_bytes / streams->options.threads;
     options.partitions_expected = streams->options.partitions_expected;
-    options.rebalance = (struct weir_kafka_rebalance){gained, lost, thread};
+    options.rebalance =
+        (struct weir_kafka_rebalance){.gained = gained, .lost = lost, .opaque = thread};
     thread->drained = true;
     thread->commit_due_ns =
         streams_now_ns(streams) + streams->options.commit_interval_ms * WEIR_NS_PER_MS;

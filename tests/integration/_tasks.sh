@@ -65,7 +65,7 @@ are_read() {
 }
 
 tasks_are_shared_out() {
-    local before name topic
+    local before name topic one two three four fixed
     # shellcheck disable=SC2046
     "${CC:-cc}" -std=gnu17 -O1 -Wall -Wextra -Werror -o "$work/task_member" \
         "$source_dir/tests/integration/c/task_member.c" $(pkg-config --cflags --libs rdkafka)

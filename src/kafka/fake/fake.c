@@ -336,6 +336,27 @@ static enum weir_err topics_create(struct weir_kafka *kafka, const struct weir_k
     return err;
 }
 
+static enum weir_err topic_grow(struct weir_kafka *kafka, const char *name, int32_t partitions,
+                                int32_t timeout_ms, struct weir_error *error)
+{
+    (void)timeout_ms;
+    struct fake *fake = fake_of(kafka);
+    fake_lock(fake);
+    enum weir_err err = admin_begin(fake, name, error);
+    const struct fake_topic *topic = fake_topic_find(fake, name);
+    if (err == WEIR_OK && topic == NULL)
+        err = weir_error_set(error, WEIR_NOT_FOUND, -1, "there is no topic %s", name);
+    else if (err == WEIR_OK && topic->partition_count >= partitions)
+        err = weir_error_set(error, WEIR_INVALID, -1, "topic %s has %d partitions already", name,
+                             topic->partition_count);
+    if (err == WEIR_OK && (err = fake_topic_grow(fake, name, partitions, NULL)) != WEIR_OK)
+        weir_error_set(error, err, -1, "%s can't be given partitions", name);
+    fake_advance(fake);
+    fake_changed(fake);
+    fake_unlock(fake);
+    return err;
+}
+
 static enum weir_err topic_partitions(struct weir_kafka *kafka, const char *name,
                                       int32_t timeout_ms, int32_t *partitions_out,
                                       struct weir_error *error)
@@ -416,6 +437,7 @@ const struct weir_kafka_ops weir_kafka_fake_ops = {
     .abi = WEIR_KAFKA_ABI,
     .free = cluster_free,
     .topics_create = topics_create,
+    .topic_grow = topic_grow,
     .topic_partitions = topic_partitions,
     .offsets = offsets,
     .topics_list = topics_list,
@@ -430,6 +452,7 @@ const struct weir_kafka_ops weir_kafka_fake_ops = {
     .poll = fake_consumer_poll,
     .commit = fake_consumer_commit,
     .rewind = fake_consumer_rewind,
+    .sources_changed = fake_consumer_sources_changed,
     .lag = fake_consumer_lag,
     .consumer_wake = fake_consumer_wake,
     .consumer_close = fake_consumer_close,

@@ -90,8 +90,32 @@ static void told_add(struct told *told, const struct fake_slot *slot, int64_t of
     told->indexes[told->count++] = (int32_t)index;
 }
 
-/* Tells `lost` of those that go (all of them with `all`), then lets them go. */
-static bool lose(struct fake_consumer *consumer, bool all, bool gone)
+static bool is_read_for(const struct fake_consumer *consumer, const struct fake_slot *slot)
+{
+    for (uint32_t i = 0; i < consumer->owned_capacity; i++)
+        if (consumer->owned[i].slot == slot)
+            return true;
+    return false;
+}
+
+/* Lets go of the slots that have nothing to be read. */
+static bool let_go_idle(struct fake_consumer *consumer, bool all)
+{
+    bool again = false;
+    for (uint32_t i = 0; i < consumer->group->slot_count; i++) {
+        struct fake_slot *slot = consumer->group->slots[i];
+        if (slot->owner != consumer || (!all && slot->target == consumer) ||
+            is_read_for(consumer, slot))
+            continue;
+        slot->owner = NULL;
+        again |= slot->benched;
+    }
+    return again;
+}
+
+/* Tells `lost` of what is read for slots that go (for `only`, for all of them with `all`), then lets
+ * those go. */
+static bool lose(struct fake_consumer *consumer, bool all, const struct fake_slot *only, bool gone)
 {
     struct fake *fake = consumer->fake;
     struct told told;
@@ -100,8 +124,9 @@ static bool lose(struct fake_consumer *consumer, bool all, bool gone)
         goto out;
     for (uint32_t i = 0; i < consumer->owned_capacity; i++) {
         struct fake_owned *owned = &consumer->owned[i];
-        if (owned->slot != NULL && (all || owned->slot->target != consumer))
-            told_add(&told, owned->slot, owned->position, i);
+        if (owned->slot != NULL &&
+            (all || (only != NULL ? owned->slot == only : owned->slot->target != consumer)))
+            told_add(&told, owned->read, owned->position, i);
     }
     told_any = told.count > 0;
     if (told_any && consumer->rebalance.lost != NULL) {
@@ -118,8 +143,9 @@ static bool lose(struct fake_consumer *consumer, bool all, bool gone)
         if (owned->slot->owner == consumer)
             owned->slot->owner = NULL;
         again |= owned->slot->benched;
-        owned->slot = NULL;
+        owned->slot = owned->read = NULL;
     }
+    again |= let_go_idle(consumer, all);
     if (again)
         fake_group_begin(fake, consumer->group);
     fake_changed(fake);
@@ -160,25 +186,69 @@ static enum weir_err owned_index(struct fake_consumer *consumer, uint32_t *index
     return WEIR_OK;
 }
 
+/* What is to be read for a slot: itself, or what the consumer names, which it is asked without the
+ * lock. False: it can't be had yet. */
+static bool sources_of(struct fake_consumer *consumer, struct fake_slot *slot,
+                       struct fake_slot **out, uint32_t *count_out)
+{
+    struct fake *fake = consumer->fake;
+    struct weir_kafka_partition sources[WEIR_KAFKA_SOURCES_MAX];
+    out[0] = slot;
+    *count_out = 1;
+    if (consumer->rebalance.sources == NULL)
+        return true;
+    fake_unlock(fake);
+    *count_out = consumer->rebalance.sources(consumer->rebalance.opaque, slot->topic->name,
+                                             slot->partition, sources, WEIR_KAFKA_SOURCES_MAX);
+    fake_lock(fake);
+    for (uint32_t i = 0; i < *count_out; i++) {
+        struct fake_topic *topic = fake_topic_find(fake, sources[i].topic);
+        if (topic == NULL || sources[i].partition >= topic->partition_count ||
+            fake_slot_get(consumer->group, topic, sources[i].partition, &out[i]) != WEIR_OK)
+            return false;
+    }
+    return true;
+}
+
+static bool is_to_gain(const struct fake_consumer *consumer, const struct fake_slot *slot)
+{
+    return slot->target == consumer && slot->owner == NULL && !slot->benched;
+}
+
+/* Takes a slot with all that is read for it, or nothing. */
+static void take_over(struct fake_consumer *consumer, struct fake_slot *slot, struct told *told)
+{
+    struct fake_slot *sources[WEIR_KAFKA_SOURCES_MAX];
+    uint32_t count, index;
+    if (!sources_of(consumer, slot, sources, &count) || !is_to_gain(consumer, slot))
+        return;
+    slot->owner = consumer;
+    for (uint32_t i = 0; i < count; i++) {
+        weir_assert(owned_index(consumer, &index) == WEIR_OK);
+        int64_t offset = begin_offset(consumer, sources[i]);
+        consumer->owned[index] = (struct fake_owned){slot, sources[i], offset};
+        told_add(told, sources[i], offset, index);
+    }
+}
+
 static bool gain(struct fake_consumer *consumer)
 {
     struct fake *fake = consumer->fake;
     struct fake_group *group = consumer->group;
     struct told told;
+    uint32_t slot_count = group->slot_count, gains = 0; /* sources are added to the slots */
+    for (uint32_t i = 0; i < slot_count; i++)
+        gains += is_to_gain(consumer, group->slots[i]);
+    if (gains == 0)
+        return false;
     bool told_any = false;
-    if (!told_init(&told, group->slot_count + 1))
+    if (!told_init(&told, gains * WEIR_KAFKA_SOURCES_MAX))
         goto out;
-    for (uint32_t i = 0; i < group->slot_count; i++) {
-        struct fake_slot *slot = group->slots[i];
-        uint32_t index;
-        if (slot->target != consumer || slot->owner != NULL || slot->benched ||
-            owned_index(consumer, &index) != WEIR_OK)
-            continue;
-        slot->owner = consumer;
-        int64_t offset = begin_offset(consumer, slot);
-        consumer->owned[index] = (struct fake_owned){slot, offset};
-        told_add(&told, slot, offset, index);
-    }
+    for (uint32_t i = 0; i < slot_count && gains > 0; i++)
+        if (is_to_gain(consumer, group->slots[i])) {
+            take_over(consumer, group->slots[i], &told);
+            gains--;
+        }
     told_any = told.count > 0;
     if (told_any && consumer->rebalance.gained != NULL) {
         consumer->in_callback = true;
@@ -193,12 +263,43 @@ out:
     return told_any;
 }
 
+static bool has_other_sources(struct fake_consumer *consumer, struct fake_slot *slot)
+{
+    struct fake_slot *sources[WEIR_KAFKA_SOURCES_MAX];
+    uint32_t count, owned = 0, same = 0;
+    if (!sources_of(consumer, slot, sources, &count))
+        return true;
+    for (uint32_t i = 0; i < consumer->owned_capacity; i++) {
+        if (consumer->owned[i].slot != slot)
+            continue;
+        owned++;
+        for (uint32_t k = 0; k < count; k++)
+            same += consumer->owned[i].read == sources[k];
+    }
+    return owned != count || same != count;
+}
+
+/* Slots for which others are to be read now are lost; they are gained again like any other. */
+static void ask_sources(struct fake_consumer *consumer)
+{
+    const struct fake_group *group = consumer->group;
+    consumer->ask_sources = false;
+    for (uint32_t i = 0; i < group->slot_count; i++) {
+        struct fake_slot *slot = group->slots[i];
+        if (slot->owner != consumer || !has_other_sources(consumer, slot))
+            continue;
+        lose(consumer, false, slot, false);
+        if (slot->owner == consumer)
+            slot->owner = NULL; /* it had none before */
+    }
+}
+
 /* Tells what is to be told. */
 static enum weir_err serve(struct fake_consumer *consumer, struct weir_error *error)
 {
     struct fake *fake = consumer->fake;
     if (consumer->evicted) {
-        lose(consumer, true, true);
+        lose(consumer, true, NULL, true);
         consumer->evicted = consumer->joined = false;
     }
     if (!consumer->joined && !fake->away) {
@@ -209,8 +310,10 @@ static enum weir_err serve(struct fake_consumer *consumer, struct weir_error *er
         consumer->joined = true;
     }
     fake_advance(fake);
+    if (consumer->ask_sources && !consumer->evicted && !consumer->group->rebalancing)
+        ask_sources(consumer);
     while (!consumer->evicted && !consumer->group->rebalancing &&
-           (lose(consumer, false, false) || gain(consumer)))
+           (lose(consumer, false, NULL, false) || gain(consumer)))
         fake_advance(fake);
     return WEIR_OK;
 }
@@ -231,7 +334,7 @@ static enum weir_err take(struct fake_consumer *consumer, uint32_t count_max,
     for (uint32_t step = 0; step < consumer->owned_capacity; step++) {
         uint32_t index = (consumer->cursor + step) % consumer->owned_capacity;
         struct fake_owned *owned = &consumer->owned[index];
-        struct fake_slot *slot = owned->slot;
+        struct fake_slot *slot = owned->read;
         if (slot == NULL || owned->position >= slot->topic->partitions[slot->partition].next)
             continue;
         if (want != NULL) {
@@ -242,7 +345,7 @@ static enum weir_err take(struct fake_consumer *consumer, uint32_t count_max,
                 continue;
         }
         struct fake_partition *log = &slot->topic->partitions[slot->partition];
-        if (consumer->evicted || slot->owner != consumer)
+        if (consumer->evicted || owned->slot->owner != consumer)
             return WEIR_AGAIN;
         if (owned->position < log->first)
             owned->position = log->first;
@@ -291,13 +394,21 @@ enum weir_err fake_consumer_poll(struct weir_kafka_consumer *base, uint32_t coun
 
 /* ---- positions ------------------------------------------------------------------------------- */
 
+static bool is_read(const struct fake_consumer *consumer, const struct fake_slot *slot)
+{
+    for (uint32_t i = 0; i < consumer->owned_capacity; i++)
+        if (consumer->owned[i].read == slot)
+            return consumer->owned[i].slot->owner == consumer;
+    return false;
+}
+
 static enum weir_err commit_one(struct fake_consumer *consumer,
                                 const struct weir_kafka_partition *partition,
                                 struct weir_error *error)
 {
     struct fake_slot *slot =
         fake_slot_find(consumer->group, partition->topic, partition->partition);
-    if (slot == NULL || slot->owner != consumer)
+    if (slot == NULL || !is_read(consumer, slot))
         return weir_error_set(error, WEIR_FENCED, partition->offset,
                               "%s [%d] is not ours to commit", partition->topic,
                               partition->partition);
@@ -384,6 +495,14 @@ enum weir_err fake_consumer_rewind(struct weir_kafka_consumer *base, int32_t par
     return err;
 }
 
+void fake_consumer_sources_changed(struct weir_kafka_consumer *base)
+{
+    struct fake_consumer *consumer = consumer_of(base);
+    fake_lock(consumer->fake);
+    consumer->ask_sources = true;
+    fake_unlock(consumer->fake);
+}
+
 int64_t fake_consumer_lag(const struct weir_kafka_consumer *base, int32_t partition_index)
 {
     struct fake_consumer *consumer = consumer_of(base);
@@ -391,7 +510,7 @@ int64_t fake_consumer_lag(const struct weir_kafka_consumer *base, int32_t partit
     struct fake_owned *owned = owned_at(consumer, partition_index);
     int64_t lag = -1;
     if (owned != NULL)
-        lag = owned->slot->topic->partitions[owned->slot->partition].next - owned->position;
+        lag = owned->read->topic->partitions[owned->read->partition].next - owned->position;
     fake_unlock(consumer->fake);
     return lag;
 }
@@ -412,7 +531,7 @@ void fake_consumer_close(struct weir_kafka_consumer *base, int32_t timeout_ms)
     struct fake *fake = consumer->fake;
     fake_lock(fake);
     fake_advance(fake);
-    lose(consumer, true, consumer->evicted);
+    lose(consumer, true, NULL, consumer->evicted);
     fake_group_leave(fake, consumer->group, consumer);
     fake->client_count--;
     fake_advance(fake);

@@ -99,7 +99,8 @@ struct fake_group {
 };
 
 struct fake_owned {
-    struct fake_slot *slot; /* NULL = this index is free */
+    struct fake_slot *slot; /* given by the group; NULL = this index is free */
+    struct fake_slot *read; /* for it: the same, or a source of the task */
     int64_t position;
 };
 
@@ -111,7 +112,7 @@ struct fake_consumer {
     uint32_t topic_count;
     bool from_end;
     struct weir_kafka_rebalance rebalance;
-    bool joined, evicted, in_lost, in_callback, awake;
+    bool joined, evicted, in_lost, in_callback, awake, ask_sources;
     struct fake_owned *owned; /* by partition index */
     uint32_t owned_capacity, cursor;
     struct weir_batch_pool pool;
@@ -227,6 +228,7 @@ enum weir_err fake_consumer_commit(struct weir_kafka_consumer *base,
                                    int32_t timeout_ms, struct weir_error *error);
 enum weir_err fake_consumer_rewind(struct weir_kafka_consumer *base, int32_t partition_index,
                                    int64_t offset, struct weir_error *error);
+void fake_consumer_sources_changed(struct weir_kafka_consumer *base);
 int64_t fake_consumer_lag(const struct weir_kafka_consumer *base, int32_t partition_index);
 void fake_consumer_wake(struct weir_kafka_consumer *base);
 void fake_consumer_close(struct weir_kafka_consumer *base, int32_t timeout_ms);

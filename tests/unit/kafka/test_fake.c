@@ -22,6 +22,8 @@ struct reader {
     bool commits;
     enum weir_err commit_err;
     uint64_t records;
+    bool has_tasks; /* a task is a partition of "left" and, with both, of "right" */
+    bool both;
 };
 
 struct world {
@@ -62,6 +64,17 @@ static void lost(void *opaque, const struct weir_kafka_partition *partitions,
     reader->gone += gone ? count : 0;
 }
 
+static uint32_t sources(void *opaque, const char *topic, int32_t partition,
+                        struct weir_kafka_partition *out, uint32_t capacity)
+{
+    const struct reader *reader = opaque;
+    assert_string_equal(topic, "tasks");
+    assert_true(capacity >= 2);
+    out[0] = (struct weir_kafka_partition){.topic = "left", .partition = partition};
+    out[1] = (struct weir_kafka_partition){.topic = "right", .partition = partition};
+    return reader->both ? 2 : 1;
+}
+
 static void delivered(void *opaque, void *record_opaque, int32_t partition, int64_t offset,
                       const struct weir_error *error)
 {
@@ -96,7 +109,11 @@ static void join(struct world *world, struct reader *reader, const char *topic)
     options.group_id = "g";
     options.topics = &topic;
     options.topic_count = 1;
-    options.rebalance = (struct weir_kafka_rebalance){gained, lost, reader};
+    options.rebalance =
+        (struct weir_kafka_rebalance){.gained = gained,
+                                      .lost = lost,
+                                      .opaque = reader,
+                                      .sources = reader->has_tasks ? sources : NULL};
     reader->commits = true;
     assert_int_equal(weir_kafka_consumer_new(world->kafka, &options, &reader->consumer, NULL),
                      WEIR_OK);
@@ -486,6 +503,83 @@ static void a_commit_out_of_the_log_begins_at_its_first(void **state)
     weir_kafka_free(world.kafka);
 }
 
+/* Members that share out tasks, and one that dies: sources go where their task goes, with their
+ * commits. */
+static void sources_go_with_their_task(void **state)
+{
+    (void)state;
+    struct world world;
+    world_init(&world, NULL);
+    assert_int_equal(weir_kafka_fake_topic(world.kafka, "tasks", 4), WEIR_OK);
+    assert_int_equal(weir_kafka_fake_topic(world.kafka, "left", 4), WEIR_OK);
+    assert_int_equal(weir_kafka_fake_topic(world.kafka, "right", 4), WEIR_OK);
+    for (int32_t p = 0; p < 4; p++) {
+        append(&world, "left", p, 10);
+        append(&world, "right", p, 20);
+    }
+    struct reader one = {.has_tasks = true, .both = true}, two = one;
+    join(&world, &one, "tasks");
+    drain(&one);
+    assert_int_equal(owns(&one), 8);
+    assert_int_equal(one.records, 120);
+    join(&world, &two, "tasks");
+    for (int i = 0; i < 4; i++) {
+        drain(&two);
+        drain(&one);
+    }
+    assert_int_equal(owns(&one), 4);
+    assert_int_equal(owns(&two), 4);
+    assert_int_equal(two.records, 0); /* what was read has been committed */
+    for (uint32_t i = 0; i < INDEXES_MAX; i++)
+        assert_true(!two.owns[i] || two.owned[i].committed);
+    struct weir_kafka_partition foreign = one.owned[0];
+    for (uint32_t i = 0; i < INDEXES_MAX; i++)
+        if (two.owns[i])
+            foreign = two.owned[i];
+    assert_int_equal(weir_kafka_commit(one.consumer, &foreign, 1, 0, NULL), WEIR_FENCED);
+    weir_kafka_fake_evict(world.kafka, "g", "tasks", 0);
+    for (int i = 0; i < 4; i++) {
+        drain(&two);
+        drain(&one);
+    }
+    assert_int_equal(one.gone + two.gone, 4);
+    assert_int_equal(owns(&one) + owns(&two), 8);
+    weir_kafka_consumer_close(one.consumer, 0);
+    drain(&two);
+    assert_int_equal(owns(&two), 8);
+    weir_kafka_consumer_close(two.consumer, 0);
+    weir_kafka_free(world.kafka);
+}
+
+/* A task that gets another source is begun anew, also one that had none that exists. */
+static void a_task_gets_more_sources(void **state)
+{
+    (void)state;
+    struct world world;
+    world_init(&world, NULL);
+    assert_int_equal(weir_kafka_fake_topic(world.kafka, "tasks", 2), WEIR_OK);
+    assert_int_equal(weir_kafka_fake_topic(world.kafka, "left", 2), WEIR_OK);
+    struct reader one = {.has_tasks = true};
+    join(&world, &one, "tasks");
+    drain(&one);
+    assert_int_equal(owns(&one), 2);
+    weir_kafka_sources_changed(one.consumer); /* they have not */
+    drain(&one);
+    assert_int_equal(one.lost, 0);
+    one.both = true;
+    weir_kafka_sources_changed(one.consumer);
+    drain(&one);
+    assert_int_equal(one.lost, 2);
+    assert_int_equal(owns(&one), 0); /* a task is gained whole */
+    assert_int_equal(weir_kafka_fake_topic(world.kafka, "right", 2), WEIR_OK);
+    append(&world, "right", 1, 5);
+    drain(&one);
+    assert_int_equal(owns(&one), 4);
+    assert_int_equal(one.records, 5);
+    weir_kafka_consumer_close(one.consumer, 0);
+    weir_kafka_free(world.kafka);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -498,6 +592,8 @@ int main(void)
         cmocka_unit_test(unwanted_partitions_are_left_alone),
         cmocka_unit_test(a_table_ends_once_where_it_was_opened),
         cmocka_unit_test(a_commit_out_of_the_log_begins_at_its_first),
+        cmocka_unit_test(sources_go_with_their_task),
+        cmocka_unit_test(a_task_gets_more_sources),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -140,7 +140,8 @@ static void join(struct world *world, struct member *member, const char *group, 
     options.topics = &topic;
     options.topic_count = 1;
     options.queue_bytes = 1 << 20;
-    options.rebalance = (struct weir_kafka_rebalance){on_gained, on_lost, member};
+    options.rebalance =
+        (struct weir_kafka_rebalance){.gained = on_gained, .lost = on_lost, .opaque = member};
     struct weir_error error = {0};
     if (weir_kafka_consumer_new(world->kafka, &options, &member->consumer, &error) != WEIR_OK)
         fail_msg("%s", error.message);

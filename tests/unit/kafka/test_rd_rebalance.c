@@ -18,6 +18,7 @@
 
 enum {
     PARTITIONS = 12,
+    TASKS = 6, /* each has two of them */
     MEMBERS = 3,
     INDEXES_MAX = 64,
     RECORDS = 120000,
@@ -28,8 +29,8 @@ enum {
 
 struct world {
     struct weir_kafka *kafka;
-    char topic[32];
-    _Atomic uint8_t *seen; /* [RECORDS] */
+    char topic[32], tasks[32]; /* no tasks: the group shares out the partitions themselves */
+    _Atomic uint8_t *seen;     /* [RECORDS] */
     _Atomic uint64_t records, moved, joins, gone, refused;
     _Atomic uint64_t allowed; /* records that may be seen again: read, but commit refused */
     _Atomic bool stop;
@@ -114,6 +115,28 @@ static void on_lost(void *opaque, const struct weir_kafka_partition *partitions,
         atomic_fetch_add(&member->world->gone, count);
 }
 
+static uint32_t sources(void *opaque, const char *topic, int32_t partition,
+                        struct weir_kafka_partition *out, uint32_t capacity)
+{
+    const struct world *world = ((struct member *)opaque)->world;
+    if (strcmp(topic, world->tasks) != 0 || capacity < 2)
+        fault(((struct member *)opaque)->world, "asked for the sources of %s", topic);
+    out[0] = (struct weir_kafka_partition){.topic = world->topic, .partition = partition};
+    out[1] = (struct weir_kafka_partition){.topic = world->topic, .partition = partition + TASKS};
+    return 2;
+}
+
+/* Is the other partition of the task ours, too, if this one is? */
+static void check_pair(struct member *member, int32_t partition)
+{
+    int32_t other = (partition + TASKS) % PARTITIONS;
+    bool has = false;
+    for (int32_t i = 0; i < INDEXES_MAX; i++)
+        has |= member->owns[i] && member->at[i].partition == other;
+    if (!has)
+        fault(member->world, "partition %d is ours without %d", partition, other);
+}
+
 static bool not_this_third(void *opaque, int32_t index)
 {
     return (uint64_t)index % 3 != ((struct member *)opaque)->turn / 50 % 3;
@@ -137,6 +160,8 @@ static void take(struct member *member)
     if (!member->owns[index] || !not_this_third(member, index) ||
         batch.rows.partition != member->at[index].partition)
         fault(world, "records of index %d, which is not wanted or not ours", index);
+    if (world->tasks[0] != '\0')
+        check_pair(member, batch.rows.partition);
     for (uint32_t i = 0; i < batch.count; i++) {
         uint32_t number = RECORDS;
         if (batch.rows.offset[i] != member->at[index].offset + i)
@@ -158,14 +183,18 @@ static void take(struct member *member)
 static void live(struct member *member, int64_t life_ms)
 {
     struct world *world = member->world;
-    const char *topic = world->topic;
+    const char *topic = world->tasks[0] != '\0' ? world->tasks : world->topic;
     struct weir_kafka_consumer_options options;
     weir_kafka_consumer_options_default(&options);
     options.group_id = world->topic;
     options.topics = &topic;
     options.topic_count = 1;
     options.queue_bytes = 1 << 20;
-    options.rebalance = (struct weir_kafka_rebalance){on_gained, on_lost, member};
+    options.rebalance =
+        (struct weir_kafka_rebalance){.gained = on_gained,
+                                      .lost = on_lost,
+                                      .opaque = member,
+                                      .sources = world->tasks[0] != '\0' ? sources : NULL};
     struct weir_error error = {0};
     if (weir_kafka_consumer_new(world->kafka, &options, &member->consumer, &error) != WEIR_OK) {
         fault(world, "%s", error.message);
@@ -236,18 +265,20 @@ static uint32_t count_missing(struct world *world, uint32_t *repeated_out)
     return missing;
 }
 
-static void nothing_is_lost_or_repeated_when_members_come_and_go(void **state)
+static void come_and_go(struct cluster *cluster, const char *topic, const char *tasks)
 {
-    struct cluster *cluster = *state;
     if (cluster->is_mock)
         skip(); /* its groups take seconds to form and do not notice who leaves */
     static struct world world;
     memset(&world, 0, sizeof(world));
     pthread_mutex_init(&world.mutex, NULL);
-    snprintf(world.topic, sizeof(world.topic), "churn");
+    snprintf(world.topic, sizeof(world.topic), "%s", topic);
+    snprintf(world.tasks, sizeof(world.tasks), "%s", tasks);
     world.seen = calloc(RECORDS, sizeof(*world.seen));
     world.kafka = cluster_connect(cluster);
     cluster_topic(cluster, world.kafka, world.topic, PARTITIONS);
+    if (tasks[0] != '\0')
+        cluster_topic(cluster, world.kafka, tasks, TASKS);
     static struct member members[MEMBERS];
     pthread_t threads[MEMBERS];
     memset(members, 0, sizeof(members));
@@ -287,6 +318,16 @@ static void nothing_is_lost_or_repeated_when_members_come_and_go(void **state)
     assert_true(world.moved > 2 * PARTITIONS);
 }
 
+static void nothing_is_lost_or_repeated_when_members_come_and_go(void **state)
+{
+    come_and_go(*state, "churn", "");
+}
+
+static void nor_when_the_group_shares_out_tasks(void **state)
+{
+    come_and_go(*state, "sources", "tasks");
+}
+
 static int set_up(void **state)
 {
     static struct cluster cluster;
@@ -305,6 +346,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_is_lost_or_repeated_when_members_come_and_go),
+        cmocka_unit_test(nor_when_the_group_shares_out_tasks),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
