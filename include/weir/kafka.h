@@ -297,6 +297,20 @@ WEIR_MUST_USE enum weir_err weir_kafka_topics_list(struct weir_kafka *kafka, int
                                                                 int32_t partitions),
                                                    void *opaque, struct weir_error *error);
 
+/* ---- groups ---------------------------------------------------------------------------------- */
+
+struct weir_kafka_assignment {
+    const char *client_id, *host; /* of the member */
+    const char *topic;
+    int32_t partition;
+};
+/* Calls `each` for every partition that a group has given to one of its members; the texts are
+ * borrowed for the call. A group that does not exist has none. */
+WEIR_MUST_USE enum weir_err
+weir_kafka_group_assignments(struct weir_kafka *kafka, const char *group_id, int32_t timeout_ms,
+                             void (*each)(void *opaque, const struct weir_kafka_assignment *found),
+                             void *opaque, struct weir_error *error);
+
 #ifdef __cplusplus
 }
 #endif

@@ -145,12 +145,20 @@ void weir_topology_free(struct weir_topology *topology); /* NULL is allowed */
 typedef enum weir_err weir_decoder_factory(void *config, struct weir_decoder **decoder_out,
                                            struct weir_error *error);
 
-/* A source reads a topic. decoder NULL: rows keep their undecoded value and the block has no
- * columns. Rows that can't be decoded go to the dead-letter topic by the runtime. */
+/* A source reads topics, each read by no other source. decoder NULL: rows keep their undecoded value
+ * and the block has no columns. Rows that can't be decoded go to the dead-letter topic by the
+ * runtime. */
 WEIR_MUST_USE enum weir_err weir_topology_add_source(struct weir_topology *topology,
-                                                     const char *name, const char *topic,
+                                                     const char *name, const char *const *topics,
+                                                     uint32_t topic_count,
                                                      weir_decoder_factory *decoder, void *config,
                                                      struct weir_error *error);
+/* What these sources read is joined by key: their topics must have the same number of partitions,
+ * else the instance ends in ERROR, which names them. NOT_FOUND: no such source. */
+WEIR_MUST_USE enum weir_err weir_topology_copartition(struct weir_topology *topology,
+                                                      const char *const *sources,
+                                                      uint32_t source_count,
+                                                      struct weir_error *error);
 /* ops are shared for the topology's life; config is borrowed as long. */
 WEIR_MUST_USE enum weir_err weir_topology_add_processor(
     struct weir_topology *topology, const char *name, const struct weir_processor_ops *ops,
@@ -209,6 +217,9 @@ struct weir_streams_options {
     int32_t linger_ms;             /* of the producers [100, as Kafka Streams has it] */
     size_t input_bytes;            /* what all threads' fetch queues may hold [64 MiB] */
     uint32_t partitions_expected;  /* of a thread, to share that out [16] */
+    /* How long a task waits for an empty input when others have records: they are processed in the
+     * order of their timestamps. 0: only for what the broker has; -1: not at all [0] */
+    int32_t max_task_idle_ms;
     const char *dead_letter_topic; /* errors.dead.letter.queue.topic.name; NULL: bad rows fail */
     size_t output_bytes;           /* send queue; reading waits while it is full [64 MiB] */
     int32_t drain_timeout_ms;      /* stop gives up then [30000] */

@@ -21,6 +21,7 @@ static const size_t queue_bytes_max = (size_t)1 << 40;
     X(topic_partitions)                                                                            \
     X(offsets)                                                                                     \
     X(topics_list)                                                                                 \
+    X(group_assignments)                                                                           \
     X(producer_new)                                                                                \
     X(produce)                                                                                     \
     X(produce_rows)                                                                                \
@@ -157,6 +158,14 @@ enum weir_err weir_kafka_topics_list(struct weir_kafka *kafka, int32_t timeout_m
                                      void *opaque, struct weir_error *error)
 {
     return kafka->ops->topics_list(kafka, timeout_ms, each, opaque, error);
+}
+
+enum weir_err
+weir_kafka_group_assignments(struct weir_kafka *kafka, const char *group_id, int32_t timeout_ms,
+                             void (*each)(void *opaque, const struct weir_kafka_assignment *found),
+                             void *opaque, struct weir_error *error)
+{
+    return kafka->ops->group_assignments(kafka, group_id, timeout_ms, each, opaque, error);
 }
 
 /* ---- producer -------------------------------------------------------------------------------- */

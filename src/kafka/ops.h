@@ -35,6 +35,11 @@ struct weir_kafka_ops {
     enum weir_err (*topics_list)(struct weir_kafka *kafka, int32_t timeout_ms,
                                  void (*each)(void *opaque, const char *name, int32_t partitions),
                                  void *opaque, struct weir_error *error);
+    enum weir_err (*group_assignments)(struct weir_kafka *kafka, const char *group_id,
+                                       int32_t timeout_ms,
+                                       void (*each)(void *opaque,
+                                                    const struct weir_kafka_assignment *found),
+                                       void *opaque, struct weir_error *error);
 
     enum weir_err (*producer_new)(struct weir_kafka *kafka,
                                   const struct weir_kafka_producer_options *options,

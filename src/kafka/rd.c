@@ -285,6 +285,7 @@ const struct weir_kafka_ops weir_kafka_rd_ops = {
     .topic_partitions = rd_topic_partitions,
     .offsets = rd_offsets,
     .topics_list = rd_topics_list,
+    .group_assignments = rd_group_assignments,
     .producer_new = rd_producer_new,
     .produce = rd_produce,
     .produce_rows = rd_produce_rows,

@@ -107,6 +107,10 @@ enum weir_err rd_offsets(struct weir_kafka *kafka, const char *topic, int32_t pa
 enum weir_err rd_topics_list(struct weir_kafka *kafka, int32_t timeout_ms,
                              void (*each)(void *opaque, const char *name, int32_t partitions),
                              void *opaque, struct weir_error *error);
+enum weir_err
+rd_group_assignments(struct weir_kafka *kafka, const char *group_id, int32_t timeout_ms,
+                     void (*each)(void *opaque, const struct weir_kafka_assignment *found),
+                     void *opaque, struct weir_error *error);
 /* The client for administration. */
 enum weir_err rd_admin_get(struct weir_kafka *kafka, struct rd_client **admin_out,
                            struct weir_error *error);

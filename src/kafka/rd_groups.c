@@ -218,6 +218,39 @@ static enum weir_err read_members(void *opaque, struct rd_client *admin, rd_kafk
     return whole ? WEIR_OK : no_memory(error);
 }
 
+enum weir_err
+rd_group_assignments(struct weir_kafka *kafka, const char *group_id, int32_t timeout_ms,
+                     void (*each)(void *opaque, const struct weir_kafka_assignment *found),
+                     void *opaque, struct weir_error *error)
+{
+    char what[WHAT_BYTES];
+    struct rd_client *admin;
+    enum weir_err err = rd_admin_get(kafka, &admin, error);
+    if (err != WEIR_OK)
+        return err;
+    struct description into = {0};
+    weir_arena_init(&into.arena, DESCRIPTION_BYTES_MAX);
+    snprintf(what, sizeof(what), "asking for group %s", group_id);
+    struct group_question asked = {.id = group_id, .what = what, .into = &into};
+    const struct rd_question question = {.op = RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS,
+                                         .timeout_ms = timeout_ms,
+                                         .what = what,
+                                         .ask = ask_members,
+                                         .read = read_members,
+                                         .opaque = &asked};
+    err = rd_admin_ask(admin, &question, error);
+    for (uint32_t i = 0; i < into.offset_count && err == WEIR_OK; i++) {
+        const struct kafka_member *member = &into.group.members[into.offsets[i].member];
+        const struct weir_kafka_assignment found = {.client_id = member->client_id,
+                                                    .host = member->host,
+                                                    .topic = into.offsets[i].topic,
+                                                    .partition = into.offsets[i].partition};
+        each(opaque, &found);
+    }
+    weir_arena_release(&into.arena);
+    return err;
+}
+
 /* ---- describe: offsets ----------------------------------------------------------------------- */
 
 static void ask_offsets(void *opaque, rd_kafka_t *rk, const rd_kafka_AdminOptions_t *options,

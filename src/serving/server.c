@@ -163,6 +163,7 @@ static enum weir_err make_decoder(void *config, struct weir_decoder **decoder_ou
 static enum weir_err build_topology(struct server *server, struct weir_error *error)
 {
     static const char *data[] = {"data"}, *scoring[] = {"scoring"};
+    const char *const topics[] = {server->options.data_topic};
     struct weir_topology *topology;
     struct weir_global_store store = {.name = "models",
                                       .source = "models-source",
@@ -175,8 +176,7 @@ static enum weir_err build_topology(struct server *server, struct weir_error *er
     if (err != WEIR_OK)
         return weir_error_set(error, err, -1, "no memory for a topology");
     server->topology = topology;
-    err = weir_topology_add_source(topology, "data", server->options.data_topic, make_decoder,
-                                   server, error);
+    err = weir_topology_add_source(topology, "data", topics, 1, make_decoder, server, error);
     if (err == WEIR_OK)
         err = weir_topology_add_processor(topology, "scoring", scoring_ops(), &server->scoring,
                                           data, 1, error);

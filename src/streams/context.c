@@ -159,7 +159,7 @@ static enum weir_err lay_block(const struct gathered *gathered, uint32_t first, 
                                      slice_at(gathered, from->value, from->value_bytes)};
         }
     }
-    block->rows_meta.topic = task->topic;
+    block->rows_meta.topic = (task->in_hand->input ? task->in_hand->input : task->inputs)->topic;
     block->rows_meta.partition = task->partition;
     return err;
 }

@@ -49,12 +49,44 @@ static void put_names(struct writing *writing, const struct weir_topology *topol
     put(writing, "%s\n", count ? "" : " none");
 }
 
+/* Where Java's HashMap puts a text: its hash code, folded. */
+static uint32_t java_hash(const char *text)
+{
+    uint32_t hash = 0;
+    for (; *text; text++)
+        hash = hash * 31 + (unsigned char)*text;
+    return hash ^ hash >> 16;
+}
+
+/* "a, b" in the order of a Java HashSet that was made of them, for that is what Kafka Streams
+ * prints: by bucket, of which there are at least 4 for 3 texts. */
+static void put_topics(struct writing *writing, const struct weir_topology *topology,
+                       uint32_t source)
+{
+    uint32_t count = 0, buckets = 16;
+    bool any = false;
+    for (uint32_t i = 0; i < topology->topic_count; i++)
+        count += topology->topics[i].source == source;
+    while (buckets < count * 4 / 3 + 1)
+        buckets *= 2;
+    for (uint32_t bucket = 0; bucket < buckets; bucket++)
+        for (uint32_t i = 0; i < topology->topic_count; i++) {
+            const struct source_topic *topic = &topology->topics[i];
+            if (topic->source != source || (java_hash(topic->name) & (buckets - 1)) != bucket)
+                continue;
+            put(writing, "%s%s", any ? ", " : "", topic->name);
+            any = true;
+        }
+}
+
 static void put_node(struct writing *writing, const struct weir_topology *topology, uint32_t index)
 {
     const struct node *node = &topology->nodes[index];
     switch (node->kind) {
     case NODE_SOURCE:
-        put(writing, "    Source: %s (topics: [%s])\n      -->", node->name, node->topic);
+        put(writing, "    Source: %s (topics: [", node->name);
+        put_topics(writing, topology, index);
+        put(writing, "])\n      -->");
         put_names(writing, topology, node->children, node->child_count);
         return;
     case NODE_PROCESSOR:

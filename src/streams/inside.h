@@ -2,16 +2,18 @@
  * streams/inside.h - the engine's own structures, shared by its files.
  *
  *      weir_streams --- stream_thread --- consumer, producer
- *           |                 +--------- task (a source partition) --- context (a node of it)
- *           |                                 +-- inflight, inflight ... (blocks not delivered yet)
+ *           |                 +--------- task --- context (a node of it)
+ *           |                              +----- input, input ... (a source partition each)
+ *           |                              +----- inflight, inflight ... (blocks not delivered yet)
  *           +--- global_thread --- global_table (a store's topic)
  *
- * A task's blocks in flight, oldest first:
+ * A task's blocks in flight, oldest first, whatever input they are of:
  *
  *      [done, 0 left][done, 3 left][done, 0 left][in hand]
- *       `-> popped: position_done = its offset_next      the second holds back all behind it
+ *       `-> popped: its input's position_done = its offset_next   the second holds back all behind
  *
- * position_committed <= position_done <= what was read. Only position_done is ever committed.
+ * Of each input: position_committed <= position_done <= position_delivered <= position_read. Only
+ * position_done is ever committed.
  *
  * Threads: a stream_thread and all below it belong to its thread; `shared` is under the lock of
  *          weir_streams; counters are atomics.
@@ -48,17 +50,25 @@ enum node_kind { NODE_SOURCE, NODE_PROCESSOR, NODE_SINK };
 
 struct node {
     enum node_kind kind;
-    char *name, *topic; /* topic of source and sink */
+    char *name, *topic; /* topic of a sink */
     const struct weir_processor_ops *ops;
     weir_decoder_factory *decoder;
     void *config;
     uint32_t children[CHILDREN_MAX], child_count;
     uint32_t parents[CHILDREN_MAX], parent_count;
+    uint32_t copartition; /* sources of one number need the same number of partitions; 0 = none */
+};
+
+struct source_topic {
+    char *name;
+    uint32_t source; /* node */
 };
 
 struct weir_topology {
     struct node nodes[WEIR_NODES_MAX];
-    uint32_t node_count;
+    uint32_t node_count, copartition_count;
+    struct source_topic topics[WEIR_KAFKA_SOURCES_MAX];
+    uint32_t topic_count;
     struct weir_global_store stores[STORES_MAX]; /* their texts are copies */
     uint32_t store_count;
 };
@@ -68,24 +78,45 @@ struct sub_topologies {
     uint32_t of_node[WEIR_NODES_MAX], of_store[STORES_MAX], count;
 };
 void topology_number(const struct weir_topology *topology, struct sub_topologies *out);
-/* A source, and none that shares a sub-topology with another. INVALID, UNSUPPORTED. */
+/* INVALID: it reads nothing. */
 enum weir_err topology_check(const struct weir_topology *topology, struct weir_error *error);
 
-/* ---- tasks (task.c, progress.c, dead_letter.c) ----------------------------------------------- */
+/* ---- tasks (task.c, inputs.c, progress.c, dead_letter.c) ------------------------------------- */
 
 struct task;
 struct stream_thread;
 
+/* A source partition of a task. */
+struct input {
+    struct task *task;
+    uint32_t source; /* node */
+    char *topic;
+    int32_t index; /* the consumer's number */
+    struct weir_kafka_batch batch;
+    bool has_batch;
+    uint32_t row;          /* of the batch: rows before it are done */
+    int64_t idle_until_ns; /* nothing is there to be read: others wait until then; -1 = not idle */
+    /* progress */
+    int64_t position_read, position_delivered, position_done, position_committed;
+    bool is_kept;    /* the group has an offset of it */
+    int64_t kept_ns; /* since when at least */
+    /* failures */
+    int64_t careful_to;           /* below it a block is one row, to tell which one is refused */
+    int64_t refused[REFUSED_MAX]; /* offsets whose outputs the broker will never take */
+    uint32_t refused_count;
+};
+
 /* A block whose outputs are on their way. Lives until its last report, whatever its task does. */
 struct inflight {
     struct task *task; /* NULL: the task went, or was rewound; the reports mean nothing any more */
+    struct input *input; /* NULL: of a punctuator, or a flush */
     struct stream_thread *thread;
     struct inflight *next; /* of the task, or of the pool */
     int64_t offset_first, offset_next;
     uint64_t left; /* reports to come */
     size_t bytes;  /* of its outputs, for back-pressure */
     bool done;     /* processing is over: no further outputs */
-    bool vouches;  /* once it is delivered, offset_next may be committed */
+    bool vouches;  /* once it is delivered, positions may be committed */
 };
 
 /* A bad record of a global store on its way to the dead letters: sent until it is delivered. */
@@ -120,9 +151,11 @@ struct task {
     struct stream_thread *thread;
     struct task *next;
     char id[32];
-    uint32_t source;          /* node */
-    int32_t partition, index; /* index: the consumer's number */
-    char *topic;
+    uint32_t number; /* of its sub-topology */
+    int32_t partition;
+    struct input *inputs;
+    uint32_t input_count;
+    bool marked; /* one of those that a commit, or a loss, is about */
     struct weir_context contexts[WEIR_NODES_MAX];
     struct punctuator punctuators[PUNCTUATORS_MAX];
     uint32_t punctuator_count;
@@ -132,34 +165,31 @@ struct task {
     struct inflight *oldest, *newest;
     uint32_t inflight_count;
     struct inflight *in_hand; /* outputs made now belong to it */
-    int64_t position_read, position_done, position_committed;
     /* failures */
     bool must_rewind, failed_in_processor, letter_failed;
     struct weir_error why;
     uint32_t rewinds, processor_rewinds; /* since the last progress */
     int64_t resume_ns;                   /* not read before */
-    int64_t careful_to;           /* below it a block is one row, to tell which one is refused */
-    int64_t refused[REFUSED_MAX]; /* offsets whose outputs the broker will never take */
-    uint32_t refused_count;
-    /* a block that could not be taken */
-    struct weir_kafka_batch parked;
-    bool is_parked;
+    /* a block that could not be taken: rows of the input's batch up to parked_end */
+    struct input *parked;
     struct inflight *parked_block;
-    uint32_t batch_row;             /* rows of the batch before it are done */
+    uint32_t parked_end;
     uint32_t child;                 /* of the source: those before it have had the parked block */
     const struct weir_block *input; /* in hand, for forward_record */
     uint32_t input_row;
 };
 
-/* Makes a task and its processors. */
-enum weir_err task_new(struct stream_thread *thread, const struct weir_kafka_partition *partition,
-                       int32_t index, struct task **out, struct weir_error *error);
+/* Makes a task of these source partitions, and its processors. */
+enum weir_err task_new(struct stream_thread *thread, uint32_t number,
+                       const struct weir_kafka_partition *partitions, const int32_t *indexes,
+                       uint32_t count, struct task **out, struct weir_error *error);
 /* Closes the processors; blocks in flight are let go. */
 void task_free(struct task *task);
-/* Processes a batch, which it takes: released, or parked. AGAIN: parked. */
-enum weir_err task_process(struct task *task, struct weir_kafka_batch *batch,
-                           struct weir_error *error);
-enum weir_err task_retry(struct task *task, struct weir_error *error);
+/* Processes what is in hand, as far as the order of its inputs lets it. AGAIN: a block is parked;
+ * the next call tries it again. */
+enum weir_err task_run(struct task *task, struct weir_error *error);
+/* Is everything delivered that was processed? */
+bool task_is_delivered(const struct task *task);
 /* Calls what is due by the clocks. */
 enum weir_err task_punctuate(struct task *task, struct weir_error *error);
 /* Lets processors give what they have buffered. */
@@ -179,9 +209,22 @@ void task_fail(struct task *task, const struct weir_error *why, bool in_processo
 /* Forgets all that was read but not committed. */
 void task_drop(struct task *task);
 
-/* Outputs begin to belong to a new block in flight. NOMEM. */
-enum weir_err progress_begin(struct task *task, int64_t offset_first, int64_t offset_next,
-                             bool vouches);
+/*
+ * Which input is next: that with the smallest timestamp at its head, of equals the first; *end_out =
+ * the row of its batch where that ends. NULL: none, or an empty one has to be waited for, see
+ * max_task_idle_ms.
+ */
+struct input *inputs_choose(struct task *task, uint32_t *end_out);
+/* Takes a batch, which the input must not have. */
+void input_take(struct input *input, const struct weir_kafka_batch *batch);
+/* Forgets it. */
+void input_drop(struct input *input);
+/* Is a batch in hand that is not parked? */
+bool inputs_wait(const struct task *task);
+
+/* Outputs begin to belong to a new block in flight; input NULL: of a punctuator, or a flush. NOMEM. */
+enum weir_err progress_begin(struct task *task, struct input *input, int64_t offset_first,
+                             int64_t offset_next, bool vouches);
 /* They end. A block without outputs is done with at once. */
 void progress_end(struct task *task);
 /* They end for now: the block is parked, and comes again. */
@@ -210,7 +253,7 @@ void dead_letters_send_kept(struct stream_thread *thread);
 void dead_letter_report(struct letter *letter, const struct weir_error *error);
 void dead_letters_free(struct stream_thread *thread);
 
-/* ---- threads (thread.c, global.c) ------------------------------------------------------------ */
+/* ---- threads (thread.c, rebalance.c, partitions.c, global.c) --------------------------------- */
 
 struct stream_thread {
     struct weir_streams *streams;
@@ -220,15 +263,19 @@ struct stream_thread {
     struct weir_kafka_consumer *wakeable; /* the same for other threads, under the lock */
     struct weir_kafka_producer *producer;
     struct task *tasks;
-    int32_t sink_partitions[WEIR_NODES_MAX];       /* of the topics, by node; 0 = not known yet */
-    struct weir_block *blocks[WEIR_NODES_MAX];     /* by source: rows in hand */
-    struct weir_decoder *decoders[WEIR_NODES_MAX]; /* by source; NULL = rows stay as they are */
+    struct input **inputs; /* by the consumer's number; NULL = none */
+    uint32_t input_capacity;
+    int32_t source_partitions[WEIR_KAFKA_SOURCES_MAX]; /* by source topic */
+    int32_t sink_partitions[WEIR_NODES_MAX];           /* by node */
+    struct weir_block *blocks[WEIR_NODES_MAX];         /* by source: rows in hand */
+    struct weir_decoder *decoders[WEIR_NODES_MAX];     /* by source; NULL = rows stay as they are */
     struct inflight *pool;
     struct letter *letters;
     size_t pending_bytes; /* of outputs not delivered */
-    int64_t commit_due_ns, retry_due_ns, lag_due_ns;
+    int64_t commit_due_ns, retry_due_ns, lag_due_ns, topics_due_ns;
     bool producer_failed;
-    bool closing; /* no more waiting for room */
+    bool topics_changed; /* and what follows from it is still to be done */
+    bool closing;        /* no more waiting for room */
     int64_t close_deadline_ns;
     struct weir_header *headers; /* scratch of dead letters */
     size_t header_capacity;
@@ -247,6 +294,7 @@ enum weir_err thread_step(struct stream_thread *thread, int32_t timeout_ms,
 /* Finishes what was read, commits, leaves the group. */
 void thread_close(struct stream_thread *thread);
 void *thread_run(void *opaque);
+bool thread_has_room(const struct stream_thread *thread);
 /* Room for so many bytes more? Serves reports while it waits. */
 enum weir_err thread_produce_rows(struct stream_thread *thread, const char *topic,
                                   int32_t partition, const struct weir_rows *rows, uint32_t first,
@@ -254,6 +302,35 @@ enum weir_err thread_produce_rows(struct stream_thread *thread, const char *topi
                                   struct weir_error *error);
 enum weir_err thread_produce(struct stream_thread *thread, const struct weir_kafka_record *record,
                              struct weir_error *error);
+
+/* Commits what is done, of the marked tasks or of all. */
+enum weir_err thread_commit(struct stream_thread *thread, bool marked_only,
+                            struct weir_error *error);
+/* Members of weir_kafka_rebalance. */
+void rebalance_gained(void *opaque, struct weir_kafka_partition *partitions, const int32_t *indexes,
+                      uint32_t count);
+void rebalance_lost(void *opaque, const struct weir_kafka_partition *partitions,
+                    const int32_t *indexes, uint32_t count, bool gone);
+uint32_t rebalance_sources(void *opaque, const char *topic, int32_t partition,
+                           struct weir_kafka_partition *out, uint32_t capacity);
+/* Ends all tasks. */
+void thread_close_tasks(struct stream_thread *thread);
+
+/*
+ * The topics whose partitions are the tasks' numbers: `<application.id>-tasks-<sub-topology>`. They
+ * stay empty; the group shares them out. Names to subscribe to, into out[WEIR_NODES_MAX]; borrowed
+ * from the instance.
+ */
+uint32_t partitions_task_topics(const struct weir_streams *streams, const char **out);
+/* Counts the partitions of all topics, makes the topics of tasks, and waits for members of the group
+ * that know no tasks to go. NOT_FOUND, INVALID (sources that are joined differ), IN_USE. */
+enum weir_err partitions_open(struct stream_thread *thread, struct weir_error *error);
+/* Looks from time to time whether there are more. A failure ends the instance. */
+enum weir_err partitions_look(struct stream_thread *thread, struct weir_error *error);
+/* Tasks of a sub-topology: the most partitions that one of its topics has. */
+int32_t partitions_task_count(const struct stream_thread *thread, uint32_t number);
+/* The source topic's number in the topology; it must be one. */
+uint32_t partitions_source_topic(const struct weir_topology *topology, const char *name);
 
 struct global_table {
     const struct weir_global_store *store;
@@ -282,7 +359,8 @@ struct weir_streams {
     struct sub_topologies numbers;
     struct weir_kafka *kafka;
     struct weir_streams_options options;
-    char *texts; /* the options' strings */
+    char *texts;       /* the options' strings */
+    char *task_topics; /* names, WEIR_KAFKA_TOPIC_BYTES_MAX + 1 bytes each, by sub-topology */
     const struct weir_clock *clock;
     struct stream_thread *threads[THREADS_MAX];
     struct global_table tables[STORES_MAX];

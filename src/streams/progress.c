@@ -4,6 +4,9 @@
  * A block in flight counts its outputs up while it is in hand and down with each report. They are
  * pooled by thread, for the reports of a thread's producer all come on that thread.
  *
+ * They stand in one queue for all inputs of a task, for a processor may keep something of one until
+ * another's comes.
+ *
  * A task whose processors buffer (they have `flush`) is vouched for by its flushes alone: what a
  * block led to may still lie in a processor when the block's own outputs are delivered.
  */
@@ -28,8 +31,8 @@ void inflight_pool_free(struct stream_thread *thread)
     }
 }
 
-enum weir_err progress_begin(struct task *task, int64_t offset_first, int64_t offset_next,
-                             bool vouches)
+enum weir_err progress_begin(struct task *task, struct input *input, int64_t offset_first,
+                             int64_t offset_next, bool vouches)
 {
     struct stream_thread *thread = task->thread;
     struct inflight *inflight = thread->pool;
@@ -41,6 +44,7 @@ enum weir_err progress_begin(struct task *task, int64_t offset_first, int64_t of
     if (!inflight)
         return WEIR_NOMEM;
     *inflight = (struct inflight){.task = task,
+                                  .input = input,
                                   .thread = thread,
                                   .offset_first = offset_first,
                                   .offset_next = offset_next,
@@ -55,13 +59,21 @@ enum weir_err progress_begin(struct task *task, int64_t offset_first, int64_t of
     return WEIR_OK;
 }
 
+static void vouch(struct task *task)
+{
+    for (uint32_t i = 0; i < task->input_count; i++)
+        task->inputs[i].position_done = task->inputs[i].position_delivered;
+}
+
 /* Takes what is done from the old end. A failure ends that until the rewind. */
 static void advance(struct task *task)
 {
     while (!task->must_rewind && task->oldest && task->oldest->done && task->oldest->left == 0) {
         struct inflight *inflight = task->oldest;
-        if (inflight->vouches && inflight->offset_next > task->position_done)
-            task->position_done = inflight->offset_next;
+        if (inflight->input)
+            inflight->input->position_delivered = inflight->offset_next;
+        if (inflight->vouches)
+            vouch(task);
         task->oldest = inflight->next;
         if (!task->oldest)
             task->newest = NULL;
@@ -75,11 +87,11 @@ static void advance(struct task *task)
 static void drop_empty(struct task *task)
 {
     struct inflight *newest = task->newest, *before = task->oldest;
-    if (before == newest || newest->left > 0 || newest->offset_first != newest->offset_next)
+    if (before == newest || newest->left > 0 || newest->input)
         return;
     while (before->next != newest)
         before = before->next;
-    if (newest->vouches && !(before->vouches && before->offset_next >= newest->offset_next))
+    if (newest->vouches && !before->vouches)
         return;
     before->next = NULL;
     task->newest = before;
@@ -125,22 +137,22 @@ struct inflight *progress_output(struct task *task, size_t bytes, uint64_t count
  * they come again one by one. A record that is known becomes a dead letter the next time. */
 static void note_refusal(const struct inflight *inflight)
 {
-    struct task *task = inflight->task;
+    struct input *input = inflight->input;
     uint32_t kept = 0;
-    if (inflight->offset_next == inflight->offset_first)
+    if (!input)
         return; /* from a punctuator or a flush: of no one record */
     if (inflight->offset_next > inflight->offset_first + 1 &&
-        inflight->offset_next > task->careful_to) {
-        task->careful_to = inflight->offset_next;
+        inflight->offset_next > input->careful_to) {
+        input->careful_to = inflight->offset_next;
         return;
     }
-    for (uint32_t i = 0; i < task->refused_count; i++)
-        if (task->refused[i] >= task->position_committed &&
-            task->refused[i] != inflight->offset_first)
-            task->refused[kept++] = task->refused[i];
-    task->refused_count = kept;
+    for (uint32_t i = 0; i < input->refused_count; i++)
+        if (input->refused[i] >= input->position_committed &&
+            input->refused[i] != inflight->offset_first)
+            input->refused[kept++] = input->refused[i];
+    input->refused_count = kept;
     if (kept < REFUSED_MAX)
-        task->refused[task->refused_count++] = inflight->offset_first;
+        input->refused[input->refused_count++] = inflight->offset_first;
 }
 
 void progress_report(struct inflight *inflight, const struct weir_error *error)
@@ -175,5 +187,9 @@ void progress_drop(struct task *task)
     }
     task->newest = NULL;
     task->inflight_count = 0;
-    task->position_done = task->position_committed;
+    for (uint32_t i = 0; i < task->input_count; i++) {
+        struct input *input = &task->inputs[i];
+        input->position_read = input->position_delivered = input->position_done =
+            input->position_committed;
+    }
 }

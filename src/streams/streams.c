@@ -1,4 +1,5 @@
 /* streams/streams.c - the life of an instance, its states and figures. */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -103,11 +104,23 @@ void weir_streams_failure(const struct weir_streams *streams, struct weir_error 
 
 /* ---- making ---------------------------------------------------------------------------------- */
 
+/* Topics are named after it, with a suffix. */
+enum { APPLICATION_ID_BYTES_MAX = 200 };
+
+static const char topic_characters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                       "0123456789._-";
+
 static enum weir_err check_options(const struct weir_streams_options *options,
                                    struct weir_error *error)
 {
     if (!options->application_id || !*options->application_id)
         return weir_error_set(error, WEIR_INVALID, -1, "application.id is needed");
+    if (strspn(options->application_id, topic_characters) != strlen(options->application_id) ||
+        strlen(options->application_id) > APPLICATION_ID_BYTES_MAX)
+        return weir_error_set(error, WEIR_INVALID, -1,
+                              "application.id is \"%.40s\": topics are named after it, so that it "
+                              "has up to %d letters, digits, '.', '_' and '-'",
+                              options->application_id, APPLICATION_ID_BYTES_MAX);
     if (options->threads < 1 || options->threads > THREADS_MAX)
         return weir_error_set(error, WEIR_INVALID, -1, "num.stream.threads must be from 1 to %d",
                               THREADS_MAX);
@@ -150,6 +163,17 @@ static enum weir_err copy_texts(struct weir_streams *streams)
     return WEIR_OK;
 }
 
+/* For all sub-topologies, though those of global stores have none. */
+static enum weir_err name_task_topics(struct weir_streams *streams)
+{
+    const size_t bytes = WEIR_KAFKA_TOPIC_BYTES_MAX + 1;
+    streams->task_topics = weir_calloc(streams->numbers.count, bytes);
+    for (uint32_t number = 0; streams->task_topics && number < streams->numbers.count; number++)
+        snprintf(streams->task_topics + number * bytes, bytes, "%s-tasks-%u",
+                 streams->options.application_id, number);
+    return streams->task_topics ? WEIR_OK : WEIR_NOMEM;
+}
+
 static enum weir_err make_threads(struct weir_streams *streams)
 {
     for (uint32_t i = 0; i < streams->options.threads; i++) {
@@ -170,6 +194,7 @@ static void destroy(struct weir_streams *streams)
         weir_free(streams->threads[i]);
     weir_topology_free(streams->topology);
     weir_free(streams->texts);
+    weir_free(streams->task_topics);
     pthread_cond_destroy(&streams->changed);
     pthread_mutex_destroy(&streams->lock);
     weir_free(streams);
@@ -196,6 +221,8 @@ enum weir_err weir_streams_new(struct weir_topology *topology, struct weir_kafka
     pthread_mutex_init(&streams->lock, NULL);
     pthread_cond_init(&streams->changed, NULL);
     err = copy_texts(streams);
+    if (err == WEIR_OK)
+        err = name_task_topics(streams);
     if (err == WEIR_OK)
         err = make_threads(streams);
     if (err != WEIR_OK) {

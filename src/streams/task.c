@@ -1,5 +1,6 @@
 /*
- * streams/task.c - a task: one source partition and its own copy of every processor behind it.
+ * streams/task.c - a task: source partitions of one number, and its own copy of every processor
+ * behind them.
  */
 #include <stdio.h>
 #include <string.h>
@@ -40,39 +41,52 @@ static enum weir_err open_contexts(struct task *task, uint32_t node, struct weir
     return err;
 }
 
-static int32_t source_of(const struct weir_topology *topology, const char *topic)
+static void open_input(struct task *task, const struct weir_kafka_partition *partition,
+                       int32_t index)
 {
-    for (uint32_t i = 0; i < topology->node_count; i++)
-        if (topology->nodes[i].kind == NODE_SOURCE && strcmp(topology->nodes[i].topic, topic) == 0)
-            return (int32_t)i;
-    return -1;
+    const struct weir_topology *topology = topology_of(task);
+    const struct source_topic *topic =
+        &topology->topics[partitions_source_topic(topology, partition->topic)];
+    struct input *input = &task->inputs[task->input_count++];
+    *input = (struct input){.task = task,
+                            .source = topic->source,
+                            .topic = topic->name,
+                            .index = index,
+                            .idle_until_ns = -1,
+                            .position_read = partition->offset,
+                            .position_delivered = partition->offset,
+                            .position_done = partition->offset,
+                            .position_committed = partition->offset,
+                            .is_kept = partition->committed,
+                            .kept_ns = streams_now_ns(task->thread->streams)};
 }
 
-enum weir_err task_new(struct stream_thread *thread, const struct weir_kafka_partition *partition,
-                       int32_t index, struct task **out, struct weir_error *error)
+enum weir_err task_new(struct stream_thread *thread, uint32_t number,
+                       const struct weir_kafka_partition *partitions, const int32_t *indexes,
+                       uint32_t count, struct task **out, struct weir_error *error)
 {
-    const struct weir_topology *topology = thread->streams->topology;
-    int32_t source = source_of(topology, partition->topic);
-    weir_assert(source >= 0); /* we subscribe to nothing else */
     struct task *task = weir_calloc(1, sizeof *task);
-    char *topic = task ? weir_strdup(partition->topic) : NULL;
-    if (!topic) {
+    struct input *inputs = task ? weir_calloc(count, sizeof *inputs) : NULL;
+    if (!inputs) {
         weir_free(task);
         return weir_error_set(error, WEIR_NOMEM, -1, "no memory for a task");
     }
     task->thread = thread;
-    task->topic = topic;
-    task->source = (uint32_t)source;
-    task->partition = partition->partition;
-    task->index = index;
+    task->number = number;
+    task->partition = partitions[0].partition;
+    task->inputs = inputs;
     task->stream_time_ms = -1;
-    task->position_read = task->position_done = task->position_committed = partition->offset;
-    snprintf(task->id, sizeof task->id, "%u_%d", thread->streams->numbers.of_node[source],
-             (int)partition->partition);
-    for (uint32_t i = 0; i < topology->node_count; i++)
-        task->contexts[i] = (struct weir_context){.task = task, .node = i};
+    snprintf(task->id, sizeof task->id, "%u_%d", number, (int)task->partition);
+    for (uint32_t i = 0; i < topology_of(task)->node_count; i++) {
+        task->contexts[i].task = task;
+        task->contexts[i].node = i;
+    }
+    for (uint32_t i = 0; i < count; i++)
+        open_input(task, &partitions[i], indexes[i]);
     task->in_init = true;
-    enum weir_err err = open_contexts(task, task->source, error);
+    enum weir_err err = WEIR_OK;
+    for (uint32_t i = 0; i < count && err == WEIR_OK; i++)
+        err = open_contexts(task, task->inputs[i].source, error);
     task->in_init = false;
     if (err != WEIR_OK) {
         task_free(task);
@@ -92,7 +106,7 @@ void task_free(struct task *task)
         context_release(context);
     }
     task_drop(task);
-    weir_free(task->topic);
+    weir_free(task->inputs);
     weir_free(task);
 }
 
@@ -107,9 +121,7 @@ static enum weir_err sink_rows(struct task *task, const struct node *sink, uint3
     size_t bytes = 0;
     for (uint32_t row = first; row < end; row++)
         bytes += rows->key[row].bytes + rows->value[row].bytes;
-    int32_t partitions = thread->sink_partitions[node];
-    int32_t source_partitions = thread->sink_partitions[task->source];
-    bool same = partitions > 0 && partitions == source_partitions;
+    bool same = thread->sink_partitions[node] == partitions_task_count(thread, task->number);
     uint32_t count = end - first, accepted = 0;
     struct inflight *inflight = progress_output(task, bytes, count);
     enum weir_err err = thread_produce_rows(thread, sink->topic, same ? task->partition : -1, rows,
@@ -201,10 +213,10 @@ enum weir_err task_forward(struct task *task, uint32_t node, const struct weir_b
 }
 
 /* The source's children alone may ask for the block again; those that had it don't get it twice. */
-static enum weir_err forward_source(struct task *task, const struct weir_block *block,
-                                    struct weir_error *error)
+static enum weir_err forward_source(struct task *task, const struct input *input,
+                                    const struct weir_block *block, struct weir_error *error)
 {
-    const struct node *from = &topology_of(task)->nodes[task->source];
+    const struct node *from = &topology_of(task)->nodes[input->source];
     for (; task->child < from->child_count; task->child++) {
         enum weir_err err = run_node(task, from->children[task->child], block, error);
         if (err != WEIR_OK)
@@ -216,19 +228,18 @@ static enum weir_err forward_source(struct task *task, const struct weir_block *
 
 /* ---- blocks ---------------------------------------------------------------------------------- */
 
-/* Makes the thread's block of this source hold the batch. */
-static enum weir_err fill_block(struct task *task, const struct weir_kafka_batch *batch,
-                                uint32_t first, uint32_t end, struct weir_block **out,
-                                struct weir_error *error)
+/* Makes the thread's block of this source hold rows of the batch. */
+static enum weir_err fill_block(const struct input *input, uint32_t first, uint32_t end,
+                                struct weir_block **out, struct weir_error *error)
 {
-    struct stream_thread *thread = task->thread;
-    struct weir_block *block = thread->blocks[task->source];
-    struct weir_decoder *decoder = thread->decoders[task->source];
+    struct stream_thread *thread = input->task->thread;
+    struct weir_block *block = thread->blocks[input->source];
+    struct weir_decoder *decoder = thread->decoders[input->source];
     enum weir_err err = weir_block_prepare(block, end - first);
     if (err == WEIR_OK) {
         struct weir_rows *rows = &block->rows_meta;
-        *rows = batch->rows;
-        rows->topic = task->topic;
+        *rows = input->batch.rows;
+        rows->topic = input->topic;
         rows->key += first;
         rows->value += first;
         rows->timestamp_ms += first;
@@ -245,10 +256,10 @@ static enum weir_err fill_block(struct task *task, const struct weir_kafka_batch
 }
 
 /* The rows that could not be decoded, with the words for why. */
-static enum weir_err send_undecodable(struct task *task, const struct weir_block *block,
-                                      struct weir_error *error)
+static enum weir_err send_undecodable(struct task *task, const struct input *input,
+                                      const struct weir_block *block, struct weir_error *error)
 {
-    struct weir_decoder *decoder = task->thread->decoders[task->source];
+    struct weir_decoder *decoder = task->thread->decoders[input->source];
     enum weir_err err = WEIR_OK;
     for (uint32_t row = 0; block->failed && row < block->rows && err == WEIR_OK; row++) {
         struct weir_error why = {.code = WEIR_OK};
@@ -261,101 +272,90 @@ static enum weir_err send_undecodable(struct task *task, const struct weir_block
     return err;
 }
 
-static void note_time(struct task *task, const struct weir_kafka_batch *batch)
+static void note_time(struct task *task, const struct weir_block *block)
 {
-    for (uint32_t row = 0; row < batch->count; row++)
-        if (batch->rows.timestamp_ms[row] > task->stream_time_ms)
-            task->stream_time_ms = batch->rows.timestamp_ms[row];
+    for (uint32_t row = 0; row < block->rows; row++)
+        if (block->rows_meta.timestamp_ms[row] > task->stream_time_ms)
+            task->stream_time_ms = block->rows_meta.timestamp_ms[row];
 }
 
-/* Where the block that begins with row `first` ends. */
-static uint32_t block_end(const struct task *task, const struct weir_kafka_batch *batch,
-                          uint32_t first)
+static bool is_refused(const struct input *input, int64_t offset)
 {
-    return batch->rows.offset[first] < task->careful_to ? first + 1 : batch->count;
-}
-
-static bool is_refused(const struct task *task, int64_t offset)
-{
-    for (uint32_t i = 0; i < task->refused_count; i++)
-        if (task->refused[i] == offset)
+    for (uint32_t i = 0; i < input->refused_count; i++)
+        if (input->refused[i] == offset)
             return true;
     return false;
 }
 
-static enum weir_err run_block(struct task *task, struct weir_block *block,
-                               struct weir_error *error)
+static enum weir_err run_block(struct task *task, const struct input *input,
+                               struct weir_block *block, struct weir_error *error)
 {
-    if (block->rows == 1 && is_refused(task, block->rows_meta.offset[0]))
+    if (block->rows == 1 && is_refused(input, block->rows_meta.offset[0]))
         return dead_letter_send(task, &block->rows_meta, 0, WEIR_LIMIT,
                                 "the broker refuses what this record leads to", false, error);
-    enum weir_err err = forward_source(task, block, error);
+    enum weir_err err = forward_source(task, input, block, error);
     if (err == WEIR_OK)
         err = contexts_hand_on(task, error);
     if (err == WEIR_OK)
-        err = send_undecodable(task, block, error);
+        err = send_undecodable(task, input, block, error);
     return err;
 }
 
-static enum weir_err process(struct task *task, const struct weir_kafka_batch *batch,
-                             uint32_t first, uint32_t end, struct weir_error *error)
+/* The rows of the input's batch up to `end`, as one block. */
+static enum weir_err process(struct task *task, struct input *input, uint32_t end,
+                             struct weir_error *error)
 {
     struct weir_block *block;
+    const struct weir_kafka_batch *batch = &input->batch;
     int64_t next = end < batch->count ? batch->rows.offset[end] : batch->offset_next;
-    enum weir_err err = fill_block(task, batch, first, end, &block, error);
+    enum weir_err err = fill_block(input, input->row, end, &block, error);
     if (err != WEIR_OK)
         return err;
     if (task->parked_block)
         progress_resume(task);
     else
-        err = progress_begin(task, batch->rows.offset[first], next, !task->has_flush);
+        err = progress_begin(task, input, batch->rows.offset[input->row], next, !task->has_flush);
     if (err != WEIR_OK)
         return weir_error_set(error, err, -1, "no memory for a block in flight");
-    err = run_block(task, block, error);
-    if (err == WEIR_AGAIN)
+    note_time(task, block);
+    err = run_block(task, input, block, error);
+    if (err == WEIR_AGAIN) {
         progress_park(task);
+        task->parked = input;
+        task->parked_end = end;
+    }
     if (err != WEIR_OK)
         return err; /* a failure: the task is rewound, which lets the block go */
-    task->position_read = next;
+    count_up(&task->thread->streams->counters.consumed, end - input->row);
+    input->position_read = next;
+    input->row = end;
     progress_end(task);
+    if (end == batch->count)
+        input_drop(input);
     return WEIR_OK;
 }
 
-/* What is left of the batch, which is taken: released, or parked. */
-static enum weir_err run_batch(struct task *task, struct weir_kafka_batch *batch,
-                               struct weir_error *error)
+enum weir_err task_run(struct task *task, struct weir_error *error)
 {
-    enum weir_err err = WEIR_OK;
-    while (task->batch_row < batch->count) {
-        uint32_t end = block_end(task, batch, task->batch_row);
-        err = process(task, batch, task->batch_row, end, error);
+    struct input *input = task->parked;
+    uint32_t end = task->parked_end;
+    task->parked = NULL;
+    if (!input)
+        input = inputs_choose(task, &end);
+    while (input) {
+        if (!task->parked_block && input->batch.rows.offset[input->row] < input->careful_to)
+            end = input->row + 1;
+        enum weir_err err = process(task, input, end, error);
         if (err != WEIR_OK)
-            break;
-        count_up(&task->thread->streams->counters.consumed, end - task->batch_row);
-        task->batch_row = end;
+            return err;
+        input = inputs_choose(task, &end);
     }
-    if (err == WEIR_AGAIN) {
-        task->parked = *batch;
-        task->is_parked = true;
-        return err;
-    }
-    task->batch_row = 0;
-    weir_kafka_batch_release(batch);
-    return err;
+    return WEIR_OK;
 }
 
-enum weir_err task_process(struct task *task, struct weir_kafka_batch *batch,
-                           struct weir_error *error)
+bool task_is_delivered(const struct task *task)
 {
-    note_time(task, batch);
-    return run_batch(task, batch, error);
-}
-
-enum weir_err task_retry(struct task *task, struct weir_error *error)
-{
-    struct weir_kafka_batch batch = task->parked;
-    task->is_parked = false;
-    return run_batch(task, &batch, error);
+    return !task->oldest || task->oldest == task->parked_block;
 }
 
 /* ---- failures -------------------------------------------------------------------------------- */
@@ -371,11 +371,10 @@ void task_fail(struct task *task, const struct weir_error *why, bool in_processo
 void task_drop(struct task *task)
 {
     progress_drop(task);
-    if (task->is_parked)
-        weir_kafka_batch_release(&task->parked);
-    task->is_parked = false;
-    task->batch_row = task->child = 0;
-    task->position_read = task->position_committed;
+    for (uint32_t i = 0; i < task->input_count; i++)
+        input_drop(&task->inputs[i]);
+    task->parked = NULL;
+    task->child = 0;
     task->must_rewind = task->failed_in_processor = task->letter_failed = false;
     for (uint32_t i = 0; i < topology_of(task)->node_count; i++)
         context_clear(&task->contexts[i]);
@@ -383,14 +382,13 @@ void task_drop(struct task *task)
 
 /* ---- time and flush -------------------------------------------------------------------------- */
 
-/* Runs what may forward outside of a block: its outputs hold back the position as it is. */
+/* Runs what may forward outside of a block: its outputs hold back the positions as they are. */
 static enum weir_err run_aside(struct task *task, bool vouches,
                                enum weir_err (*what)(struct task *task, void *opaque,
                                                      struct weir_error *error),
                                void *opaque, struct weir_error *error)
 {
-    int64_t next = task->position_read; /* a parked block lies behind it */
-    if (progress_begin(task, next, next, vouches) != WEIR_OK)
+    if (progress_begin(task, NULL, -1, -1, vouches) != WEIR_OK)
         return weir_error_set(error, WEIR_NOMEM, -1, "no memory for a block in flight");
     enum weir_err err = what(task, opaque, error);
     if (err == WEIR_OK)

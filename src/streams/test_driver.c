@@ -35,6 +35,8 @@ static enum weir_err make_topics(struct weir_test_driver *driver, int32_t partit
     const struct weir_topology *topology = driver->streams->topology;
     const char *dead = driver->streams->options.dead_letter_topic;
     enum weir_err err = WEIR_OK;
+    for (uint32_t i = 0; i < topology->topic_count && err == WEIR_OK; i++)
+        err = weir_kafka_fake_topic(driver->kafka, topology->topics[i].name, partitions);
     for (uint32_t i = 0; i < topology->node_count && err == WEIR_OK; i++)
         if (topology->nodes[i].topic)
             err = weir_kafka_fake_topic(driver->kafka, topology->nodes[i].topic, partitions);

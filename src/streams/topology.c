@@ -29,6 +29,8 @@ void weir_topology_free(struct weir_topology *topology)
         weir_free(topology->nodes[i].name);
         weir_free(topology->nodes[i].topic);
     }
+    for (uint32_t i = 0; i < topology->topic_count; i++)
+        weir_free(topology->topics[i].name);
     for (uint32_t i = 0; i < topology->store_count; i++)
         store_release(&topology->stores[i]);
     weir_free(topology);
@@ -106,6 +108,11 @@ static enum weir_err connect(struct weir_topology *topology, struct node *node,
     return WEIR_OK;
 }
 
+static bool is_topic(const char *topic)
+{
+    return topic && *topic && strlen(topic) <= WEIR_KAFKA_TOPIC_BYTES_MAX;
+}
+
 /* The next free node with name and topic; it counts only when the caller says so. */
 static enum weir_err begin_node(struct weir_topology *topology, enum node_kind kind,
                                 const char *name, const char *topic, struct node **out,
@@ -117,7 +124,7 @@ static enum weir_err begin_node(struct weir_topology *topology, enum node_kind k
     if (topology->node_count == WEIR_NODES_MAX)
         return weir_error_set(error, WEIR_LIMIT, -1, "a topology has at most %d nodes",
                               WEIR_NODES_MAX);
-    if (kind != NODE_PROCESSOR && (!topic || !*topic || strlen(topic) > WEIR_KAFKA_TOPIC_BYTES_MAX))
+    if (kind == NODE_SINK && !is_topic(topic))
         return weir_error_set(error, WEIR_INVALID, -1, "node \"%s\" needs a topic", name);
     struct node *node = &topology->nodes[topology->node_count];
     *node = (struct node){.kind = kind, .name = weir_strdup(name)};
@@ -142,22 +149,69 @@ static enum weir_err end_node(struct weir_topology *topology, struct node *node,
     return err;
 }
 
-enum weir_err weir_topology_add_source(struct weir_topology *topology, const char *name,
-                                       const char *topic, weir_decoder_factory *decoder,
-                                       void *config, struct weir_error *error)
+static enum weir_err add_topic(struct weir_topology *topology, const char *topic, const char *name,
+                               struct weir_error *error)
 {
-    struct node *node;
-    for (uint32_t i = 0; topic && i < topology->node_count; i++)
-        if (topology->nodes[i].kind == NODE_SOURCE && strcmp(topology->nodes[i].topic, topic) == 0)
+    if (!is_topic(topic))
+        return weir_error_set(error, WEIR_INVALID, -1, "node \"%s\" needs a topic", name);
+    for (uint32_t i = 0; i < topology->topic_count; i++)
+        if (strcmp(topology->topics[i].name, topic) == 0)
             return weir_error_set(error, WEIR_EXISTS, -1,
                                   "topic %s is read by source \"%s\" already", topic,
-                                  topology->nodes[i].name);
-    enum weir_err err = begin_node(topology, NODE_SOURCE, name, topic, &node, error);
+                                  topology->topics[i].source == topology->node_count
+                                      ? name
+                                      : topology->nodes[topology->topics[i].source].name);
+    if (topology->topic_count == WEIR_KAFKA_SOURCES_MAX)
+        return weir_error_set(error, WEIR_LIMIT, -1, "a topology reads at most %d topics",
+                              WEIR_KAFKA_SOURCES_MAX);
+    char *copy = weir_strdup(topic);
+    if (!copy)
+        return weir_error_set(error, WEIR_NOMEM, -1, "no memory for node \"%s\"", name);
+    topology->topics[topology->topic_count++] =
+        (struct source_topic){.name = copy, .source = topology->node_count};
+    return WEIR_OK;
+}
+
+enum weir_err weir_topology_add_source(struct weir_topology *topology, const char *name,
+                                       const char *const *topics, uint32_t topic_count,
+                                       weir_decoder_factory *decoder, void *config,
+                                       struct weir_error *error)
+{
+    struct node *node;
+    uint32_t known = topology->topic_count;
+    enum weir_err err = begin_node(topology, NODE_SOURCE, name, NULL, &node, error);
     if (err != WEIR_OK)
         return err;
+    if (topic_count == 0)
+        err = weir_error_set(error, WEIR_INVALID, -1, "source \"%s\" needs a topic", name);
+    for (uint32_t i = 0; i < topic_count && err == WEIR_OK; i++)
+        err = add_topic(topology, topics[i], name, error);
+    while (err != WEIR_OK && topology->topic_count > known)
+        weir_free(topology->topics[--topology->topic_count].name);
     node->decoder = decoder;
     node->config = config;
-    return end_node(topology, node, WEIR_OK);
+    return end_node(topology, node, err);
+}
+
+/* Sources that belong together with one of these do so with all of them. */
+enum weir_err weir_topology_copartition(struct weir_topology *topology, const char *const *sources,
+                                        uint32_t source_count, struct weir_error *error)
+{
+    for (uint32_t i = 0; i < source_count; i++) {
+        int32_t found = find_node(topology, sources[i]);
+        if (found < 0 || topology->nodes[found].kind != NODE_SOURCE)
+            return weir_error_set(error, WEIR_NOT_FOUND, -1, "there is no source \"%s\"",
+                                  sources[i]);
+    }
+    uint32_t group = ++topology->copartition_count;
+    for (uint32_t i = 0; i < source_count; i++) {
+        uint32_t known = topology->nodes[find_node(topology, sources[i])].copartition;
+        for (uint32_t k = 0; known && k < topology->node_count; k++)
+            if (topology->nodes[k].copartition == known)
+                topology->nodes[k].copartition = group;
+        topology->nodes[find_node(topology, sources[i])].copartition = group;
+    }
+    return WEIR_OK;
 }
 
 enum weir_err weir_topology_add_processor(struct weir_topology *topology, const char *name,
@@ -274,23 +328,7 @@ void topology_number(const struct weir_topology *topology, struct sub_topologies
 
 enum weir_err topology_check(const struct weir_topology *topology, struct weir_error *error)
 {
-    struct sub_topologies numbers;
-    const char *source_of[WEIR_NODES_MAX + STORES_MAX] = {0};
-    bool any = false;
-    topology_number(topology, &numbers);
-    for (uint32_t i = 0; i < topology->node_count; i++) {
-        const struct node *node = &topology->nodes[i];
-        const char **known = &source_of[numbers.of_node[i]];
-        if (node->kind != NODE_SOURCE)
-            continue;
-        if (*known)
-            return weir_error_set(error, WEIR_UNSUPPORTED, -1,
-                                  "sources \"%s\" and \"%s\" lead to the same node: give each its "
-                                  "own nodes",
-                                  *known, node->name);
-        *known = node->name;
-        any = true;
-    }
-    return any ? WEIR_OK
+    return topology->topic_count
+               ? WEIR_OK
                : weir_error_set(error, WEIR_INVALID, -1, "a topology needs a source to read from");
 }

@@ -441,6 +441,7 @@ const struct weir_kafka_ops weir_kafka_fake_ops = {
     .topic_partitions = topic_partitions,
     .offsets = offsets,
     .topics_list = topics_list,
+    .group_assignments = fake_group_assignments,
     .producer_new = fake_producer_new,
     .produce = fake_produce,
     .produce_rows = fake_produce_rows,

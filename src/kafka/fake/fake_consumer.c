@@ -167,23 +167,21 @@ static int64_t begin_offset(struct fake_consumer *consumer, struct fake_slot *sl
     return log->first;
 }
 
-/* The lowest free index. */
-static enum weir_err owned_index(struct fake_consumer *consumer, uint32_t *index_out)
+/* So many free indexes. */
+static bool make_room(struct fake_consumer *consumer, uint32_t count)
 {
-    uint32_t index = 0;
-    while (index < consumer->owned_capacity && consumer->owned[index].slot != NULL)
-        index++;
-    if (index == consumer->owned_capacity) {
-        uint32_t more = index + 16;
-        struct fake_owned *owned = weir_realloc_array(consumer->owned, more, sizeof(*owned));
-        if (owned == NULL)
-            return WEIR_NOMEM;
-        memset(owned + index, 0, (more - index) * sizeof(*owned));
-        consumer->owned = owned;
-        consumer->owned_capacity = more;
-    }
-    *index_out = index;
-    return WEIR_OK;
+    for (uint32_t i = 0; i < consumer->owned_capacity; i++)
+        count -= count > 0 && consumer->owned[i].slot == NULL;
+    if (count == 0)
+        return true;
+    uint32_t more = consumer->owned_capacity + count + 16;
+    struct fake_owned *owned = weir_realloc_array(consumer->owned, more, sizeof(*owned));
+    if (owned == NULL)
+        return false;
+    memset(owned + consumer->owned_capacity, 0, (more - consumer->owned_capacity) * sizeof(*owned));
+    consumer->owned = owned;
+    consumer->owned_capacity = more;
+    return true;
 }
 
 /* What is to be read for a slot: itself, or what the consumer names, which it is asked without the
@@ -219,12 +217,14 @@ static bool is_to_gain(const struct fake_consumer *consumer, const struct fake_s
 static void take_over(struct fake_consumer *consumer, struct fake_slot *slot, struct told *told)
 {
     struct fake_slot *sources[WEIR_KAFKA_SOURCES_MAX];
-    uint32_t count, index;
-    if (!sources_of(consumer, slot, sources, &count) || !is_to_gain(consumer, slot))
+    uint32_t count, index = 0;
+    if (!sources_of(consumer, slot, sources, &count) || !is_to_gain(consumer, slot) ||
+        !make_room(consumer, count))
         return;
     slot->owner = consumer;
     for (uint32_t i = 0; i < count; i++) {
-        weir_assert(owned_index(consumer, &index) == WEIR_OK);
+        while (consumer->owned[index].slot != NULL)
+            index++;
         int64_t offset = begin_offset(consumer, sources[i]);
         consumer->owned[index] = (struct fake_owned){slot, sources[i], offset};
         told_add(told, sources[i], offset, index);

@@ -262,6 +262,33 @@ void fake_group_leave(struct fake *fake, struct fake_group *group, struct fake_c
     fake_group_begin(fake, group);
 }
 
+/* Slots and topics live as long as the cluster: the lock is let go for the calls. */
+enum weir_err
+fake_group_assignments(struct weir_kafka *kafka, const char *group_id, int32_t timeout_ms,
+                       void (*each)(void *opaque, const struct weir_kafka_assignment *found),
+                       void *opaque, struct weir_error *error)
+{
+    (void)timeout_ms;
+    (void)error;
+    struct fake *fake = WEIR_CONTAINER(kafka, struct fake, base);
+    fake_lock(fake);
+    const struct fake_group *group = fake_group_find(fake, group_id);
+    for (uint32_t i = 0; group != NULL && i < group->slot_count; i++) {
+        const struct fake_slot *slot = group->slots[i];
+        const struct weir_kafka_assignment found = {.client_id = "fake",
+                                                    .host = "memory",
+                                                    .topic = slot->topic->name,
+                                                    .partition = slot->partition};
+        if (slot->owner == NULL)
+            continue;
+        fake_unlock(fake);
+        each(opaque, &found);
+        fake_lock(fake);
+    }
+    fake_unlock(fake);
+    return WEIR_OK;
+}
+
 /* ---- for tests ------------------------------------------------------------------------------- */
 
 static struct fake *fake_of(struct weir_kafka *kafka)

@@ -262,6 +262,10 @@ void fake_group_begin(struct fake *fake, struct fake_group *group);
 void fake_groups_advance(struct fake *fake);
 enum weir_err fake_group_join(struct fake *fake, struct fake_group *group,
                               struct fake_consumer *consumer);
+enum weir_err
+fake_group_assignments(struct weir_kafka *kafka, const char *group_id, int32_t timeout_ms,
+                       void (*each)(void *opaque, const struct weir_kafka_assignment *found),
+                       void *opaque, struct weir_error *error);
 void fake_group_leave(struct fake *fake, struct fake_group *group, struct fake_consumer *consumer);
 
 #endif

@@ -93,7 +93,8 @@ static enum weir_err make_decoder(void *config, struct weir_decoder **out, struc
 
 static struct weir_topology *topology_of(struct instance *instance)
 {
-    static const char *const data[] = {"data"}, *const scoring[] = {"scoring"};
+    static const char *const data[] = {"data"}, *const scoring[] = {"scoring"},
+                             *const mdata[] = {"mdata"};
     struct weir_global_store store = {.name = "models",
                                       .source = "models-source",
                                       .topic = "models",
@@ -104,7 +105,7 @@ static struct weir_topology *topology_of(struct instance *instance)
     struct weir_topology *topology;
     assert_int_equal(weir_topology_new(&topology), WEIR_OK);
     assert_int_equal(
-        weir_topology_add_source(topology, "data", "mdata", make_decoder, instance->stage, NULL),
+        weir_topology_add_source(topology, "data", mdata, 1, make_decoder, instance->stage, NULL),
         WEIR_OK);
     assert_int_equal(weir_topology_add_processor(topology, "scoring", scoring_ops(),
                                                  &instance->scoring, data, 1, NULL),

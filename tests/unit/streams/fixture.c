@@ -222,7 +222,8 @@ struct weir_topology *copy_topology(struct behaviour *behaviour)
                                                                  : &batch;
     struct weir_topology *topology;
     assert_int_equal(weir_topology_new(&topology), WEIR_OK);
-    assert_int_equal(weir_topology_add_source(topology, "data", "in", NULL, NULL, NULL), WEIR_OK);
+    assert_int_equal(weir_topology_add_source(topology, "data", TOPIC("in"), NULL, NULL, NULL),
+                     WEIR_OK);
     assert_int_equal(weir_topology_add_processor(topology, "copy", ops, behaviour, data, 1, NULL),
                      WEIR_OK);
     assert_int_equal(weir_topology_add_sink(topology, "out", "out", copy, 1, NULL), WEIR_OK);
@@ -271,6 +272,6 @@ void instance_kill(struct fixture *fixture, struct weir_streams *streams)
 {
     const struct task *task = streams->threads[0]->tasks; /* with one of them go all */
     if (task)
-        weir_kafka_fake_evict(fixture->kafka, "app", task->topic, task->partition);
+        weir_kafka_fake_evict(fixture->kafka, "app", "app-tasks-0", task->partition);
     instance_close(streams);
 }

@@ -13,6 +13,9 @@
 #include "kafka/fake/fake.h"
 #include "streams/inside.h"
 
+/* Topics of a source that has one. */
+#define TOPIC(name) ((const char *const[]){name}), 1
+
 enum { INSTANCES_MAX = 4, PARTITIONS_MAX = 8 };
 
 struct fixture {

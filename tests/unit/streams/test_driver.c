@@ -92,8 +92,8 @@ static void an_undecodable_record_is_a_dead_letter_with_its_reason(void **state)
     record.headers = &header;
     record.header_count = 1;
     assert_int_equal(weir_topology_new(&topology), WEIR_OK);
-    assert_int_equal(weir_topology_add_source(topology, "data", "in", wine_decoder, NULL, NULL),
-                     WEIR_OK);
+    assert_int_equal(
+        weir_topology_add_source(topology, "data", TOPIC("in"), wine_decoder, NULL, NULL), WEIR_OK);
     assert_int_equal(weir_topology_add_sink(topology, "out", "out", data, 1, NULL), WEIR_OK);
     struct weir_test_driver *driver = driver_of(topology);
     assert_int_equal(weir_test_driver_pipe(driver, &record, NULL), WEIR_OK);
@@ -126,8 +126,8 @@ static void a_very_large_bad_record_is_cut_and_its_digest_told(void **state)
     memset(large, 0xff, sizeof large);
     record.value = weir_slice(large, sizeof large);
     assert_int_equal(weir_topology_new(&topology), WEIR_OK);
-    assert_int_equal(weir_topology_add_source(topology, "data", "in", wine_decoder, NULL, NULL),
-                     WEIR_OK);
+    assert_int_equal(
+        weir_topology_add_source(topology, "data", TOPIC("in"), wine_decoder, NULL, NULL), WEIR_OK);
     assert_int_equal(weir_topology_add_sink(topology, "out", "out", data, 1, NULL), WEIR_OK);
     struct weir_test_driver *driver = driver_of(topology);
     assert_int_equal(weir_test_driver_pipe(driver, &record, NULL), WEIR_OK);
@@ -201,7 +201,8 @@ static void punctuators_follow_their_clocks(void **state)
     (void)state;
     memset(&ticks, 0, sizeof ticks);
     assert_int_equal(weir_topology_new(&topology), WEIR_OK);
-    assert_int_equal(weir_topology_add_source(topology, "data", "in", NULL, NULL, NULL), WEIR_OK);
+    assert_int_equal(weir_topology_add_source(topology, "data", TOPIC("in"), NULL, NULL, NULL),
+                     WEIR_OK);
     assert_int_equal(weir_topology_add_processor(topology, "clock", &ops, NULL, data, 1, NULL),
                      WEIR_OK);
     assert_int_equal(weir_topology_add_sink(topology, "out", "out", clock, 1, NULL), WEIR_OK);

@@ -105,8 +105,8 @@ static void a_task_waits_while_the_dead_letter_topic_is_away(void **state)
     fixture_init(&fixture, 1, 0, 0);
     fixture_put(&fixture, 0, "\xff");
     assert_int_equal(weir_topology_new(&topology), WEIR_OK);
-    assert_int_equal(weir_topology_add_source(topology, "data", "in", wine_decoder, NULL, NULL),
-                     WEIR_OK);
+    assert_int_equal(
+        weir_topology_add_source(topology, "data", TOPIC("in"), wine_decoder, NULL, NULL), WEIR_OK);
     assert_int_equal(weir_topology_add_sink(topology, "out", "out", data, 1, NULL), WEIR_OK);
     fixture_fail(&fixture, WEIR_KAFKA_FAKE_DELIVERY, "dead", 0, 40, WEIR_BROKER, false);
     struct weir_streams *streams = instance_open(&fixture, topology);

@@ -94,11 +94,11 @@ static void disturb(struct simulation *simulation)
     if (chance(simulation, 40))
         weir_kafka_fake_rebalance(fixture->kafka, "app");
     if (chance(simulation, 60) && is_owned(simulation, partition))
-        weir_kafka_fake_revoke(fixture->kafka, "app", "in", partition);
+        weir_kafka_fake_revoke(fixture->kafka, "app", "app-tasks-0", partition);
     if (chance(simulation, 60) && simulation->instances[at])
         simulation->behaviours[at].refuse = 1 + weir_random_below(&simulation->random, 4);
     if (chance(simulation, 150) && is_owned(simulation, partition)) {
-        weir_kafka_fake_evict(fixture->kafka, "app", "in", partition);
+        weir_kafka_fake_evict(fixture->kafka, "app", "app-tasks-0", partition);
         return;
     }
     if (!chance(simulation, 50))

@@ -141,7 +141,8 @@ static struct weir_topology *pass_topology(void)
     static const char *const data[] = {"data"};
     struct weir_topology *topology;
     assert_int_equal(weir_topology_new(&topology), WEIR_OK);
-    assert_int_equal(weir_topology_add_source(topology, "data", "in", NULL, NULL, NULL), WEIR_OK);
+    assert_int_equal(weir_topology_add_source(topology, "data", TOPIC("in"), NULL, NULL, NULL),
+                     WEIR_OK);
     assert_int_equal(weir_topology_add_sink(topology, "out", "out", data, 1, NULL), WEIR_OK);
     return topology;
 }

@@ -34,12 +34,14 @@ static void faults_are_named_when_they_are_made(void **state)
                                      uint32_t, struct weir_error *))1;
     neither.process_batch = NULL;
     assert_int_equal(weir_topology_new(&topology), WEIR_OK);
-    assert_int_equal(weir_topology_add_source(topology, "data", "in", NULL, NULL, &error), WEIR_OK);
-    assert_int_equal(weir_topology_add_source(topology, "data", "x", NULL, NULL, &error),
+    assert_int_equal(weir_topology_add_source(topology, "data", TOPIC("in"), NULL, NULL, &error),
+                     WEIR_OK);
+    assert_int_equal(weir_topology_add_source(topology, "data", TOPIC("x"), NULL, NULL, &error),
                      WEIR_EXISTS);
     assert_non_null(strstr(error.message, "data"));
-    assert_int_equal(weir_topology_add_source(topology, "", "x", NULL, NULL, &error), WEIR_INVALID);
-    assert_int_equal(weir_topology_add_source(topology, "again", "in", NULL, NULL, &error),
+    assert_int_equal(weir_topology_add_source(topology, "", TOPIC("x"), NULL, NULL, &error),
+                     WEIR_INVALID);
+    assert_int_equal(weir_topology_add_source(topology, "again", TOPIC("in"), NULL, NULL, &error),
                      WEIR_EXISTS);
     assert_int_equal(weir_topology_add_sink(topology, "out", "out", none, 1, &error),
                      WEIR_NOT_FOUND);
@@ -95,7 +97,7 @@ static void the_description_is_kafka_streams_own(void **state)
     struct weir_topology *topology;
     (void)state;
     assert_int_equal(weir_topology_new(&topology), WEIR_OK);
-    assert_int_equal(weir_topology_add_source(topology, "data", "mdata", NULL, NULL, NULL),
+    assert_int_equal(weir_topology_add_source(topology, "data", TOPIC("mdata"), NULL, NULL, NULL),
                      WEIR_OK);
     assert_int_equal(
         weir_topology_add_processor(topology, "scoring", batch_ops(), NULL, data, 1, NULL),
@@ -120,7 +122,7 @@ static void the_description_is_kafka_streams_own(void **state)
                           "      --> none\n"
                           "      <-- models-source\n");
     /* numbers go by the sources' names */
-    assert_int_equal(weir_topology_add_source(topology, "other", "other", NULL, NULL, NULL),
+    assert_int_equal(weir_topology_add_source(topology, "other", TOPIC("other"), NULL, NULL, NULL),
                      WEIR_OK);
     assert_int_equal(weir_topology_add_sink(topology, "end", "end", other, 1, NULL), WEIR_OK);
     char text[4096];
