@@ -6,10 +6,12 @@
  * empty that order is not known, so that the others wait for it: as long as there is something to be
  * read of it, and max_task_idle_ms longer (KIP-695).
  */
+#include "base/assert.h"
 #include "streams/inside.h"
 
 void input_take(struct input *input, const struct weir_kafka_batch *batch)
 {
+    weir_assert(!input->has_batch);
     input->batch = *batch;
     input->has_batch = true;
     input->row = 0;

@@ -227,7 +227,7 @@ enum weir_err progress_begin(struct task *task, struct input *input, int64_t off
                              int64_t offset_next, bool vouches);
 /* They end. A block without outputs is done with at once. */
 void progress_end(struct task *task);
-/* They end for now: the block is parked, and comes again. */
+/* They end for now: the block is parked, and comes again behind all others. */
 void progress_park(struct task *task);
 void progress_resume(struct task *task);
 /* Counts an output of the block in hand, for its record's opaque. */

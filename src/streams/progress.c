@@ -31,6 +31,16 @@ void inflight_pool_free(struct stream_thread *thread)
     }
 }
 
+static void append(struct task *task, struct inflight *inflight)
+{
+    inflight->next = NULL;
+    if (task->newest)
+        task->newest->next = inflight;
+    else
+        task->oldest = inflight;
+    task->newest = inflight;
+}
+
 enum weir_err progress_begin(struct task *task, struct input *input, int64_t offset_first,
                              int64_t offset_next, bool vouches)
 {
@@ -49,11 +59,7 @@ enum weir_err progress_begin(struct task *task, struct input *input, int64_t off
                                   .offset_first = offset_first,
                                   .offset_next = offset_next,
                                   .vouches = vouches};
-    if (task->newest)
-        task->newest->next = inflight;
-    else
-        task->oldest = inflight;
-    task->newest = inflight;
+    append(task, inflight);
     task->inflight_count++;
     task->in_hand = inflight;
     return WEIR_OK;
@@ -109,16 +115,26 @@ void progress_end(struct task *task)
     advance(task);
 }
 
+/* Out of the queue: what is flushed before it comes again does not speak for it. */
 void progress_park(struct task *task)
 {
-    weir_assert(task->in_hand && !task->parked_block);
+    struct inflight *before = task->oldest;
+    weir_assert(task->in_hand && task->in_hand == task->newest && !task->parked_block);
     task->parked_block = task->in_hand;
     task->in_hand = NULL;
+    while (before != task->newest && before->next != task->newest)
+        before = before->next;
+    if (before == task->newest)
+        before = task->oldest = NULL;
+    else
+        before->next = NULL;
+    task->newest = before;
 }
 
 void progress_resume(struct task *task)
 {
     weir_assert(!task->in_hand && task->parked_block);
+    append(task, task->parked_block);
     task->in_hand = task->parked_block;
     task->parked_block = NULL;
 }
@@ -177,6 +193,8 @@ void progress_report(struct inflight *inflight, const struct weir_error *error)
 
 void progress_drop(struct task *task)
 {
+    if (task->parked_block)
+        append(task, task->parked_block);
     task->in_hand = task->parked_block = NULL;
     while (task->oldest) {
         struct inflight *inflight = task->oldest;

@@ -355,7 +355,7 @@ enum weir_err task_run(struct task *task, struct weir_error *error)
 
 bool task_is_delivered(const struct task *task)
 {
-    return !task->oldest || task->oldest == task->parked_block;
+    return !task->oldest;
 }
 
 /* ---- failures -------------------------------------------------------------------------------- */

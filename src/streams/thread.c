@@ -338,7 +338,7 @@ static enum weir_err read_records(struct stream_thread *thread, int32_t timeout_
         return error->fatal ? err : WEIR_OK;
     }
     struct input *input = input_at(thread, batch.partition_index);
-    if (!input || input->has_batch || input->task->must_rewind) {
+    if (!input || input->task->must_rewind) {
         weir_kafka_batch_release(&batch);
         return WEIR_OK;
     }

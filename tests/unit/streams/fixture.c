@@ -3,8 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct weir_slice none;
-
 static struct weir_slice text(const char *chars)
 {
     return weir_slice(chars, strlen(chars));
@@ -22,6 +20,7 @@ void fixture_init(struct fixture *fixture, int32_t partitions, int32_t delivery_
     options.rebalance_ms = rebalance_ms;
     assert_int_equal(weir_kafka_fake_new(&options, &fixture->kafka, &error), WEIR_OK);
     assert_int_equal(weir_kafka_fake_topic(fixture->kafka, "in", partitions), WEIR_OK);
+    assert_int_equal(weir_kafka_fake_topic(fixture->kafka, "more", partitions), WEIR_OK);
     assert_int_equal(weir_kafka_fake_topic(fixture->kafka, "out", partitions), WEIR_OK);
     assert_int_equal(weir_kafka_fake_topic(fixture->kafka, "dead", 1), WEIR_OK);
     weir_streams_options_default(&fixture->options);
@@ -37,7 +36,13 @@ void fixture_release(struct fixture *fixture)
 
 int64_t fixture_put(struct fixture *fixture, int32_t partition, const char *chars)
 {
-    struct weir_kafka_record record = {.topic = "in",
+    return fixture_put_on(fixture, "in", partition, chars);
+}
+
+int64_t fixture_put_on(struct fixture *fixture, const char *topic, int32_t partition,
+                       const char *chars)
+{
+    struct weir_kafka_record record = {.topic = topic,
                                        .partition = partition,
                                        .timestamp_ms = weir_clock_wall_ms(&fixture->clock.clock),
                                        .key = text(chars),
@@ -62,7 +67,12 @@ void fixture_fail(struct fixture *fixture, enum weir_kafka_fake_call call, const
 
 int64_t fixture_committed(struct fixture *fixture, int32_t partition)
 {
-    return weir_kafka_fake_committed(fixture->kafka, "app", "in", partition);
+    return fixture_committed_of(fixture, "in", partition);
+}
+
+int64_t fixture_committed_of(struct fixture *fixture, const char *topic, int32_t partition)
+{
+    return weir_kafka_fake_committed(fixture->kafka, "app", topic, partition);
 }
 
 static uint32_t count(struct fixture *fixture, const char *topic, int32_t partition,
@@ -174,8 +184,10 @@ static enum weir_err copier_flush(void *self, struct weir_context *context,
     struct copier *copier = self;
     enum weir_err err = WEIR_OK;
     for (uint32_t i = 0; i < copier->kept_count && err == WEIR_OK; i++) {
-        struct weir_kafka_record record = {
-            .partition = -1, .timestamp_ms = -1, .key = none, .value = text(copier->kept[i])};
+        struct weir_kafka_record record = {.partition = -1,
+                                           .timestamp_ms = -1,
+                                           .key = text(copier->kept[i]),
+                                           .value = text(copier->kept[i])};
         err = weir_context_forward_record(context, &record, error);
     }
     copier->kept_count = 0;
@@ -216,7 +228,7 @@ struct weir_topology *copy_topology(struct behaviour *behaviour)
                                                    .init = copier_init,
                                                    .process = copier_row,
                                                    .close = copier_close};
-    static const char *const data[] = {"data"}, *const copy[] = {"copy"};
+    static const char *const sources[] = {"data", "more"}, *const copy[] = {"copy"};
     const struct weir_processor_ops *ops = behaviour->one_by_one ? &rows
                                            : behaviour->keeps    ? &keeping
                                                                  : &batch;
@@ -224,7 +236,11 @@ struct weir_topology *copy_topology(struct behaviour *behaviour)
     assert_int_equal(weir_topology_new(&topology), WEIR_OK);
     assert_int_equal(weir_topology_add_source(topology, "data", TOPIC("in"), NULL, NULL, NULL),
                      WEIR_OK);
-    assert_int_equal(weir_topology_add_processor(topology, "copy", ops, behaviour, data, 1, NULL),
+    if (behaviour->two)
+        assert_int_equal(
+            weir_topology_add_source(topology, "more", TOPIC("more"), NULL, NULL, NULL), WEIR_OK);
+    assert_int_equal(weir_topology_add_processor(topology, "copy", ops, behaviour, sources,
+                                                 behaviour->two ? 2 : 1, NULL),
                      WEIR_OK);
     assert_int_equal(weir_topology_add_sink(topology, "out", "out", copy, 1, NULL), WEIR_OK);
     return topology;

@@ -24,15 +24,18 @@ struct fixture {
     struct weir_streams_options options;
 };
 
-/* Topics in and out with so many partitions, dead with one. */
+/* Topics in, more and out with so many partitions, dead with one. */
 void fixture_init(struct fixture *fixture, int32_t partitions, int32_t delivery_delay_ms,
                   int32_t rebalance_ms);
 void fixture_release(struct fixture *fixture);
 /* Puts a record with key and value of one text on topic in. Gives its offset. */
 int64_t fixture_put(struct fixture *fixture, int32_t partition, const char *text);
+int64_t fixture_put_on(struct fixture *fixture, const char *topic, int32_t partition,
+                       const char *text);
 void fixture_fail(struct fixture *fixture, enum weir_kafka_fake_call call, const char *topic,
                   uint32_t skip, uint32_t count, enum weir_err err, bool fatal);
 int64_t fixture_committed(struct fixture *fixture, int32_t partition);
+int64_t fixture_committed_of(struct fixture *fixture, const char *topic, int32_t partition);
 /* Records of a partition of a topic from the beginning. */
 uint32_t fixture_count(struct fixture *fixture, const char *topic, int32_t partition);
 /* How often a value stands in a partition of a topic. */
@@ -47,13 +50,14 @@ struct behaviour {
     uint32_t calls, opened, closed;
     bool one_by_one;                  /* process and forward_record */
     bool keeps;                       /* forwards at the next flush only */
+    bool two;                         /* sources: topic more, too */
     bool ticks;                       /* has a punctuator that does nothing, every 10 ms */
     uint32_t refuse_row;              /* one_by_one: the row at which `refuse` applies */
     struct weir_clock_virtual *clock; /* NULL, or what each call moves */
     int64_t takes_ms;
 };
 
-/* source data (in) -> copy -> sink out (out). */
+/* source data (in), and source more (more) -> copy -> sink out (out). */
 struct weir_topology *copy_topology(struct behaviour *behaviour);
 
 /* An instance on the fixture's clock, its stream thread opened. */

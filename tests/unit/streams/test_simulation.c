@@ -9,18 +9,20 @@
 #include "base/random.h"
 #include "fixture.h"
 
-enum { PARTITIONS = 4, ROUNDS = 1500, QUIET_ROUNDS = 2000, INPUTS_MAX = 20000 };
+enum { TOPICS = 2, PARTITIONS = 4, ROUNDS = 1500, QUIET_ROUNDS = 2000, INPUTS_MAX = 20000 };
 
 struct simulation {
     struct fixture fixture;
     struct weir_random random;
     struct weir_streams *instances[INSTANCES_MAX];
     struct behaviour behaviours[INSTANCES_MAX];
-    uint32_t inputs[PARTITIONS];
-    bool *seen[PARTITIONS]; /* an output or a dead letter exists */
+    uint32_t topics, inputs[TOPICS][PARTITIONS];
+    bool *seen[TOPICS][PARTITIONS]; /* an output or a dead letter exists */
     int64_t read_out[PARTITIONS], read_dead;
-    bool one_by_one;
+    bool one_by_one, keeps;
 };
+
+static const char *const topics[TOPICS] = {"in", "more"};
 
 static bool chance(struct simulation *simulation, uint32_t in)
 {
@@ -30,18 +32,23 @@ static bool chance(struct simulation *simulation, uint32_t in)
 static void put_some(struct simulation *simulation)
 {
     char name[32];
+    uint32_t topic = weir_random_below(&simulation->random, simulation->topics);
     uint32_t partition = weir_random_below(&simulation->random, PARTITIONS);
     uint32_t count = weir_random_below(&simulation->random, 40);
-    for (uint32_t i = 0; i < count && simulation->inputs[partition] < INPUTS_MAX; i++) {
-        snprintf(name, sizeof name, "%u-%u", partition, simulation->inputs[partition]++);
-        fixture_put(&simulation->fixture, (int32_t)partition, name);
+    uint32_t *inputs = &simulation->inputs[topic][partition];
+    for (uint32_t i = 0; i < count && *inputs < INPUTS_MAX; i++) {
+        snprintf(name, sizeof name, "%u-%u-%u", topic, partition, (*inputs)++);
+        fixture_put_on(&simulation->fixture, topics[topic], (int32_t)partition, name);
     }
 }
 
 static void start_one(struct simulation *simulation, uint32_t at)
 {
-    simulation->behaviours[at] = (struct behaviour){
-        .fail_at = -1, .one_by_one = simulation->one_by_one, .clock = &simulation->fixture.clock};
+    simulation->behaviours[at] = (struct behaviour){.fail_at = -1,
+                                                    .one_by_one = simulation->one_by_one,
+                                                    .keeps = simulation->keeps,
+                                                    .two = simulation->topics > 1,
+                                                    .clock = &simulation->fixture.clock};
     simulation->instances[at] =
         instance_open(&simulation->fixture, copy_topology(&simulation->behaviours[at]));
 }
@@ -117,12 +124,12 @@ static void disturb(struct simulation *simulation)
 static void see(struct simulation *simulation, struct weir_slice name)
 {
     char copy[32] = {0};
-    uint32_t partition, input;
+    uint32_t topic, partition, input;
     assert_true(name.bytes < sizeof copy);
     memcpy(copy, name.data, name.bytes);
-    assert_int_equal(sscanf(copy, "%u-%u", &partition, &input), 2);
-    assert_true(partition < PARTITIONS && input < INPUTS_MAX);
-    simulation->seen[partition][input] = true;
+    assert_int_equal(sscanf(copy, "%u-%u-%u", &topic, &partition, &input), 3);
+    assert_true(topic < TOPICS && partition < PARTITIONS && input < INPUTS_MAX);
+    simulation->seen[topic][partition][input] = true;
 }
 
 static void look(struct simulation *simulation)
@@ -146,13 +153,15 @@ static void look(struct simulation *simulation)
 
 static void check_commits(struct simulation *simulation)
 {
-    for (int32_t partition = 0; partition < PARTITIONS; partition++) {
-        int64_t committed = fixture_committed(&simulation->fixture, partition);
-        for (int64_t offset = 0; offset < committed; offset++)
-            if (!simulation->seen[partition][offset])
-                fail_msg("%d: %lld is committed, but %lld led to nothing", partition,
-                         (long long)committed, (long long)offset);
-    }
+    for (uint32_t topic = 0; topic < simulation->topics; topic++)
+        for (int32_t partition = 0; partition < PARTITIONS; partition++) {
+            int64_t committed =
+                fixture_committed_of(&simulation->fixture, topics[topic], partition);
+            for (int64_t offset = 0; offset < committed; offset++)
+                if (!simulation->seen[topic][partition][offset])
+                    fail_msg("%s-%d: %lld is committed, but %lld led to nothing", topics[topic],
+                             partition, (long long)committed, (long long)offset);
+        }
 }
 
 static void step_all(struct simulation *simulation)
@@ -176,18 +185,31 @@ static void end_failures(struct simulation *simulation)
         simulation->behaviours[i].refuse = 0;
 }
 
-static void run(uint64_t seed, bool one_by_one)
+static void check_end(struct simulation *simulation)
+{
+    for (uint32_t topic = 0; topic < simulation->topics; topic++)
+        for (int32_t i = 0; i < PARTITIONS; i++) {
+            int64_t committed = fixture_committed_of(&simulation->fixture, topics[topic], i);
+            assert_int_equal(committed, simulation->inputs[topic][i]);
+        }
+}
+
+static void run(uint64_t seed, uint32_t topic_count, bool one_by_one, bool keeps)
 {
     struct simulation *simulation = calloc(1, sizeof *simulation);
     assert_non_null(simulation);
     simulation->random.state = seed;
+    simulation->topics = topic_count;
     simulation->one_by_one = one_by_one;
-    printf("seed %llu%s\n", (unsigned long long)seed, one_by_one ? ", one by one" : "");
+    simulation->keeps = keeps;
+    printf("seed %llu, topics %u%s%s\n", (unsigned long long)seed, topic_count,
+           one_by_one ? ", one by one" : "", keeps ? ", kept until the flush" : "");
     fixture_init(&simulation->fixture, PARTITIONS, 7, 15);
     simulation->fixture.options.batch_rows = 16;
-    for (uint32_t i = 0; i < PARTITIONS; i++) {
-        simulation->seen[i] = calloc(INPUTS_MAX, 1);
-        assert_non_null(simulation->seen[i]);
+    simulation->fixture.options.max_task_idle_ms = (int32_t)(seed % 3) * 10 - 10;
+    for (uint32_t i = 0; i < TOPICS * PARTITIONS; i++) {
+        simulation->seen[i / PARTITIONS][i % PARTITIONS] = calloc(INPUTS_MAX, 1);
+        assert_non_null(simulation->seen[i / PARTITIONS][i % PARTITIONS]);
     }
     start_one(simulation, 0);
     for (int round = 0; round < ROUNDS; round++) {
@@ -202,13 +224,12 @@ static void run(uint64_t seed, bool one_by_one)
         step_all(simulation);
     look(simulation);
     check_commits(simulation);
-    for (int32_t i = 0; i < PARTITIONS; i++)
-        assert_int_equal(fixture_committed(&simulation->fixture, i), simulation->inputs[i]);
+    check_end(simulation);
     for (uint32_t i = 0; i < INSTANCES_MAX; i++)
         if (simulation->instances[i])
             instance_close(simulation->instances[i]);
-    for (uint32_t i = 0; i < PARTITIONS; i++)
-        free(simulation->seen[i]);
+    for (uint32_t i = 0; i < TOPICS * PARTITIONS; i++)
+        free(simulation->seen[i / PARTITIONS][i % PARTITIONS]);
     fixture_release(&simulation->fixture);
     free(simulation);
 }
@@ -217,14 +238,28 @@ static void nothing_is_lost_by_blocks(void **state)
 {
     (void)state;
     for (uint64_t seed = 1; seed <= 8; seed++)
-        run(seed, false);
+        run(seed, 1, false, false);
 }
 
 static void nothing_is_lost_row_by_row(void **state)
 {
     (void)state;
     for (uint64_t seed = 101; seed <= 104; seed++)
-        run(seed, true);
+        run(seed, 1, true, false);
+}
+
+static void nor_of_tasks_with_several_inputs(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 201; seed <= 206; seed++)
+        run(seed, 2, seed % 2, false);
+}
+
+static void nor_what_is_kept_until_the_flush(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 301; seed <= 304; seed++)
+        run(seed, 1 + seed % 2, false, true);
 }
 
 int main(int argc, char **argv)
@@ -232,9 +267,11 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_is_lost_by_blocks),
         cmocka_unit_test(nothing_is_lost_row_by_row),
+        cmocka_unit_test(nor_of_tasks_with_several_inputs),
+        cmocka_unit_test(nor_what_is_kept_until_the_flush),
     };
-    if (argc > 1) { /* a seed to run again */
-        run(strtoull(argv[1], NULL, 10), argc > 2);
+    if (argc > 2) { /* seed, topics, and words for the two flags: to run one again */
+        run(strtoull(argv[1], NULL, 10), (uint32_t)atoi(argv[2]), argc > 3, argc > 4);
         return 0;
     }
     return cmocka_run_group_tests(tests, NULL, NULL);

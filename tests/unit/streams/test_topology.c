@@ -132,12 +132,56 @@ static void the_description_is_kafka_streams_own(void **state)
     weir_topology_free(topology);
 }
 
+/* As Kafka Streams 4.1 printed it: a Java HashSet's order. */
+static void topics_of_a_source_stand_in_its_order(void **state)
+{
+    static const char *const source[] = {"s"}, *const many[] = {"orders",
+                                                                "payments",
+                                                                "clicks",
+                                                                "views-of-page",
+                                                                "a-very-long-topic-name",
+                                                                "mdata",
+                                                                "models",
+                                                                "t1",
+                                                                "t2",
+                                                                "t3",
+                                                                "t4",
+                                                                "t5",
+                                                                "t6",
+                                                                "t7"};
+    struct weir_topology *topology;
+    struct weir_error error;
+    (void)state;
+    assert_int_equal(weir_topology_new(&topology), WEIR_OK);
+    assert_int_equal(weir_topology_add_source(topology, "s", many, 0, NULL, NULL, &error),
+                     WEIR_INVALID);
+    assert_int_equal(weir_topology_add_source(topology, "r", TOPIC("t7"), NULL, NULL, NULL),
+                     WEIR_OK);
+    assert_int_equal(weir_topology_add_source(topology, "s", many, 14, NULL, NULL, &error),
+                     WEIR_EXISTS); /* and leaves nothing of it */
+    weir_topology_free(topology);
+    assert_int_equal(weir_topology_new(&topology), WEIR_OK);
+    assert_int_equal(weir_topology_add_source(topology, "s", many, 14, NULL, NULL, NULL), WEIR_OK);
+    assert_int_equal(weir_topology_add_sink(topology, "o", "out", source, 1, NULL), WEIR_OK);
+    assert_told(topology,
+                "Topologies:\n"
+                "   Sub-topology: 0\n"
+                "    Source: s (topics: [t4, models, t5, t6, t7, views-of-page, payments, "
+                "a-very-long-topic-name, clicks, mdata, orders, t1, t2, t3])\n"
+                "      --> o\n"
+                "    Sink: o (topic: out)\n"
+                "      <-- s\n"
+                "\n");
+    weir_topology_free(topology);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(faults_are_named_when_they_are_made),
         cmocka_unit_test(a_topology_without_a_source_is_refused),
         cmocka_unit_test(the_description_is_kafka_streams_own),
+        cmocka_unit_test(topics_of_a_source_stand_in_its_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
