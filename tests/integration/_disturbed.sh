@@ -51,3 +51,33 @@ back_pressure() {
     leave three
     leave one
 }
+
+# Partitions are added to the input while instances run: they are more tasks, which somebody is given.
+# Before that a member of the group reads the input itself, and the first instance waits until it has
+# gone.
+partitions_grow() {
+    local records=4000
+    provide --rate 4000 --count $records --model-interval 500ms
+    wait "$provider" || fail "the provider ended with $?"
+    kcat -b "$broker_address" -G streams-model-server -q \
+        -X partition.assignment.strategy=cooperative-sticky \
+        -X session.timeout.ms=6000 -X auto.offset.reset=latest mdata >/dev/null 2>&1 &
+    local other=$!
+    pids+=("$other")
+    wait_for 20 eval "'$weir' groups describe streams-model-server --brokers $broker_address |
+        grep -q 'mdata .* rdkafka '"
+    serve one
+    wait_for 20 grep -q 'waiting: a member of group streams-model-server' "$work/one.err"
+    kill -TERM "$other"
+    wait_for 30 has_task one
+    serve two
+    wait_for 30 has_task two
+    "$weir" topics alter mdata --partitions 7 --brokers "$broker_address" >/dev/null
+    wait_for 30 grep -q 'task 0_6' "$work/one.err" "$work/two.err"
+    provide --rate 4000 --count $records --model-interval 500ms --partitions 7
+    wait "$provider" || fail "the provider ended with $?"
+    count_offsets 60 $((2 * records))
+    [ "$(awk '$1 > 3' "$work/sent" | wc -l)" -gt 0 ] || fail 'nothing was sent to the new partitions'
+    leave two
+    leave one
+}
