@@ -145,8 +145,8 @@ void weir_topology_free(struct weir_topology *topology); /* NULL is allowed */
 typedef enum weir_err weir_decoder_factory(void *config, struct weir_decoder **decoder_out,
                                            struct weir_error *error);
 
-/* A source reads topics, each read by no other source. decoder NULL: rows keep their undecoded value
- * and the block has no columns. Rows that can't be decoded go to the dead-letter topic by the
+/* A source reads topics, each read by no other source. decoder NULL: rows keep their undecoded
+ * value and the block has no columns. Rows that can't be decoded go to the dead-letter topic by the
  * runtime. */
 WEIR_MUST_USE enum weir_err weir_topology_add_source(struct weir_topology *topology,
                                                      const char *name, const char *const *topics,

@@ -3,8 +3,8 @@
  *
  * A task holds at most one batch of each; what it holds is not read on. Rows are taken in the order
  * of their timestamps over all inputs, as far as each input is in order itself. While an input is
- * empty that order is not known, so that the others wait for it: as long as there is something to be
- * read of it, and max_task_idle_ms longer (KIP-695).
+ * empty that order is not known, so that the others wait for it: as long as there is something to
+ * be read of it, and max_task_idle_ms longer (KIP-695).
  */
 #include "base/assert.h"
 #include "streams/inside.h"

@@ -210,9 +210,9 @@ void task_fail(struct task *task, const struct weir_error *why, bool in_processo
 void task_drop(struct task *task);
 
 /*
- * Which input is next: that with the smallest timestamp at its head, of equals the first; *end_out =
- * the row of its batch where that ends. NULL: none, or an empty one has to be waited for, see
- * max_task_idle_ms.
+ * Which input is next: that with the smallest timestamp at its head, of equals the first;
+ * *end_out = the row of its batch where that ends. NULL: none, or an empty one has to be waited
+ * for, see max_task_idle_ms.
  */
 struct input *inputs_choose(struct task *task, uint32_t *end_out);
 /* Takes a batch, which the input must not have. */
@@ -222,7 +222,8 @@ void input_drop(struct input *input);
 /* Is a batch in hand that is not parked? */
 bool inputs_wait(const struct task *task);
 
-/* Outputs begin to belong to a new block in flight; input NULL: of a punctuator, or a flush. NOMEM. */
+/* Outputs begin to belong to a new block in flight; input NULL: of a punctuator, or a flush.
+ * NOMEM. */
 enum weir_err progress_begin(struct task *task, struct input *input, int64_t offset_first,
                              int64_t offset_next, bool vouches);
 /* They end. A block without outputs is done with at once. */
@@ -322,8 +323,8 @@ void thread_close_tasks(struct stream_thread *thread);
  * from the instance.
  */
 uint32_t partitions_task_topics(const struct weir_streams *streams, const char **out);
-/* Counts the partitions of all topics, makes the topics of tasks, and waits for members of the group
- * that know no tasks to go. NOT_FOUND, INVALID (sources that are joined differ), IN_USE. */
+/* Counts the partitions of all topics, makes the topics of tasks, and waits for members of the
+ * group that know no tasks to go. NOT_FOUND, INVALID (sources that are joined differ), IN_USE. */
 enum weir_err partitions_open(struct stream_thread *thread, struct weir_error *error);
 /* Looks from time to time whether there are more. A failure ends the instance. */
 enum weir_err partitions_look(struct stream_thread *thread, struct weir_error *error);

@@ -1,8 +1,8 @@
 /*
  * streams/rebalance.c - tasks that come and go, and commits.
  *
- * Rebalances are told inside the poll: a task that is lost first gets deliveries of what was read for
- * it (for a bounded time), then its commit, then it is closed.
+ * Rebalances are told inside the poll: a task that is lost first gets deliveries of what was read
+ * for it (for a bounded time), then its commit, then it is closed.
  *
  * Brokers forget offsets of topics that no member of a group subscribes to, and we subscribe to
  * tasks alone: what lies still is committed again each hour.
@@ -197,8 +197,8 @@ static bool wait_for_deliveries(struct stream_thread *thread, int64_t deadline_n
     }
 }
 
-/* The last commit of tasks that go; while members come and go the coordinator may ask for a moment's
- * patience. */
+/* The last commit of tasks that go; while members come and go the coordinator may ask for a
+ * moment's patience. */
 static void commit_lost(struct stream_thread *thread)
 {
     struct weir_error error = {.code = WEIR_OK};

@@ -17,12 +17,12 @@
  * includes weir_kafka_fake_tick after an advance.
  * Static membership is taken for dynamic.
  *
- * A group: with `sources` it shares out the partitions of the topics subscribed to all the same, and
- * what follows here names those. Members join in their first poll. A rebalance begins when a member joins or leaves, a
- * topic of its subscription appears or grows, or a test asks; it ends rebalance_ms later, and each
- * member is told in its next poll: first lost, and what nobody holds any more is gained by the one
- * it goes to. A member keeps what it has as far as the balance allows (cooperative-sticky);
- * the newcomers' share is taken from the ends of the longest lists.
+ * A group: with `sources`, too, it shares out the partitions of the topics subscribed to, and what
+ * follows here names those. Members join in their first poll. A rebalance begins when a member
+ * joins or leaves, a topic of its subscription appears or grows, or a test asks; it ends
+ * rebalance_ms later, and each member is told in its next poll: first lost, and what nobody holds
+ * any more is gained by the one it goes to. A member keeps what it has as far as the balance allows
+ * (cooperative-sticky); the newcomers' share is taken from the ends of the longest lists.
  */
 #ifndef WEIR_KAFKA_FAKE_H
 #define WEIR_KAFKA_FAKE_H

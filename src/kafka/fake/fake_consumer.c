@@ -113,8 +113,8 @@ static bool let_go_idle(struct fake_consumer *consumer, bool all)
     return again;
 }
 
-/* Tells `lost` of what is read for slots that go (for `only`, for all of them with `all`), then lets
- * those go. */
+/* Tells `lost` of what is read for slots that go (for `only`, for all of them with `all`), then
+ * lets those go. */
 static bool lose(struct fake_consumer *consumer, bool all, const struct fake_slot *only, bool gone)
 {
     struct fake *fake = consumer->fake;

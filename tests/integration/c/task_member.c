@@ -1,7 +1,7 @@
 /*
- * A member of a group that shares out tasks, on librdkafka alone: what src/kafka does with tasks has
- * to hold here first. The group's one subscription is an empty topic; who is given its partition p
- * reads partition p of the topics left and right instead, and commits those.
+ * A member of a group that shares out tasks, on librdkafka alone: what src/kafka does with tasks
+ * has to hold here first. The group's one subscription is an empty topic; who is given its
+ * partition p reads partition p of the topics left and right instead, and commits those.
  *
  * usage: task_member ADDRESS GROUP run [INSTANCE_ID]     until SIGTERM
  *        task_member ADDRESS GROUP load COUNT SECONDS    so many records a partition
@@ -241,7 +241,7 @@ int main(int argc, char **argv)
     if (strcmp(argv[3], "run") == 0)
         run(argv[1], argv[2], argv[4]);
     else if (strcmp(argv[3], "load") == 0 && argc == 6)
-        load(argv[1], atoi(argv[4]), atoi(argv[5]));
+        load(argv[1], (int)strtol(argv[4], NULL, 10), (int)strtol(argv[5], NULL, 10));
     else
         intrude(argv[1], argv[2]);
     return 0;

@@ -271,7 +271,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(nor_what_is_kept_until_the_flush),
     };
     if (argc > 2) { /* seed, topics, and words for the two flags: to run one again */
-        run(strtoull(argv[1], NULL, 10), (uint32_t)atoi(argv[2]), argc > 3, argc > 4);
+        run(strtoull(argv[1], NULL, 10), (uint32_t)strtoul(argv[2], NULL, 10), argc > 3, argc > 4);
         return 0;
     }
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -104,8 +104,8 @@ static void records_come_in_the_order_of_their_timestamps(void **state)
     fixture_release(&fixture);
 }
 
-/* What the broker has of an empty input is waited for, without a limit; with max_task_idle_ms what it
- * might get, too. */
+/* What the broker has of an empty input is waited for, without a limit; with max_task_idle_ms what
+ * it might get, too. */
 static void an_empty_input_is_waited_for(void **state)
 {
     struct notes notes = {0};
