@@ -1,0 +1,183 @@
+/* Tasks of two source partitions on a broker, through librdkafka: order, ends, transactions. */
+#include <stdatomic.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "cmocka_all.h"
+#include "../kafka/cluster.h"
+
+#include <weir/streams.h>
+
+enum { PARTITIONS = 4, RECORDS = 500, LIMIT_MS = 60000 };
+
+struct watch {
+    int64_t last_ms[PARTITIONS]; /* of a partition; its task's thread's */
+    atomic_uint rows, disorders;
+};
+
+static enum weir_err watch_init(void *config, struct weir_context *context, void **self_out,
+                                struct weir_error *error)
+{
+    (void)context;
+    (void)error;
+    *self_out = config;
+    return WEIR_OK;
+}
+
+static enum weir_err watch_rows(void *self, struct weir_context *context,
+                                const struct weir_block *block, struct weir_error *error)
+{
+    struct watch *watch = self;
+    int64_t *last_ms = &watch->last_ms[weir_context_partition(context)];
+    for (uint32_t row = 0; row < block->rows; row++) {
+        if (block->rows_meta.timestamp_ms[row] < *last_ms)
+            atomic_fetch_add(&watch->disorders, 1);
+        *last_ms = block->rows_meta.timestamp_ms[row];
+    }
+    atomic_fetch_add(&watch->rows, block->rows);
+    return weir_context_forward(context, block, error);
+}
+
+static struct weir_topology *make_topology(struct watch *watch)
+{
+    static const struct weir_processor_ops ops = {
+        .abi = WEIR_PROCESSOR_ABI, .init = watch_init, .process_batch = watch_rows};
+    static const char *const in[] = {"in"}, *const more[] = {"more"},
+                             *const sources[] = {"data", "more"}, *const watched[] = {"watch"};
+    struct weir_topology *topology;
+    assert_int_equal(weir_topology_new(&topology), WEIR_OK);
+    assert_int_equal(weir_topology_add_source(topology, "data", in, 1, NULL, NULL, NULL), WEIR_OK);
+    assert_int_equal(weir_topology_add_source(topology, "more", more, 1, NULL, NULL, NULL),
+                     WEIR_OK);
+    assert_int_equal(weir_topology_copartition(topology, sources, 2, NULL), WEIR_OK);
+    assert_int_equal(weir_topology_add_processor(topology, "watch", &ops, watch, sources, 2, NULL),
+                     WEIR_OK);
+    assert_int_equal(weir_topology_add_sink(topology, "out", "out", watched, 1, NULL), WEIR_OK);
+    return topology;
+}
+
+static rd_kafka_t *producer(const struct cluster *cluster, const char *transactional_id)
+{
+    char text[256];
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    assert_int_equal(
+        rd_kafka_conf_set(conf, "bootstrap.servers", cluster->address, text, sizeof text),
+        RD_KAFKA_CONF_OK);
+    if (transactional_id)
+        assert_int_equal(
+            rd_kafka_conf_set(conf, "transactional.id", transactional_id, text, sizeof text),
+            RD_KAFKA_CONF_OK);
+    rd_kafka_t *rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, text, sizeof text);
+    assert_non_null(rk);
+    return rk;
+}
+
+/* Records to each partition, every second millisecond. */
+static void put(rd_kafka_t *rk, const char *topic, int count, int64_t from_ms)
+{
+    for (int i = 0; i < count * PARTITIONS; i++)
+        assert_int_equal(
+            rd_kafka_producev(rk, RD_KAFKA_V_TOPIC(topic), RD_KAFKA_V_PARTITION(i % PARTITIONS),
+                              RD_KAFKA_V_TIMESTAMP(from_ms + i / PARTITIONS * 2),
+                              RD_KAFKA_V_VALUE((void *)(uintptr_t) "x", 1), RD_KAFKA_V_END),
+            RD_KAFKA_RESP_ERR_NO_ERROR);
+    assert_int_equal(rd_kafka_flush(rk, LIMIT_MS), RD_KAFKA_RESP_ERR_NO_ERROR);
+}
+
+static void succeeds(rd_kafka_error_t *failure)
+{
+    if (failure)
+        fail_msg("%s", rd_kafka_error_string(failure));
+}
+
+/* Behind the last record of "more" stand a commit marker, which is no record, and records that
+ * nobody may read yet: what is behind them must not be waited for. */
+static rd_kafka_t *put_in_transactions(const struct cluster *cluster, int64_t begin_ms)
+{
+    rd_kafka_t *rk = producer(cluster, "writer");
+    succeeds(rd_kafka_init_transactions(rk, LIMIT_MS));
+    succeeds(rd_kafka_begin_transaction(rk));
+    put(rk, "more", RECORDS, begin_ms + 1);
+    succeeds(rd_kafka_commit_transaction(rk, LIMIT_MS));
+    succeeds(rd_kafka_begin_transaction(rk));
+    put(rk, "more", 10, begin_ms);
+    return rk;
+}
+
+static void wait_for_rows(struct watch *watch, uint32_t rows)
+{
+    int64_t until_ms = now_ms() + LIMIT_MS;
+    const struct timespec moment = {.tv_nsec = 5 * 1000000};
+    while (atomic_load(&watch->rows) < rows && now_ms() < until_ms)
+        nanosleep(&moment, NULL);
+    assert_int_equal(atomic_load(&watch->rows), rows);
+}
+
+static void two_topics_are_read_in_the_order_of_their_timestamps(void **state)
+{
+    struct cluster *cluster = *state;
+    struct watch watch = {0};
+    struct weir_streams_options options;
+    struct weir_streams_stats stats;
+    struct weir_streams *streams;
+    int64_t begin_ms = (int64_t)time(NULL) * 1000 - 60000; /* retention spares them */
+    if (cluster->is_mock)
+        skip(); /* it knows neither groups enough nor transactions */
+    struct weir_kafka *kafka = cluster_connect(cluster);
+    cluster_topic(cluster, kafka, "in", PARTITIONS);
+    cluster_topic(cluster, kafka, "more", PARTITIONS);
+    cluster_topic(cluster, kafka, "out", PARTITIONS);
+    rd_kafka_t *plain = producer(cluster, NULL), *open = put_in_transactions(cluster, begin_ms);
+    put(plain, "in", RECORDS, begin_ms);
+    weir_streams_options_default(&options);
+    options.application_id = "app";
+    options.batch_rows = 64;
+    options.threads = 2;
+    assert_int_equal(weir_streams_new(make_topology(&watch), kafka, &options, &streams, NULL),
+                     WEIR_OK);
+    assert_int_equal(weir_streams_start(streams, NULL), WEIR_OK);
+    wait_for_rows(&watch, 2 * RECORDS * PARTITIONS);
+    assert_int_equal(atomic_load(&watch.disorders), 0);
+    put(plain, "in", 1, begin_ms + 10 * RECORDS); /* the transaction is still open */
+    wait_for_rows(&watch, 2 * RECORDS * PARTITIONS + PARTITIONS);
+    assert_int_equal(weir_streams_stop(streams), WEIR_OK);
+    weir_streams_stats(streams, &stats);
+    assert_int_equal(stats.records_delivered, 2 * RECORDS * PARTITIONS + PARTITIONS);
+    weir_streams_free(streams);
+
+    /* another one begins behind all that */
+    assert_int_equal(weir_streams_new(make_topology(&watch), kafka, &options, &streams, NULL),
+                     WEIR_OK);
+    assert_int_equal(weir_streams_start(streams, NULL), WEIR_OK);
+    put(plain, "in", 1, begin_ms + 20 * RECORDS);
+    wait_for_rows(&watch, 2 * RECORDS * PARTITIONS + 2 * PARTITIONS);
+    assert_int_equal(weir_streams_stop(streams), WEIR_OK);
+    weir_streams_free(streams);
+    assert_int_equal(atomic_load(&watch.disorders), 0);
+    succeeds(rd_kafka_abort_transaction(open, LIMIT_MS));
+    rd_kafka_destroy(open);
+    rd_kafka_destroy(plain);
+    weir_kafka_free(kafka);
+}
+
+static int set_up(void **state)
+{
+    static struct cluster cluster;
+    cluster_start(&cluster, false);
+    *state = &cluster;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    cluster_stop(*state);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(two_topics_are_read_in_the_order_of_their_timestamps),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
