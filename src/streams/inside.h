@@ -70,10 +70,11 @@ struct weir_topology {
     struct source_topic topics[WEIR_KAFKA_SOURCES_MAX];
     uint32_t topic_count;
     struct weir_global_store stores[STORES_MAX]; /* their texts are copies */
+    uint32_t store_place[STORES_MAX];            /* nodes there were before it was added */
     uint32_t store_count;
 };
 
-/* Numbers of the sub-topologies as Kafka Streams gives them: in order of their sources' names. */
+/* Numbers of the sub-topologies as Kafka Streams gives them: in the order of adding. */
 struct sub_topologies {
     uint32_t of_node[WEIR_NODES_MAX], of_store[STORES_MAX], count;
 };

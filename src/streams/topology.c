@@ -270,7 +270,7 @@ enum weir_err weir_topology_add_global_store(struct weir_topology *topology,
         store_release(copy);
         return weir_error_set(error, WEIR_NOMEM, -1, "no memory for store \"%s\"", store->name);
     }
-    topology->store_count++;
+    topology->store_place[topology->store_count++] = topology->node_count;
     return WEIR_OK;
 }
 
@@ -294,35 +294,15 @@ static void spread(const struct weir_topology *topology, uint32_t index, uint32_
 
 void topology_number(const struct weir_topology *topology, struct sub_topologies *out)
 {
-    const char *last = "";
+    uint32_t store = 0;
     out->count = 0;
     for (uint32_t i = 0; i < WEIR_NODES_MAX; i++)
         out->of_node[i] = NO_NUMBER;
-    for (;;) {
-        const char *next = NULL;
-        uint32_t node = NO_NUMBER, store = NO_NUMBER;
-        for (uint32_t i = 0; i < topology->node_count; i++) {
-            const char *name = topology->nodes[i].name;
-            if (topology->nodes[i].kind == NODE_SOURCE && strcmp(name, last) > 0 &&
-                (!next || strcmp(name, next) < 0)) {
-                next = name;
-                node = i;
-            }
-        }
-        for (uint32_t i = 0; i < topology->store_count; i++) {
-            const char *name = topology->stores[i].source;
-            if (strcmp(name, last) > 0 && (!next || strcmp(name, next) < 0)) {
-                next = name;
-                store = i;
-            }
-        }
-        if (!next)
-            return;
-        last = next;
-        if (store != NO_NUMBER)
+    for (uint32_t i = 0; i <= topology->node_count; i++) {
+        for (; store < topology->store_count && topology->store_place[store] == i; store++)
             out->of_store[store] = out->count++;
-        else if (out->of_node[node] == NO_NUMBER)
-            spread(topology, node, out->count++, out->of_node);
+        if (i < topology->node_count && out->of_node[i] == NO_NUMBER)
+            spread(topology, i, out->count++, out->of_node);
     }
 }
 

@@ -1,4 +1,6 @@
 /* Building a topology, and telling it as Kafka Streams does. */
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "fixture.h"
@@ -76,7 +78,7 @@ static void a_topology_without_a_source_is_refused(void **state)
 
 static void assert_told(const struct weir_topology *topology, const char *wanted)
 {
-    char text[4096], cut[20];
+    char text[16384], cut[20];
     size_t bytes = weir_topology_describe(topology, text, sizeof text);
     assert_string_equal(text, wanted);
     assert_int_equal(bytes, strlen(wanted));
@@ -121,7 +123,7 @@ static void the_description_is_kafka_streams_own(void **state)
                           "    Processor: models-update (stores: [models])\n"
                           "      --> none\n"
                           "      <-- models-source\n");
-    /* numbers go by the sources' names */
+    /* numbers go by the order of adding */
     assert_int_equal(weir_topology_add_source(topology, "other", TOPIC("other"), NULL, NULL, NULL),
                      WEIR_OK);
     assert_int_equal(weir_topology_add_sink(topology, "end", "end", other, 1, NULL), WEIR_OK);
@@ -175,6 +177,73 @@ static void topics_of_a_source_stand_in_its_order(void **state)
     weir_topology_free(topology);
 }
 
+/* ---- against Kafka Streams ------------------------------------------------------------------- */
+
+enum { LINE_BYTES = 1024, WORDS_MAX = 16 };
+
+/* "source NAME TOPIC", "processor NAME PARENT...", "sink NAME PARENT..." */
+static void add_line(struct weir_topology *topology, char *line)
+{
+    const char *words[WORDS_MAX];
+    uint32_t count = 0;
+    char *rest = NULL;
+    for (char *word = strtok_r(line, " \n", &rest); word; word = strtok_r(NULL, " \n", &rest)) {
+        assert_true(count < WORDS_MAX);
+        words[count++] = word;
+    }
+    assert_true(count >= 3);
+    const char *const *parents = words + 2;
+    enum weir_err err;
+    if (strcmp(words[0], "source") == 0)
+        err = weir_topology_add_source(topology, words[1], parents, 1, NULL, NULL, NULL);
+    else if (strcmp(words[0], "sink") == 0)
+        err = weir_topology_add_sink(topology, words[1], "o", parents, count - 2, NULL);
+    else
+        err = weir_topology_add_processor(topology, words[1], batch_ops(), NULL, parents, count - 2,
+                                          NULL);
+    assert_int_equal(err, WEIR_OK);
+}
+
+/* A case of the file: how a topology is made, "----", its description; then "====". */
+static bool run_case(FILE *file)
+{
+    char line[LINE_BYTES], wanted[16384] = "";
+    struct weir_topology *topology;
+    size_t bytes = 0;
+    assert_int_equal(weir_topology_new(&topology), WEIR_OK);
+    while (fgets(line, sizeof line, file) && strcmp(line, "----\n") != 0)
+        add_line(topology, line);
+    while (fgets(line, sizeof line, file) && strncmp(line, "====", 4) != 0) {
+        assert_true(bytes + strlen(line) < sizeof wanted);
+        memcpy(wanted + bytes, line, strlen(line) + 1);
+        bytes += strlen(line);
+    }
+    if (bytes)
+        assert_told(topology, wanted);
+    weir_topology_free(topology);
+    return bytes > 0;
+}
+
+static void descriptions_are_those_of_java(void **state)
+{
+    char path[512], line[LINE_BYTES];
+    const char *directory = getenv("WEIR_SOURCE_DIR");
+    uint32_t cases = 0;
+    (void)state;
+    if (!directory)
+        skip();
+    snprintf(path, sizeof path, "%s/tests/golden/streams/describe.txt", directory);
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    while (fgets(line, sizeof line, file) && strncmp(line, "====", 4) != 0)
+        continue; /* what the file says of itself */
+    while (run_case(file))
+        cases++;
+    fclose(file);
+    printf("%u descriptions\n", cases);
+    assert_true(cases >= 20);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -182,6 +251,7 @@ int main(void)
         cmocka_unit_test(a_topology_without_a_source_is_refused),
         cmocka_unit_test(the_description_is_kafka_streams_own),
         cmocka_unit_test(topics_of_a_source_stand_in_its_order),
+        cmocka_unit_test(descriptions_are_those_of_java),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
