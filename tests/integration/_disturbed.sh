@@ -81,3 +81,26 @@ partitions_grow() {
     leave two
     leave one
 }
+
+# A static member of two threads dies and comes back within its session: each of its threads has its
+# tasks again, and those of the other instance stay where they are.
+static_members() {
+    local records=10000 tasks others
+    provide --rate 1500 --count $records --model-interval 500ms
+    wait_for 20 grep -q '^model' "$work/provide.log"
+    serve one --threads 2 --group-instance-id fixed
+    wait_for 30 eval "[ \$(grep -o 'task 0_.' '$work/one.err' | sort -u | wc -l) -eq 4 ]"
+    serve two
+    wait_for 30 has_task two
+    tasks=$(grep -c 'task 0_' "$work/one.err")
+    others=$(grep -c 'task 0_' "$work/two.err")
+    destroy one
+    serve one --threads 2 --group-instance-id fixed
+    wait_for 30 eval "[ \$(grep -c 'task 0_' '$work/one.err') -gt $tasks ]"
+    wait "$provider" || fail "the provider ended with $?"
+    count_offsets 60 $records
+    [ "$(grep -c 'task 0_' "$work/two.err")" -eq "$others" ] ||
+        fail 'the return of a static member moved tasks of another'
+    leave two
+    leave one
+}
