@@ -42,25 +42,48 @@ static uint32_t java_hash(const char *text)
     return hash ^ hash >> 16;
 }
 
-/* "a, b" in the order of a Java HashSet that was made of them, for that is what Kafka Streams
+/* "[a, b]" in the order of a Java HashSet that was made of them, for that is what Kafka Streams
  * prints: by bucket, of which there are at least 4 for 3 texts. */
+static void put_set(struct writing *writing, const char *const *texts, uint32_t count)
+{
+    uint32_t buckets = 16;
+    bool any = false;
+    while (buckets < count * 4 / 3 + 1)
+        buckets *= 2;
+    put(writing, "[");
+    for (uint32_t bucket = 0; bucket < buckets; bucket++)
+        for (uint32_t i = 0; i < count; i++) {
+            if ((java_hash(texts[i]) & (buckets - 1)) != bucket)
+                continue;
+            put(writing, "%s%s", any ? ", " : "", texts[i]);
+            any = true;
+        }
+    put(writing, "]");
+}
+
 static void put_topics(struct writing *writing, const struct weir_topology *topology,
                        uint32_t source)
 {
-    uint32_t count = 0, buckets = 16;
-    bool any = false;
+    const char *texts[WEIR_KAFKA_SOURCES_MAX];
+    uint32_t count = 0;
     for (uint32_t i = 0; i < topology->topic_count; i++)
-        count += topology->topics[i].source == source;
-    while (buckets < count * 4 / 3 + 1)
-        buckets *= 2;
-    for (uint32_t bucket = 0; bucket < buckets; bucket++)
-        for (uint32_t i = 0; i < topology->topic_count; i++) {
-            const struct source_topic *topic = &topology->topics[i];
-            if (topic->source != source || (java_hash(topic->name) & (buckets - 1)) != bucket)
-                continue;
-            put(writing, "%s%s", any ? ", " : "", topic->name);
-            any = true;
-        }
+        if (topology->topics[i].source == source)
+            texts[count++] = topology->topics[i].name;
+    put_set(writing, texts, count);
+}
+
+static void put_stores(struct writing *writing, const struct weir_topology *topology,
+                       uint32_t processor)
+{
+    const char *texts[STORES_MAX];
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < topology->kind_count; i++)
+        for (uint32_t k = 0; k < topology->kinds[i].processor_count; k++)
+            if (topology->kinds[i].processors[k] == processor) {
+                texts[count++] = topology->kinds[i].name;
+                break;
+            }
+    put_set(writing, texts, count);
 }
 
 /* ---- Kafka Streams' order -------------------------------------------------------------------- */
@@ -227,13 +250,15 @@ static void put_node(struct writing *writing, const struct java_order *order, ui
     const struct node *node = &order->topology->nodes[index];
     switch (node->kind) {
     case NODE_SOURCE:
-        put(writing, "    Source: %s (topics: [", node->name);
+        put(writing, "    Source: %s (topics: ", node->name);
         put_topics(writing, order->topology, index);
-        put(writing, "])\n      -->");
+        put(writing, ")\n      -->");
         put_neighbours(writing, order, index, false);
         return;
     case NODE_PROCESSOR:
-        put(writing, "    Processor: %s (stores: [])\n      -->", node->name);
+        put(writing, "    Processor: %s (stores: ", node->name);
+        put_stores(writing, order->topology, index);
+        put(writing, ")\n      -->");
         put_neighbours(writing, order, index, false);
         break;
     case NODE_SINK:

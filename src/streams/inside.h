@@ -64,11 +64,21 @@ struct source_topic {
     uint32_t source; /* node */
 };
 
+/* A store as the topology knows it. */
+struct store_kind {
+    char *name;
+    const struct weir_store_ops *ops;
+    void *config;
+    uint32_t processors[CHILDREN_MAX], processor_count;
+};
+
 struct weir_topology {
     struct node nodes[WEIR_NODES_MAX];
     uint32_t node_count, copartition_count;
     struct source_topic topics[WEIR_KAFKA_SOURCES_MAX];
     uint32_t topic_count;
+    struct store_kind kinds[STORES_MAX];
+    uint32_t kind_count;
     struct weir_global_store stores[STORES_MAX]; /* their texts are copies */
     uint32_t store_place[STORES_MAX];            /* nodes there were before it was added */
     uint32_t store_count;
@@ -78,6 +88,7 @@ struct weir_topology {
 struct sub_topologies {
     uint32_t of_node[WEIR_NODES_MAX], of_store[STORES_MAX], count;
 };
+extern const char topic_characters[]; /* those that Kafka allows in a topic's name */
 void topology_number(const struct weir_topology *topology, struct sub_topologies *out);
 /* INVALID: it reads nothing. */
 enum weir_err topology_check(const struct weir_topology *topology, struct weir_error *error);
@@ -129,6 +140,17 @@ struct letter {
     _Alignas(struct weir_header) uint8_t bytes[];
 };
 
+/* A store of a task. */
+struct weir_store {
+    struct task *task;
+    const struct store_kind *kind;
+    const char *changelog;          /* its topic */
+    void *self;                     /* NULL = not open */
+    struct weir_kafka_table *table; /* while it is read */
+    uint64_t records;
+    bool ready; /* all of the changelog has been read */
+};
+
 struct gathered; /* records that a per-record processor forwards (context.c) */
 
 struct weir_context {
@@ -158,6 +180,9 @@ struct task {
     uint32_t input_count;
     bool marked; /* one of those that a commit, or a loss, is about */
     struct weir_context contexts[WEIR_NODES_MAX];
+    struct weir_store *stores;
+    uint32_t store_count;
+    bool is_ready; /* so are its stores */
     struct punctuator punctuators[PUNCTUATORS_MAX];
     uint32_t punctuator_count;
     bool in_init, has_flush;
@@ -209,6 +234,18 @@ void context_release(struct weir_context *context);
 void task_fail(struct task *task, const struct weir_error *why, bool in_processor);
 /* Forgets all that was read but not committed. */
 void task_drop(struct task *task);
+
+/* ---- store.c ---- */
+
+/* Opens the stores of the task's sub-topology; not read yet. */
+enum weir_err stores_open(struct task *task, struct weir_error *error);
+void stores_close(struct task *task);
+/* Empties them: they are to be read again. */
+enum weir_err stores_reset(struct task *task, struct weir_error *error);
+/* Reads on. A failure ends the instance. */
+enum weir_err stores_restore(struct task *task, struct weir_error *error);
+/* The sub-topology of a store. */
+uint32_t store_number(const struct weir_streams *streams, uint32_t kind);
 
 /*
  * Which input is next: that with the smallest timestamp at its head, of equals the first;
@@ -315,6 +352,8 @@ void rebalance_lost(void *opaque, const struct weir_kafka_partition *partitions,
                     const int32_t *indexes, uint32_t count, bool gone);
 uint32_t rebalance_sources(void *opaque, const char *topic, int32_t partition,
                            struct weir_kafka_partition *out, uint32_t capacity);
+/* RUNNING, if all tasks have their stores. */
+void thread_tell_running(struct stream_thread *thread);
 /* Ends all tasks. */
 void thread_close_tasks(struct stream_thread *thread);
 
@@ -361,8 +400,10 @@ struct weir_streams {
     struct sub_topologies numbers;
     struct weir_kafka *kafka;
     struct weir_streams_options options;
-    char *texts;       /* the options' strings */
-    char *task_topics; /* names, WEIR_KAFKA_TOPIC_BYTES_MAX + 1 bytes each, by sub-topology */
+    char *texts; /* the options' strings */
+    /* Names of topics, WEIR_KAFKA_TOPIC_BYTES_MAX + 1 bytes each: */
+    char *task_topics; /* by sub-topology */
+    char *changelogs;  /* by store */
     const struct weir_clock *clock;
     struct stream_thread *threads[THREADS_MAX];
     struct global_table tables[STORES_MAX];

@@ -149,37 +149,45 @@ static enum weir_err check_copartitioned(const struct stream_thread *thread,
 
 /* ---- the topics of tasks --------------------------------------------------------------------- */
 
-/* Others may do the same at this moment: what counts is what is there afterwards. */
+/* A topic with so many partitions at least. Others may make it at this moment, too: what counts is
+ * what is there afterwards. */
+static enum weir_err make_topic(const struct weir_streams *streams,
+                                const struct weir_kafka_topic *wanted, int32_t *partitions,
+                                struct weir_error *error)
+{
+    struct weir_kafka *kafka = streams->kafka;
+    enum weir_err err =
+        weir_kafka_topic_partitions(kafka, wanted->name, ADMIN_TIMEOUT_MS, partitions, error);
+    if (err == WEIR_NOT_FOUND)
+        err = weir_kafka_topics_create(kafka, wanted, 1, ADMIN_TIMEOUT_MS, NULL, error);
+    else if (err == WEIR_OK && *partitions < wanted->partitions)
+        err =
+            weir_kafka_topic_grow(kafka, wanted->name, wanted->partitions, ADMIN_TIMEOUT_MS, error);
+    if (err == WEIR_OK || err == WEIR_INVALID)
+        err = look_up(streams, wanted->name, wanted->partitions, partitions, error);
+    if (err == WEIR_OK && *partitions < wanted->partitions)
+        err = weir_error_set(error, WEIR_INVALID, -1, "it has %d partitions", (int)*partitions);
+    if (err != WEIR_OK)
+        weir_error_context(error, "topic %s, which is to have %d partitions", wanted->name,
+                           (int)wanted->partitions);
+    return err;
+}
+
 static enum weir_err make_task_topic(const struct stream_thread *thread, uint32_t number,
                                      struct weir_error *error)
 {
     const struct weir_streams *streams = thread->streams;
-    const char *name = task_topic(streams, number);
-    const struct weir_kafka_topic wanted = {
-        .name = name, .partitions = partitions_task_count(thread, number), .replication = -1};
+    const struct weir_kafka_topic wanted = {.name = task_topic(streams, number),
+                                            .partitions = partitions_task_count(thread, number),
+                                            .replication = -1};
     int32_t partitions = 0;
-    enum weir_err err =
-        weir_kafka_topic_partitions(streams->kafka, name, ADMIN_TIMEOUT_MS, &partitions, error);
-    if (err == WEIR_NOT_FOUND)
-        err = weir_kafka_topics_create(streams->kafka, &wanted, 1, ADMIN_TIMEOUT_MS, NULL, error);
-    else if (err == WEIR_OK && partitions < wanted.partitions)
-        err =
-            weir_kafka_topic_grow(streams->kafka, name, wanted.partitions, ADMIN_TIMEOUT_MS, error);
-    if (err == WEIR_OK || err == WEIR_INVALID)
-        err = look_up(streams, name, wanted.partitions, &partitions, error);
-    if (err == WEIR_OK && partitions < wanted.partitions)
-        err = weir_error_set(error, WEIR_INVALID, -1, "it has %d partitions", (int)partitions);
-    if (err != WEIR_OK) {
-        weir_error_context(error, "topic %s, by which the group shares out %d tasks", name,
-                           (int)wanted.partitions);
-        return err;
-    }
-    if (partitions > wanted.partitions)
+    enum weir_err err = make_topic(streams, &wanted, &partitions, error);
+    if (err == WEIR_OK && partitions > wanted.partitions)
         weir_log(&streams->options.log, WEIR_LOG_WARN, "streams",
                  "topic %s has %d partitions, but there are %d tasks: instances may get uneven "
                  "shares; delete it while none runs",
-                 name, (int)partitions, (int)wanted.partitions);
-    return WEIR_OK;
+                 wanted.name, (int)partitions, (int)wanted.partitions);
+    return err;
 }
 
 static enum weir_err make_task_topics(const struct stream_thread *thread, struct weir_error *error)
@@ -188,6 +196,25 @@ static enum weir_err make_task_topics(const struct stream_thread *thread, struct
     for (uint32_t number = 0; number < thread->streams->numbers.count && err == WEIR_OK; number++)
         if (partitions_task_count(thread, number) > 0)
             err = make_task_topic(thread, number, error);
+    return err;
+}
+
+/* A changelog that exists is left as it is but for partitions that are missing. */
+static enum weir_err make_changelogs(const struct stream_thread *thread, struct weir_error *error)
+{
+    const struct weir_streams *streams = thread->streams;
+    const struct weir_kafka_property compacted = {"cleanup.policy", "compact"};
+    enum weir_err err = WEIR_OK;
+    for (uint32_t i = 0; i < streams->topology->kind_count && err == WEIR_OK; i++) {
+        const struct weir_kafka_topic wanted = {
+            .name = streams->changelogs + (size_t)i * (WEIR_KAFKA_TOPIC_BYTES_MAX + 1),
+            .partitions = partitions_task_count(thread, store_number(streams, i)),
+            .replication = -1,
+            .config = &compacted,
+            .config_count = 1};
+        int32_t partitions;
+        err = make_topic(streams, &wanted, &partitions, error);
+    }
     return err;
 }
 
@@ -257,6 +284,8 @@ enum weir_err partitions_open(struct stream_thread *thread, struct weir_error *e
     if (err == WEIR_OK)
         err = check_copartitioned(thread, error);
     if (err == WEIR_OK)
+        err = make_changelogs(thread, error);
+    if (err == WEIR_OK)
         err = make_task_topics(thread, error);
     return err == WEIR_OK ? wait_for_others(thread->streams, error) : err;
 }
@@ -296,7 +325,8 @@ enum weir_err partitions_look(struct stream_thread *thread, struct weir_error *e
     if (err != WEIR_OK)
         return err;
     weir_kafka_sources_changed(thread->consumer);
-    thread->topics_changed = make_task_topics(thread, error) != WEIR_OK;
+    thread->topics_changed =
+        make_changelogs(thread, error) != WEIR_OK || make_task_topics(thread, error) != WEIR_OK;
     if (thread->topics_changed)
         weir_log(&streams->options.log, WEIR_LOG_WARN, "streams", "%s; trying again",
                  error->message);

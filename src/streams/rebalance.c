@@ -152,6 +152,15 @@ static uint32_t gather(const struct stream_thread *thread,
     return gathered;
 }
 
+void thread_tell_running(struct stream_thread *thread)
+{
+    bool ready = true;
+    for (const struct task *task = thread->tasks; task; task = task->next)
+        ready &= task->is_ready;
+    if (ready)
+        streams_become(thread->streams, WEIR_STREAMS_RUNNING);
+}
+
 void rebalance_gained(void *opaque, struct weir_kafka_partition *partitions, const int32_t *indexes,
                       uint32_t count)
 {
@@ -175,7 +184,7 @@ void rebalance_gained(void *opaque, struct weir_kafka_partition *partitions, con
         return;
     }
     count_up(&thread->streams->counters.rebalances, 1);
-    streams_become(thread->streams, WEIR_STREAMS_RUNNING);
+    thread_tell_running(thread);
 }
 
 /* ---- lost ------------------------------------------------------------------------------------ */

@@ -105,10 +105,7 @@ void weir_streams_failure(const struct weir_streams *streams, struct weir_error 
 /* ---- making ---------------------------------------------------------------------------------- */
 
 /* Topics are named after it, with a suffix. */
-enum { APPLICATION_ID_BYTES_MAX = 200 };
-
-static const char topic_characters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                                       "0123456789._-";
+enum { APPLICATION_ID_BYTES_MAX = 150 };
 
 static enum weir_err check_options(const struct weir_streams_options *options,
                                    struct weir_error *error)
@@ -163,15 +160,22 @@ static enum weir_err copy_texts(struct weir_streams *streams)
     return WEIR_OK;
 }
 
-/* For all sub-topologies, though those of global stores have none. */
-static enum weir_err name_task_topics(struct weir_streams *streams)
+/* Of tasks for all sub-topologies, though those of global stores have none. */
+static enum weir_err name_topics(struct weir_streams *streams)
 {
+    const struct weir_topology *topology = streams->topology;
+    const char *id = streams->options.application_id;
     const size_t bytes = WEIR_KAFKA_TOPIC_BYTES_MAX + 1;
     streams->task_topics = weir_calloc(streams->numbers.count, bytes);
-    for (uint32_t number = 0; streams->task_topics && number < streams->numbers.count; number++)
-        snprintf(streams->task_topics + number * bytes, bytes, "%s-tasks-%u",
-                 streams->options.application_id, number);
-    return streams->task_topics ? WEIR_OK : WEIR_NOMEM;
+    streams->changelogs = weir_calloc(topology->kind_count + 1, bytes);
+    if (!streams->task_topics || !streams->changelogs)
+        return WEIR_NOMEM;
+    for (uint32_t number = 0; number < streams->numbers.count; number++)
+        snprintf(streams->task_topics + number * bytes, bytes, "%s-tasks-%u", id, number);
+    for (uint32_t i = 0; i < topology->kind_count; i++)
+        snprintf(streams->changelogs + i * bytes, bytes, "%s-%s-changelog", id,
+                 topology->kinds[i].name);
+    return WEIR_OK;
 }
 
 static enum weir_err make_threads(struct weir_streams *streams)
@@ -195,6 +199,7 @@ static void destroy(struct weir_streams *streams)
     weir_topology_free(streams->topology);
     weir_free(streams->texts);
     weir_free(streams->task_topics);
+    weir_free(streams->changelogs);
     pthread_cond_destroy(&streams->changed);
     pthread_mutex_destroy(&streams->lock);
     weir_free(streams);
@@ -222,7 +227,7 @@ enum weir_err weir_streams_new(struct weir_topology *topology, struct weir_kafka
     pthread_cond_init(&streams->changed, NULL);
     err = copy_texts(streams);
     if (err == WEIR_OK)
-        err = name_task_topics(streams);
+        err = name_topics(streams);
     if (err == WEIR_OK)
         err = make_threads(streams);
     if (err != WEIR_OK) {

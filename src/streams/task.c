@@ -84,7 +84,7 @@ enum weir_err task_new(struct stream_thread *thread, uint32_t number,
     for (uint32_t i = 0; i < count; i++)
         open_input(task, &partitions[i], indexes[i]);
     task->in_init = true;
-    enum weir_err err = WEIR_OK;
+    enum weir_err err = stores_open(task, error);
     for (uint32_t i = 0; i < count && err == WEIR_OK; i++)
         err = open_contexts(task, task->inputs[i].source, error);
     task->in_init = false;
@@ -106,6 +106,7 @@ void task_free(struct task *task)
         context_release(context);
     }
     task_drop(task);
+    stores_close(task);
     weir_free(task->inputs);
     weir_free(task);
 }
@@ -442,6 +443,7 @@ static enum weir_err call_flush(struct task *task, void *opaque, struct weir_err
 
 enum weir_err task_flush(struct task *task, struct weir_error *error)
 {
-    return task->has_flush && !task->must_rewind ? run_aside(task, true, call_flush, NULL, error)
-                                                 : WEIR_OK;
+    return task->has_flush && task->is_ready && !task->must_rewind
+               ? run_aside(task, true, call_flush, NULL, error)
+               : WEIR_OK;
 }

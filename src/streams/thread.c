@@ -17,6 +17,7 @@ enum {
     REPORTS_WAIT_MS = 10,
     BLOCK_BYTES_MAX = 16 << 20, /* headroom of the producer's queue: what one block may lead to */
     LINGERING_MS = 10,          /* how soon reports are looked for while some are out */
+    RESTORING_MS = 1,
     INSTANCE_ID_BYTES = 300,
 };
 
@@ -224,9 +225,10 @@ static enum weir_err rewind_task(struct stream_thread *thread, struct task *task
         return WEIR_OK; /* after the rebalance, or not at all */
     if (err == WEIR_OK)
         err = count_rewind(task, error);
-    if (err == WEIR_OK)
-        task_drop(task);
-    return err;
+    if (err != WEIR_OK)
+        return err;
+    task_drop(task);
+    return stores_reset(task, error);
 }
 
 static enum weir_err rewind_tasks(struct stream_thread *thread, struct weir_error *error)
@@ -267,7 +269,8 @@ static void commit_if_due(struct stream_thread *thread, struct weir_error *error
 /* Has it patience, and is there room for what it leads to? */
 static bool may_run(const struct task *task)
 {
-    return !task->must_rewind && task->resume_ns <= streams_now_ns(task->thread->streams) &&
+    return task->is_ready && !task->must_rewind &&
+           task->resume_ns <= streams_now_ns(task->thread->streams) &&
            task->inflight_count < INFLIGHT_MAX && thread_has_room(task->thread);
 }
 
@@ -305,8 +308,24 @@ static bool run_waiting(struct stream_thread *thread, struct weir_error *error)
 static void punctuate(struct stream_thread *thread, struct weir_error *error)
 {
     for (struct task *task = thread->tasks; task; task = task->next)
-        if (task->punctuator_count && !task->must_rewind && task_punctuate(task, error) != WEIR_OK)
+        if (task->punctuator_count && task->is_ready && !task->must_rewind &&
+            task_punctuate(task, error) != WEIR_OK)
             task_fail(task, error, true);
+}
+
+/* Stores are read one task after the other. *busy: one is being read. */
+static enum weir_err restore(struct stream_thread *thread, bool *busy, struct weir_error *error)
+{
+    struct task *task = thread->tasks;
+    while (task && (task->is_ready || task->must_rewind))
+        task = task->next;
+    if (!task)
+        return WEIR_OK;
+    *busy = true;
+    enum weir_err err = stores_restore(task, error);
+    if (err == WEIR_OK && task->is_ready)
+        thread_tell_running(thread);
+    return err;
 }
 
 static struct input *input_at(const struct stream_thread *thread, int32_t index)
@@ -375,6 +394,11 @@ enum weir_err thread_step(struct stream_thread *thread, int32_t timeout_ms,
         commit_if_due(thread, error);
         err = partitions_look(thread, error);
     }
+    bool restores = false;
+    if (err == WEIR_OK)
+        err = restore(thread, &restores, error);
+    if (restores && timeout_ms > RESTORING_MS)
+        timeout_ms = RESTORING_MS;
     if (err == WEIR_OK)
         err = read_records(thread, timeout_ms, error);
     look_at_lag(thread);

@@ -4,6 +4,11 @@
 #include "base/alloc.h"
 #include "streams/inside.h"
 
+enum { STORE_NAME_BYTES_MAX = 35 };
+
+const char topic_characters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                "0123456789._-";
+
 enum weir_err weir_topology_new(struct weir_topology **topology_out)
 {
     struct weir_topology *topology = weir_calloc(1, sizeof *topology);
@@ -31,6 +36,8 @@ void weir_topology_free(struct weir_topology *topology)
     }
     for (uint32_t i = 0; i < topology->topic_count; i++)
         weir_free(topology->topics[i].name);
+    for (uint32_t i = 0; i < topology->kind_count; i++)
+        weir_free(topology->kinds[i].name);
     for (uint32_t i = 0; i < topology->store_count; i++)
         store_release(&topology->stores[i]);
     weir_free(topology);
@@ -45,6 +52,17 @@ enum weir_err weir_processor_ops_check(const struct weir_processor_ops *ops,
     if (!ops->process_batch == !ops->process)
         return weir_error_set(error, WEIR_INVALID, -1,
                               "a processor has process_batch or process, one of the two");
+    return WEIR_OK;
+}
+
+enum weir_err weir_store_ops_check(const struct weir_store_ops *ops, struct weir_error *error)
+{
+    if (!ops || ops->abi != WEIR_STORE_ABI)
+        return weir_error_set(error, WEIR_INVALID, -1, "a store's table must have abi %d",
+                              WEIR_STORE_ABI);
+    if (!ops->open || !ops->put || !ops->get || !ops->next || !ops->count || !ops->close)
+        return weir_error_set(error, WEIR_INVALID, -1,
+                              "a store needs open, put, get, next, count and close");
     return WEIR_OK;
 }
 
@@ -241,6 +259,62 @@ enum weir_err weir_topology_add_sink(struct weir_topology *topology, const char 
     return end_node(topology, node, connect(topology, node, parents, parent_count, error));
 }
 
+static bool has_store(const struct weir_topology *topology, const char *name)
+{
+    bool has = false;
+    for (uint32_t i = 0; i < topology->store_count; i++)
+        has |= strcmp(topology->stores[i].name, name) == 0;
+    for (uint32_t i = 0; i < topology->kind_count; i++)
+        has |= strcmp(topology->kinds[i].name, name) == 0;
+    return has;
+}
+
+static enum weir_err check_store_name(const struct weir_topology *topology, const char *name,
+                                      struct weir_error *error)
+{
+    if (!name || !*name || strlen(name) > STORE_NAME_BYTES_MAX ||
+        strspn(name, topic_characters) != strlen(name))
+        return weir_error_set(error, WEIR_INVALID, -1,
+                              "a store's name has 1 to %d letters, digits, '.', '_' and '-', for a "
+                              "topic is named after it",
+                              STORE_NAME_BYTES_MAX);
+    if (has_store(topology, name))
+        return weir_error_set(error, WEIR_EXISTS, -1, "there is a store \"%s\" already", name);
+    return WEIR_OK;
+}
+
+enum weir_err weir_topology_add_store(struct weir_topology *topology, const char *name,
+                                      const struct weir_store_ops *ops, void *config,
+                                      const char *const *processors, uint32_t processor_count,
+                                      struct weir_error *error)
+{
+    struct store_kind kind = {.ops = ops, .config = config};
+    enum weir_err err = check_store_name(topology, name, error);
+    if (err == WEIR_OK)
+        err = weir_store_ops_check(ops, error);
+    if (err != WEIR_OK)
+        return err;
+    if (topology->kind_count == STORES_MAX || processor_count > CHILDREN_MAX)
+        return weir_error_set(error, WEIR_LIMIT, -1,
+                              "a topology has at most %d stores, each of at most %d processors",
+                              STORES_MAX, CHILDREN_MAX);
+    if (processor_count == 0)
+        return weir_error_set(error, WEIR_INVALID, -1, "store \"%s\" needs a processor", name);
+    for (uint32_t i = 0; i < processor_count; i++) {
+        int32_t found = find_node(topology, processors[i]);
+        if (found < 0 || topology->nodes[found].kind != NODE_PROCESSOR)
+            return weir_error_set(error, WEIR_NOT_FOUND, -1,
+                                  "store \"%s\": there is no processor \"%s\"", name,
+                                  processors[i]);
+        kind.processors[kind.processor_count++] = (uint32_t)found;
+    }
+    kind.name = weir_strdup(name);
+    if (!kind.name)
+        return weir_error_set(error, WEIR_NOMEM, -1, "no memory for store \"%s\"", name);
+    topology->kinds[topology->kind_count++] = kind;
+    return WEIR_OK;
+}
+
 enum weir_err weir_topology_add_global_store(struct weir_topology *topology,
                                              const struct weir_global_store *store,
                                              struct weir_error *error)
@@ -253,10 +327,9 @@ enum weir_err weir_topology_add_global_store(struct weir_topology *topology,
     if (!store->name || !*store->name || !store->topic || !*store->topic || !store->update)
         return weir_error_set(error, WEIR_INVALID, -1,
                               "a global store needs a name, a topic and an update function");
-    for (uint32_t i = 0; i < topology->store_count; i++)
-        if (strcmp(topology->stores[i].name, store->name) == 0)
-            return weir_error_set(error, WEIR_EXISTS, -1, "there is a store \"%s\" already",
-                                  store->name);
+    if (has_store(topology, store->name))
+        return weir_error_set(error, WEIR_EXISTS, -1, "there is a store \"%s\" already",
+                              store->name);
     if (topology->store_count == STORES_MAX)
         return weir_error_set(error, WEIR_LIMIT, -1, "a topology has at most %d global stores",
                               STORES_MAX);
@@ -290,6 +363,14 @@ static void spread(const struct weir_topology *topology, uint32_t index, uint32_
         spread(topology, node->children[i], number, of_node);
     for (uint32_t i = 0; i < node->parent_count; i++)
         spread(topology, node->parents[i], number, of_node);
+    for (uint32_t i = 0; i < topology->kind_count; i++) {
+        const struct store_kind *kind = &topology->kinds[i];
+        bool shares = false;
+        for (uint32_t k = 0; k < kind->processor_count; k++)
+            shares |= kind->processors[k] == index;
+        for (uint32_t k = 0; k < kind->processor_count && shares; k++)
+            spread(topology, kind->processors[k], number, of_node);
+    }
 }
 
 void topology_number(const struct weir_topology *topology, struct sub_topologies *out)

@@ -1,6 +1,7 @@
-/* Tasks of two source partitions on a broker, through librdkafka: order, ends, transactions. */
+/* Tasks on a broker, through librdkafka: order of two inputs, transactions, stores. */
 #include <stdatomic.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 #include "cmocka_all.h"
@@ -160,6 +161,106 @@ static void two_topics_are_read_in_the_order_of_their_timestamps(void **state)
     weir_kafka_free(kafka);
 }
 
+/* ---- a store --------------------------------------------------------------------------------- */
+
+enum { COUNTED = 2000 };
+
+struct counts {
+    atomic_uint rows, restored;
+    atomic_ullong largest; /* count that any partition has come to */
+};
+
+static enum weir_err count_init(void *config, struct weir_context *context, void **self_out,
+                                struct weir_error *error)
+{
+    (void)context;
+    (void)error;
+    *self_out = config;
+    return WEIR_OK;
+}
+
+/* Under one key, how many rows of the partition there have been. */
+static enum weir_err count_rows(void *self, struct weir_context *context,
+                                const struct weir_block *block, struct weir_error *error)
+{
+    struct counts *counts = self;
+    struct weir_store *store = weir_context_store(context, "rows");
+    struct weir_slice key = weir_slice("rows", 4), value;
+    uint64_t count = 0;
+    enum weir_err err = WEIR_OK;
+    for (uint32_t row = 0; row < block->rows && err == WEIR_OK; row++) {
+        if (weir_store_get(store, key, &value) == WEIR_OK)
+            memcpy(&count, value.data, sizeof count);
+        count++;
+        err = weir_store_put(store, key, weir_slice(&count, sizeof count), error);
+    }
+    if (count > atomic_load(&counts->largest))
+        atomic_store(&counts->largest, count);
+    atomic_fetch_add(&counts->rows, block->rows);
+    return err;
+}
+
+static void on_restore(void *opaque, const struct weir_restore *progress)
+{
+    struct counts *counts = opaque;
+    if (progress->offset == progress->end)
+        atomic_fetch_add(&counts->restored, 1);
+}
+
+static struct weir_topology *counting_topology(struct counts *counts)
+{
+    static const struct weir_processor_ops ops = {
+        .abi = WEIR_PROCESSOR_ABI, .init = count_init, .process_batch = count_rows};
+    static const char *const in[] = {"counted"}, *const data[] = {"data"},
+                             *const count[] = {"count"};
+    struct weir_topology *topology;
+    assert_int_equal(weir_topology_new(&topology), WEIR_OK);
+    assert_int_equal(weir_topology_add_source(topology, "data", in, 1, NULL, NULL, NULL), WEIR_OK);
+    assert_int_equal(weir_topology_add_processor(topology, "count", &ops, counts, data, 1, NULL),
+                     WEIR_OK);
+    assert_int_equal(
+        weir_topology_add_store(topology, "rows", &weir_memory_store_ops, NULL, count, 1, NULL),
+        WEIR_OK);
+    return topology;
+}
+
+/* An instance counts, and the next one goes on counting where it ended. */
+static void a_store_is_read_from_its_changelog(void **state)
+{
+    struct cluster *cluster = *state;
+    struct counts counts = {0};
+    struct weir_streams_options options;
+    struct weir_streams *streams;
+    int64_t begin_ms = (int64_t)time(NULL) * 1000 - 60000;
+    const struct timespec moment = {.tv_nsec = 5 * 1000000};
+    if (cluster->is_mock)
+        skip();
+    struct weir_kafka *kafka = cluster_connect(cluster);
+    cluster_topic(cluster, kafka, "counted", PARTITIONS);
+    rd_kafka_t *plain = producer(cluster, NULL);
+    weir_streams_options_default(&options);
+    options.application_id = "counting";
+    options.threads = 2;
+    options.on_restore = on_restore;
+    options.opaque = &counts;
+    for (uint32_t run = 1; run <= 3; run++) {
+        int64_t until_ms = now_ms() + LIMIT_MS;
+        put(plain, "counted", COUNTED, begin_ms);
+        assert_int_equal(
+            weir_streams_new(counting_topology(&counts), kafka, &options, &streams, NULL), WEIR_OK);
+        assert_int_equal(weir_streams_start(streams, NULL), WEIR_OK);
+        while (atomic_load(&counts.rows) < run * COUNTED * PARTITIONS && now_ms() < until_ms)
+            nanosleep(&moment, NULL);
+        assert_int_equal(weir_streams_stop(streams), WEIR_OK);
+        weir_streams_free(streams);
+        assert_int_equal(atomic_load(&counts.rows), run * COUNTED * PARTITIONS);
+        assert_int_equal(atomic_load(&counts.largest), run * COUNTED);
+        assert_true(atomic_load(&counts.restored) >= run * PARTITIONS);
+    }
+    rd_kafka_destroy(plain);
+    weir_kafka_free(kafka);
+}
+
 static int set_up(void **state)
 {
     static struct cluster cluster;
@@ -178,6 +279,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(two_topics_are_read_in_the_order_of_their_timestamps),
+        cmocka_unit_test(a_store_is_read_from_its_changelog),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

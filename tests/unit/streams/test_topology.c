@@ -181,7 +181,7 @@ static void topics_of_a_source_stand_in_its_order(void **state)
 
 enum { LINE_BYTES = 1024, WORDS_MAX = 16 };
 
-/* "source NAME TOPIC", "processor NAME PARENT...", "sink NAME PARENT..." */
+/* "source NAME TOPIC", "processor NAME PARENT...", "sink NAME PARENT...", "store NAME PROCESSOR..." */
 static void add_line(struct weir_topology *topology, char *line)
 {
     const char *words[WORDS_MAX];
@@ -196,6 +196,9 @@ static void add_line(struct weir_topology *topology, char *line)
     enum weir_err err;
     if (strcmp(words[0], "source") == 0)
         err = weir_topology_add_source(topology, words[1], parents, 1, NULL, NULL, NULL);
+    else if (strcmp(words[0], "store") == 0)
+        err = weir_topology_add_store(topology, words[1], &weir_memory_store_ops, NULL, parents,
+                                      count - 2, NULL);
     else if (strcmp(words[0], "sink") == 0)
         err = weir_topology_add_sink(topology, words[1], "o", parents, count - 2, NULL);
     else
