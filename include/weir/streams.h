@@ -174,13 +174,14 @@ struct weir_store;
 /* A store of the processor's task; NULL: the processor is not connected to one of that name. */
 struct weir_store *weir_context_store(const struct weir_context *context, const char *name);
 /* Puts a value, or removes it (value.data NULL), in the store and in its changelog; not from init
- * and close. Its delivery counts like any output's. The store's own errors, and those of forward. */
+ * and close. Its delivery counts like any output's. The store's own errors, and those of
+ * forward. */
 WEIR_MUST_USE enum weir_err weir_store_put(struct weir_store *store, struct weir_slice key,
                                            struct weir_slice value, struct weir_error *error);
 WEIR_MUST_USE enum weir_err weir_store_get(struct weir_store *store, struct weir_slice key,
                                            struct weir_slice *value_out);
-/* Calls `each` for the keys from `from` to `to`, both included, in their order, until it says false;
- * data NULL: from the first, to the last. `each` may put. */
+/* Calls `each` for the keys from `from` to `to`, both included, in their order, until it says
+ * false; data NULL: from the first, to the last. `each` may put. */
 WEIR_MUST_USE enum weir_err
 weir_store_range(struct weir_store *store, struct weir_slice from, struct weir_slice to,
                  bool (*each)(void *opaque, struct weir_slice key, struct weir_slice value),

@@ -97,7 +97,7 @@ enum weir_err rd_error(struct rd_client *client, struct weir_error *error, rd_ka
 enum weir_err rd_topics_create(struct weir_kafka *kafka, const struct weir_kafka_topic *topics,
                                uint32_t count, int32_t timeout_ms, bool *created_out,
                                struct weir_error *error);
-enum weir_err rd_topic_grow(struct weir_kafka *kafka, const char *topic, int32_t partitions,
+enum weir_err rd_topic_grow(struct weir_kafka *kafka, const char *name, int32_t count,
                             int32_t timeout_ms, struct weir_error *error);
 enum weir_err rd_topic_partitions(struct weir_kafka *kafka, const char *topic, int32_t timeout_ms,
                                   int32_t *partitions_out, struct weir_error *error);

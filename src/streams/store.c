@@ -1,10 +1,10 @@
 /*
  * streams/store.c - state stores of a task, and their changelogs.
  *
- * What is put goes into the store and to the changelog, as an output of the block in hand: a position
- * is committed only when all that was put before it is delivered. A task begins, and begins again
- * after a rewind, with what the changelog has: its stores are read to the end before it runs. Those
- * of a thread are read one after the other, for each needs a client of its own meanwhile.
+ * What is put goes into the store and to the changelog, as an output of the block in hand: a
+ * position is committed only when all that was put before it is delivered. A task begins, and
+ * begins again after a rewind, with what the changelog has: its stores are read to the end before
+ * it runs. Those of a thread are read one after the other, for each needs a client meanwhile.
  */
 #include <string.h>
 

@@ -55,7 +55,7 @@ static int compare(struct weir_slice a, struct weir_slice b)
     return order != 0 ? order : (a.bytes > b.bytes) - (a.bytes < b.bytes);
 }
 
-/* The first entry that is not before the key; links[level] is the one that leads to it or past it. */
+/* The first entry that is not before the key; links[level] is what leads to it or past it. */
 static struct entry *seek(struct memory_store *store, struct weir_slice key,
                           struct entry **links[LEVELS])
 {

@@ -181,7 +181,8 @@ static void topics_of_a_source_stand_in_its_order(void **state)
 
 enum { LINE_BYTES = 1024, WORDS_MAX = 16 };
 
-/* "source NAME TOPIC", "processor NAME PARENT...", "sink NAME PARENT...", "store NAME PROCESSOR..." */
+/* "source NAME TOPIC", "processor NAME PARENT...", "sink NAME PARENT...", "store NAME
+ * PROCESSOR..." */
 static void add_line(struct weir_topology *topology, char *line)
 {
     const char *words[WORDS_MAX];
