@@ -284,6 +284,7 @@ static void put_sub_topology(struct writing *writing, const struct weir_topology
             if (numbers->of_node[i] == number && !told[i] &&
                 (next < 0 || comes_before(&order, size, i, (uint32_t)next)))
                 next = (int32_t)i;
+        weir_assert(next >= 0); /* there are as many as the order has */
         told[next] = true;
         put_node(writing, &order, (uint32_t)next);
     }
