@@ -34,10 +34,12 @@ struct inspection {
 static const char *const formats[] = {"", "PMML", "TensorFlow"};
 static const char *const types[] = {"double", "float", "int64", "string"};
 
-static const char *function_of(const struct weir_model_info *info)
-{
-    return info->function == WEIR_FUNCTION_REGRESSION ? "regression" : "classification";
-}
+static const char *const functions[] = {
+    [WEIR_FUNCTION_REGRESSION] = "regression",
+    [WEIR_FUNCTION_CLASSIFICATION] = "classification",
+    [WEIR_FUNCTION_CLUSTERING] = "clustering",
+    [WEIR_FUNCTION_ASSOCIATION] = "association",
+};
 
 /* ---- loading --------------------------------------------------------------------------------- */
 
@@ -224,7 +226,7 @@ static enum weir_err print_text(const struct inspection *inspection, struct weir
 {
     const struct weir_model_info *info = inspection->info;
     printf("%s: %s %s, %s%s%s\n", inspection->path, formats[info->format], info->algorithm,
-           function_of(info), *info->target ? " of " : "", info->target);
+           functions[info->function], *info->target ? " of " : "", info->target);
     printf("%zu bytes, sha256 %s\n", inspection->document_bytes, inspection->digest);
     printf("loads in %.1f ms, takes %zu KiB of memory\n\n", (double)inspection->load_ns / 1e6,
            (info->bytes + 1023) / 1024);
@@ -286,7 +288,7 @@ static enum weir_err print_json(const struct inspection *inspection, struct weir
     weir_json_put_text(&json, "file", inspection->path);
     weir_json_put_text(&json, "format", formats[info->format]);
     weir_json_put_text(&json, "algorithm", info->algorithm);
-    weir_json_put_text(&json, "function", function_of(info));
+    weir_json_put_text(&json, "function", functions[info->function]);
     weir_json_put_text(&json, "target", info->target);
     weir_json_put_uint(&json, "bytes", inspection->document_bytes);
     weir_json_put_text(&json, "sha256", inspection->digest);

@@ -435,7 +435,8 @@ enum weir_err connect_reader_open(struct connect_reader *reader, struct weir_err
     struct weir_kafka_consumer_options options = reader->options->consumer;
     pthread_condattr_t monotonic;
 
-    options.rebalance = (struct weir_kafka_rebalance){on_gained, on_lost, reader};
+    options.rebalance =
+        (struct weir_kafka_rebalance){.gained = on_gained, .lost = on_lost, .opaque = reader};
     pthread_mutex_init(&reader->mutex, NULL);
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);

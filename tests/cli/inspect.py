@@ -28,6 +28,19 @@ weir("inspect", model, "--input", rows).gives(0).says(
     "ns to score a row by itself", "(4 rows, 2 of them without a result)")
 weir("inspect", model, "--input", "-", stdin="alcohol\n1\n").gives(0).says("(1 rows")
 
+clusters = write("clusters.pmml", """<PMML xmlns="http://www.dmg.org/PMML-4_4" version="4.4">
+<Header/><DataDictionary><DataField name="x" optype="continuous" dataType="double"/></DataDictionary>
+<ClusteringModel functionName="clustering" modelClass="centerBased" numberOfClusters="2">
+<MiningSchema><MiningField name="x"/></MiningSchema>
+<ComparisonMeasure kind="distance"><squaredEuclidean/></ComparisonMeasure>
+<ClusteringField field="x" compareFunction="absDiff"/>
+<Cluster id="low"><Array n="1" type="real">1</Array></Cluster>
+<Cluster id="high"><Array n="1" type="real">9</Array></Cluster>
+</ClusteringModel></PMML>""")
+weir("inspect", clusters).gives(0).says("PMML ClusteringModel, clustering\n")
+told = json.loads(weir("inspect", clusters, "--json").gives(0).output)
+check(told["function"] == "clustering" and told["classes"] == ["low", "high"], "clusters")
+
 samples = os.path.join(SOURCE, "samples", "wine", "models")
 for name in sorted(os.listdir(samples)):
     told = json.loads(weir("inspect", os.path.join(samples, name), "--json").gives(0).output)
