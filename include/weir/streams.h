@@ -30,6 +30,7 @@
 #include <weir/base.h>
 #include <weir/kafka.h>
 #include <weir/record.h>
+#include <weir/streams_store.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -136,57 +137,16 @@ weir_context_schedule(struct weir_context *context, enum weir_punctuation kind, 
 
 /* ---- state stores ---------------------------------------------------------------------------- */
 
-#define WEIR_STORE_ABI 1
-
 /*
- * A key-value store: one object for each task, called by its thread alone; `self` is what `open`
- * made. Keys are in the order of their bytes. What stands in it can be lost at any time, for the
- * changelog topic has all of it and a task is not run before its stores have been read from there.
+ * Kinds, engines and functions of stores: weir/streams_store.h. What a processor puts is an output
+ * of the record in hand: offsets are committed together with the stores, when all of it is
+ * delivered, and a rewind takes a store back to the last commit. Puts are for processing, flush and
+ * punctuators, not for init and close.
+ *
+ * The store of that name of the processor's task, there as long as the task is; NULL: the processor
+ * is not connected to one.
  */
-struct weir_store_ops {
-    uint32_t abi; /* WEIR_STORE_ABI */
-    /* Required. An empty store. */
-    enum weir_err (*open)(void *config, const char *name, const char *task_id, void **self_out,
-                          struct weir_error *error);
-    /* Required. Copies key and value; value.data NULL removes the key. LIMIT, NOMEM. */
-    enum weir_err (*put)(void *self, struct weir_slice key, struct weir_slice value);
-    /* Required. The value, borrowed until the next put; NOT_FOUND. */
-    enum weir_err (*get)(void *self, struct weir_slice key, struct weir_slice *value_out);
-    /* Required. The smallest key behind `key`, or `key` itself if it may be (`same`); both borrowed
-     * until the next put. END: there is none. */
-    enum weir_err (*next)(void *self, struct weir_slice key, bool same, struct weir_slice *key_out,
-                          struct weir_slice *value_out);
-    uint64_t (*count)(const void *self); /* Required: of the keys. */
-    void (*close)(void *self);           /* Required. */
-};
-/* Names the first fault of a table: INVALID and a message. */
-WEIR_MUST_USE enum weir_err weir_store_ops_check(const struct weir_store_ops *ops,
-                                                 struct weir_error *error);
-
-/* In memory; config is NULL or a struct weir_memory_store, borrowed for the topology's life. */
-extern const struct weir_store_ops weir_memory_store_ops;
-struct weir_memory_store {
-    size_t bytes_max; /* of keys, values and what holds them, of one task [256 MiB] */
-};
-
-struct weir_store;
-
-/* A store of the processor's task; NULL: the processor is not connected to one of that name. */
 struct weir_store *weir_context_store(const struct weir_context *context, const char *name);
-/* Puts a value, or removes it (value.data NULL), in the store and in its changelog; not from init
- * and close. Its delivery counts like any output's. The store's own errors, and those of
- * forward. */
-WEIR_MUST_USE enum weir_err weir_store_put(struct weir_store *store, struct weir_slice key,
-                                           struct weir_slice value, struct weir_error *error);
-WEIR_MUST_USE enum weir_err weir_store_get(struct weir_store *store, struct weir_slice key,
-                                           struct weir_slice *value_out);
-/* Calls `each` for the keys from `from` to `to`, both included, in their order, until it says
- * false; data NULL: from the first, to the last. `each` may put. */
-WEIR_MUST_USE enum weir_err
-weir_store_range(struct weir_store *store, struct weir_slice from, struct weir_slice to,
-                 bool (*each)(void *opaque, struct weir_slice key, struct weir_slice value),
-                 void *opaque);
-uint64_t weir_store_count(const struct weir_store *store);
 
 /* ---- topology -------------------------------------------------------------------------------- */
 
@@ -225,14 +185,13 @@ WEIR_MUST_USE enum weir_err weir_topology_add_sink(struct weir_topology *topolog
                                                    uint32_t parent_count, struct weir_error *error);
 
 /*
- * A store that these processors share, in every task. Its changelog is the compacted topic
- * `<application.id>-<name>-changelog`, with a partition for each task, made when it is missing.
- * Processors that share a store are of one sub-topology. ops are shared for the topology's life and
- * config is borrowed as long.
+ * A store that these processors share, in every task. Its changelog is the topic
+ * `<application.id>-<name>-changelog`, with a partition for each task, compacted, made when it is
+ * missing. Processors that share a store are of one sub-topology. Engine and its config are
+ * borrowed for the topology's life.
  */
 WEIR_MUST_USE enum weir_err weir_topology_add_store(struct weir_topology *topology,
-                                                    const char *name,
-                                                    const struct weir_store_ops *ops, void *config,
+                                                    const struct weir_store_options *options,
                                                     const char *const *processors,
                                                     uint32_t processor_count,
                                                     struct weir_error *error);
@@ -297,6 +256,12 @@ struct weir_streams_options {
     const char *dead_letter_topic; /* errors.dead.letter.queue.topic.name; NULL: bad rows fail */
     size_t output_bytes;           /* send queue; reading waits while it is full [64 MiB] */
     int32_t drain_timeout_ms;      /* stop gives up then [30000] */
+    /* Where persistent stores lie, each task's in <state_dir>/<application.id>/<task>; instances of
+     * one machine may share it. NULL: there are no such stores */
+    const char *state_dir;
+    /* What stores hold in memory between commits, of all threads; beyond it a commit comes early
+     * (statestore.uncommitted.max.bytes) [64 MiB] */
+    size_t store_uncommitted_bytes;
     /* On any thread of the instance, no lock held; must not call stop or free. */
     void (*on_state)(void *opaque, enum weir_streams_state from, enum weir_streams_state to);
     /* On the stream thread, for each piece of a changelog and at its end; as on_state. */

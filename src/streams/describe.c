@@ -80,7 +80,7 @@ static void put_stores(struct writing *writing, const struct weir_topology *topo
     for (uint32_t i = 0; i < topology->kind_count; i++)
         for (uint32_t k = 0; k < topology->kinds[i].processor_count; k++)
             if (topology->kinds[i].processors[k] == processor) {
-                texts[count++] = topology->kinds[i].name;
+                texts[count++] = topology->kinds[i].options.name;
                 break;
             }
     put_set(writing, texts, count);

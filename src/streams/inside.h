@@ -64,11 +64,9 @@ struct source_topic {
     uint32_t source; /* node */
 };
 
-/* A store as the topology knows it. */
-struct store_kind {
-    char *name;
-    const struct weir_store_ops *ops;
-    void *config;
+/* A store as the topology knows it; its name is a copy. */
+struct topology_store {
+    struct weir_store_options options;
     uint32_t processors[CHILDREN_MAX], processor_count;
 };
 
@@ -77,7 +75,7 @@ struct weir_topology {
     uint32_t node_count, copartition_count;
     struct source_topic topics[WEIR_KAFKA_SOURCES_MAX];
     uint32_t topic_count;
-    struct store_kind kinds[STORES_MAX];
+    struct topology_store kinds[STORES_MAX];
     uint32_t kind_count;
     struct weir_global_store stores[STORES_MAX]; /* their texts are copies */
     uint32_t store_place[STORES_MAX];            /* nodes there were before it was added */
@@ -93,7 +91,7 @@ void topology_number(const struct weir_topology *topology, struct sub_topologies
 /* INVALID: it reads nothing. */
 enum weir_err topology_check(const struct weir_topology *topology, struct weir_error *error);
 
-/* ---- tasks (task.c, inputs.c, progress.c, dead_letter.c) ------------------------------------- */
+/* ---- tasks (task.c, inputs.c, progress.c, task_stores.c, dead_letter.c) ---------------------- */
 
 struct task;
 struct stream_thread;
@@ -127,8 +125,9 @@ struct inflight {
     int64_t offset_first, offset_next;
     uint64_t left; /* reports to come */
     size_t bytes;  /* of its outputs, for back-pressure */
-    bool done;     /* processing is over: no further outputs */
-    bool vouches;  /* once it is delivered, positions may be committed */
+    struct changes *changes;
+    bool done;    /* processing is over: no further outputs */
+    bool vouches; /* once it is delivered, positions may be committed */
 };
 
 /* A bad record of a global store on its way to the dead letters: sent until it is delivered. */
@@ -141,14 +140,23 @@ struct letter {
 };
 
 /* A store of a task. */
-struct weir_store {
+struct task_store {
     struct task *task;
-    const struct store_kind *kind;
+    const struct topology_store *kind;
     const char *changelog;          /* its topic */
-    void *self;                     /* NULL = not open */
+    struct weir_store *store;       /* NULL = not open */
+    int64_t position;               /* of the changelog: behind the last that is in the store; -1 */
+    int64_t position_committed;     /* as the engine has it */
     struct weir_kafka_table *table; /* while it is read */
     uint64_t records;
-    bool ready; /* all of the changelog has been read */
+    bool is_read; /* all of the changelog */
+};
+
+/* What one block led to in one store. Its records' opaque: with each report the position moves. */
+struct changes {
+    struct inflight *inflight;
+    struct task_store *store; /* there as long as inflight->task */
+    struct changes *next;     /* of the block, or of the pool */
 };
 
 struct gathered; /* records that a per-record processor forwards (context.c) */
@@ -180,9 +188,12 @@ struct task {
     uint32_t input_count;
     bool marked; /* one of those that a commit, or a loss, is about */
     struct weir_context contexts[WEIR_NODES_MAX];
-    struct weir_store *stores;
+    struct task_store *stores;
     uint32_t store_count;
-    bool is_ready; /* so are its stores */
+    char *directory; /* where its stores lie; NULL: they have none */
+    int lock;        /* of it; -1 = not held */
+    bool is_ready;   /* its stores are read and its processors initialised */
+    bool settling;   /* flushed; takes nothing more until all is delivered and committed */
     struct punctuator punctuators[PUNCTUATORS_MAX];
     uint32_t punctuator_count;
     bool in_init, has_flush;
@@ -205,20 +216,28 @@ struct task {
     uint32_t input_row;
 };
 
-/* Makes a task of these source partitions, and its processors. */
+/* Makes a task of these source partitions. One without stores is ready. */
 enum weir_err task_new(struct stream_thread *thread, uint32_t number,
                        const struct weir_kafka_partition *partitions, const int32_t *indexes,
                        uint32_t count, struct task **out, struct weir_error *error);
 /* Closes the processors; blocks in flight are let go. */
 void task_free(struct task *task);
+/* Reads its stores on; when that is done its processors are initialised. A failure ends the
+ * instance. */
+enum weir_err task_restore(struct task *task, struct weir_error *error);
 /* Processes what is in hand, as far as the order of its inputs lets it. AGAIN: a block is parked;
  * the next call tries it again. */
 enum weir_err task_run(struct task *task, struct weir_error *error);
 /* Is everything delivered that was processed? */
 bool task_is_delivered(const struct task *task);
+/* Has it stores? Then offsets are committed together with them, when nothing is in flight. */
+bool task_has_state(const struct task *task);
+/* May its offsets and stores be committed now? */
+bool task_is_settled(const struct task *task);
 /* Calls what is due by the clocks. */
 enum weir_err task_punctuate(struct task *task, struct weir_error *error);
-/* Lets processors give what they have buffered. */
+/* Lets processors and cached stores give what they have buffered; a task with stores is settling
+ * then. */
 enum weir_err task_flush(struct task *task, struct weir_error *error);
 /* Gives a block to a node's children. */
 enum weir_err task_forward(struct task *task, uint32_t node, const struct weir_block *block,
@@ -235,15 +254,22 @@ void task_fail(struct task *task, const struct weir_error *why, bool in_processo
 /* Forgets all that was read but not committed. */
 void task_drop(struct task *task);
 
-/* ---- store.c ---- */
+/* ---- task_stores.c ---- */
 
-/* Opens the stores of the task's sub-topology; not read yet. */
-enum weir_err stores_open(struct task *task, struct weir_error *error);
+/* Those of the task's sub-topology; not open yet. */
+enum weir_err stores_make(struct task *task, struct weir_error *error);
 void stores_close(struct task *task);
-/* Empties them: they are to be read again. */
-enum weir_err stores_reset(struct task *task, struct weir_error *error);
-/* Reads on. A failure ends the instance. */
-enum weir_err stores_restore(struct task *task, struct weir_error *error);
+/* Opens them, waits for the directory, reads on. A failure ends the instance. */
+enum weir_err stores_restore(struct task *task, bool *ready_out, struct weir_error *error);
+/* Cached ones tell their changelogs. */
+enum weir_err stores_flush(struct task *task, struct weir_error *error);
+/* All that is pending. A failure ends the instance. */
+enum weir_err stores_commit(struct task *task, struct weir_error *error);
+/* Forgets what is pending. */
+void stores_rollback(struct task *task);
+size_t stores_pending_bytes(const struct task *task);
+/* The report of a record of a changelog. */
+void changes_report(struct changes *changes, int64_t offset, const struct weir_error *error);
 /* The sub-topology of a store. */
 uint32_t store_number(const struct weir_streams *streams, uint32_t kind);
 
@@ -278,7 +304,13 @@ void progress_drop(struct task *task);
 void inflight_pool_free(struct stream_thread *thread);
 
 /* What a record's opaque points to stands in its lowest bits. */
-enum { OPAQUE_BLOCK = 0, OPAQUE_KEPT_LETTER = 1, OPAQUE_LETTER = 2, OPAQUE_BITS = 3 };
+enum {
+    OPAQUE_BLOCK = 0,
+    OPAQUE_KEPT_LETTER = 1,
+    OPAQUE_LETTER = 2,
+    OPAQUE_CHANGE = 3,
+    OPAQUE_BITS = 3,
+};
 
 /* Sends one row of rows to the dead letters in the name of the block in hand. */
 enum weir_err dead_letter_send(struct task *task, const struct weir_rows *rows, uint32_t row,
@@ -309,10 +341,12 @@ struct stream_thread {
     struct weir_block *blocks[WEIR_NODES_MAX];         /* by source: rows in hand */
     struct weir_decoder *decoders[WEIR_NODES_MAX];     /* by source; NULL = rows stay as they are */
     struct inflight *pool;
+    struct changes *changes_pool;
     struct letter *letters;
     size_t pending_bytes; /* of outputs not delivered */
     int64_t commit_due_ns, retry_due_ns, lag_due_ns, topics_due_ns;
     bool producer_failed;
+    bool committing;     /* tasks with stores are settling */
     bool topics_changed; /* and what follows from it is still to be done */
     bool closing;        /* no more waiting for room */
     int64_t close_deadline_ns;
@@ -342,7 +376,8 @@ enum weir_err thread_produce_rows(struct stream_thread *thread, const char *topi
 enum weir_err thread_produce(struct stream_thread *thread, const struct weir_kafka_record *record,
                              struct weir_error *error);
 
-/* Commits what is done, of the marked tasks or of all. */
+/* Commits what is done, of the marked tasks or of all: of tasks with stores when they are settled,
+ * offsets first, then the stores. */
 enum weir_err thread_commit(struct stream_thread *thread, bool marked_only,
                             struct weir_error *error);
 /* Members of weir_kafka_rebalance. */

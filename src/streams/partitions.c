@@ -20,6 +20,7 @@ enum {
     OTHERS_TIMEOUT_MS = 60000, /* longer than the session of one that died */
     MOMENT_MS = 50,
     LONGER_MOMENT_MS = 500,
+    EXPIRED_KEPT_MS = 24 * 3600 * 1000, /* windowstore.changelog.additional.retention.ms */
 };
 
 static const char *task_topic(const struct weir_streams *streams, uint32_t number)
@@ -199,22 +200,36 @@ static enum weir_err make_task_topics(const struct stream_thread *thread, struct
     return err;
 }
 
+/* As Kafka Streams has it: windows and sessions go when they have been expired for a day. */
+static enum weir_err make_changelog(const struct stream_thread *thread, uint32_t kind,
+                                    struct weir_error *error)
+{
+    const struct weir_streams *streams = thread->streams;
+    const struct weir_store_options *store = &streams->topology->kinds[kind].options;
+    bool expires = store->kind == WEIR_STORE_WINDOW || store->kind == WEIR_STORE_SESSION;
+    char retention_ms[24];
+    snprintf(retention_ms, sizeof retention_ms, "%lld",
+             (long long)(store->retention_ms + EXPIRED_KEPT_MS));
+    const struct weir_kafka_property config[] = {
+        {"cleanup.policy", expires ? "compact,delete" : "compact"}, {"retention.ms", retention_ms}};
+    const struct weir_kafka_topic wanted = {
+        .name = streams->changelogs + (size_t)kind * (WEIR_KAFKA_TOPIC_BYTES_MAX + 1),
+        .partitions = partitions_task_count(thread, store_number(streams, kind)),
+        .replication = -1,
+        .config = config,
+        .config_count = expires ? 2 : 1};
+    int32_t partitions;
+    return make_topic(streams, &wanted, &partitions, error);
+}
+
 /* A changelog that exists is left as it is but for partitions that are missing. */
 static enum weir_err make_changelogs(const struct stream_thread *thread, struct weir_error *error)
 {
-    const struct weir_streams *streams = thread->streams;
-    const struct weir_kafka_property compacted = {"cleanup.policy", "compact"};
+    const struct weir_topology *topology = thread->streams->topology;
     enum weir_err err = WEIR_OK;
-    for (uint32_t i = 0; i < streams->topology->kind_count && err == WEIR_OK; i++) {
-        const struct weir_kafka_topic wanted = {
-            .name = streams->changelogs + (size_t)i * (WEIR_KAFKA_TOPIC_BYTES_MAX + 1),
-            .partitions = partitions_task_count(thread, store_number(streams, i)),
-            .replication = -1,
-            .config = &compacted,
-            .config_count = 1};
-        int32_t partitions;
-        err = make_topic(streams, &wanted, &partitions, error);
-    }
+    for (uint32_t i = 0; i < topology->kind_count && err == WEIR_OK; i++)
+        if (topology->kinds[i].options.logging)
+            err = make_changelog(thread, i, error);
     return err;
 }
 

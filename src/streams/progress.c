@@ -17,6 +17,12 @@
 static void give_back(struct inflight *inflight)
 {
     struct stream_thread *thread = inflight->thread;
+    while (inflight->changes) {
+        struct changes *next = inflight->changes->next;
+        inflight->changes->next = thread->changes_pool;
+        thread->changes_pool = inflight->changes;
+        inflight->changes = next;
+    }
     thread->pending_bytes -= inflight->bytes;
     inflight->next = thread->pool;
     thread->pool = inflight;
@@ -28,6 +34,11 @@ void inflight_pool_free(struct stream_thread *thread)
         struct inflight *next = thread->pool->next;
         weir_free(thread->pool);
         thread->pool = next;
+    }
+    while (thread->changes_pool) {
+        struct changes *next = thread->changes_pool->next;
+        weir_free(thread->changes_pool);
+        thread->changes_pool = next;
     }
 }
 
@@ -167,8 +178,10 @@ static void note_refusal(const struct inflight *inflight)
             input->refused[i] != inflight->offset_first)
             input->refused[kept++] = input->refused[i];
     input->refused_count = kept;
-    if (kept < REFUSED_MAX)
-        input->refused[input->refused_count++] = inflight->offset_first;
+    if (kept == REFUSED_MAX)
+        return;
+    input->refused[input->refused_count++] = inflight->offset_first;
+    input->task->rewinds = 0; /* with this known the next try gets further */
 }
 
 void progress_report(struct inflight *inflight, const struct weir_error *error)

@@ -63,8 +63,27 @@ static bool is_to_commit(const struct input *input, int64_t now_ns, bool marked_
 {
     if (marked_only && !input->task->marked)
         return false;
-    return input->position_done > input->position_committed ||
-           (input->is_kept && now_ns - input->kept_ns >= KEEP_MS * WEIR_NS_PER_MS);
+    if (input->position_done > input->position_committed)
+        return !task_has_state(input->task) || task_is_settled(input->task);
+    return input->is_kept && now_ns - input->kept_ns >= KEEP_MS * WEIR_NS_PER_MS;
+}
+
+/* Of tasks whose offsets are committed now. A failure ends the instance: on its next start the
+ * changelogs have what is missing. */
+static enum weir_err commit_stores(struct stream_thread *thread, bool marked_only,
+                                   struct weir_error *error)
+{
+    enum weir_err err = WEIR_OK;
+    for (struct task *task = thread->tasks; task && err == WEIR_OK; task = task->next) {
+        bool together = task_is_settled(task) && (task->marked || !marked_only);
+        for (uint32_t i = 0; i < task->input_count; i++)
+            together &= task->inputs[i].position_done == task->inputs[i].position_committed;
+        if (together)
+            err = stores_commit(task, error);
+    }
+    if (err != WEIR_OK)
+        streams_fail(thread->streams, error);
+    return err;
 }
 
 enum weir_err thread_commit(struct stream_thread *thread, bool marked_only,
@@ -84,7 +103,9 @@ enum weir_err thread_commit(struct stream_thread *thread, bool marked_only,
             count = 0;
         }
     }
-    return count && err == WEIR_OK ? commit_some(thread, inputs, count, error) : err;
+    if (count && err == WEIR_OK)
+        err = commit_some(thread, inputs, count, error);
+    return err == WEIR_OK ? commit_stores(thread, marked_only, error) : err;
 }
 
 /* ---- gained ---------------------------------------------------------------------------------- */

@@ -16,6 +16,7 @@ void weir_streams_options_default(struct weir_streams_options *options)
                                              .input_bytes = 64 << 20,
                                              .partitions_expected = 16,
                                              .output_bytes = 64 << 20,
+                                             .store_uncommitted_bytes = 64 << 20,
                                              .drain_timeout_ms = 30000};
 }
 
@@ -113,7 +114,8 @@ static enum weir_err check_options(const struct weir_streams_options *options,
     if (!options->application_id || !*options->application_id)
         return weir_error_set(error, WEIR_INVALID, -1, "application.id is needed");
     if (strspn(options->application_id, topic_characters) != strlen(options->application_id) ||
-        strlen(options->application_id) > APPLICATION_ID_BYTES_MAX)
+        strlen(options->application_id) > APPLICATION_ID_BYTES_MAX ||
+        strspn(options->application_id, ".") == strlen(options->application_id))
         return weir_error_set(error, WEIR_INVALID, -1,
                               "application.id is \"%.40s\": topics are named after it, so that it "
                               "has up to %d letters, digits, '.', '_' and '-'",
@@ -125,10 +127,30 @@ static enum weir_err check_options(const struct weir_streams_options *options,
         return weir_error_set(error, WEIR_INVALID, -1, "batch_rows must be from 1 to %d",
                               WEIR_KAFKA_BATCH_MAX);
     if (options->commit_interval_ms < 1 || options->poll_ms < 0 || options->linger_ms < 0 ||
-        options->drain_timeout_ms < 0 || !options->input_bytes || !options->output_bytes)
+        options->drain_timeout_ms < 0 || !options->input_bytes || !options->output_bytes ||
+        !options->store_uncommitted_bytes)
         return weir_error_set(error, WEIR_INVALID, -1,
                               "a time is negative or a size is 0: begin with "
                               "weir_streams_options_default");
+    return WEIR_OK;
+}
+
+static enum weir_err check_stores(const struct weir_topology *topology,
+                                  const struct weir_streams_options *options,
+                                  struct weir_error *error)
+{
+    for (uint32_t i = 0; i < topology->kind_count; i++) {
+        const struct weir_store_options *store = &topology->kinds[i].options;
+        if (store->engine->persistent && !options->state_dir)
+            return weir_error_set(error, WEIR_INVALID, -1,
+                                  "store \"%s\" is persistent and needs state.dir", store->name);
+        if (strlen(options->application_id) + strlen(store->name) + strlen("--changelog") >
+            WEIR_KAFKA_TOPIC_BYTES_MAX)
+            return weir_error_set(error, WEIR_INVALID, -1,
+                                  "application.id and the name of store \"%s\" are too long for "
+                                  "the name of its changelog topic",
+                                  store->name);
+    }
     return WEIR_OK;
 }
 
@@ -150,13 +172,14 @@ static enum weir_err copy_texts(struct weir_streams *streams)
 {
     struct weir_streams_options *options = &streams->options;
     size_t bytes = length(options->application_id) + length(options->group_instance_id) +
-                   length(options->dead_letter_topic);
+                   length(options->dead_letter_topic) + length(options->state_dir);
     char *at = streams->texts = weir_alloc(bytes);
     if (!at)
         return WEIR_NOMEM;
     options->application_id = keep(&at, options->application_id);
     options->group_instance_id = keep(&at, options->group_instance_id);
     options->dead_letter_topic = keep(&at, options->dead_letter_topic);
+    options->state_dir = keep(&at, options->state_dir);
     return WEIR_OK;
 }
 
@@ -174,7 +197,7 @@ static enum weir_err name_topics(struct weir_streams *streams)
         snprintf(streams->task_topics + number * bytes, bytes, "%s-tasks-%u", id, number);
     for (uint32_t i = 0; i < topology->kind_count; i++)
         snprintf(streams->changelogs + i * bytes, bytes, "%s-%s-changelog", id,
-                 topology->kinds[i].name);
+                 topology->kinds[i].options.name);
     return WEIR_OK;
 }
 
@@ -212,6 +235,8 @@ enum weir_err weir_streams_new(struct weir_topology *topology, struct weir_kafka
     enum weir_err err = check_options(options, error);
     if (err == WEIR_OK)
         err = topology_check(topology, error);
+    if (err == WEIR_OK)
+        err = check_stores(topology, options, error);
     struct weir_streams *streams = err == WEIR_OK ? weir_calloc(1, sizeof *streams) : NULL;
     if (!streams) {
         weir_topology_free(topology);

@@ -41,6 +41,25 @@ static enum weir_err open_contexts(struct task *task, uint32_t node, struct weir
     return err;
 }
 
+static enum weir_err start(struct task *task, struct weir_error *error)
+{
+    enum weir_err err = WEIR_OK;
+    task->has_flush = task_has_state(task); /* of what lies in a store the flush is the end */
+    task->in_init = true;
+    for (uint32_t i = 0; i < task->input_count && err == WEIR_OK; i++)
+        err = open_contexts(task, task->inputs[i].source, error);
+    task->in_init = false;
+    task->is_ready = err == WEIR_OK;
+    return err;
+}
+
+enum weir_err task_restore(struct task *task, struct weir_error *error)
+{
+    bool ready;
+    enum weir_err err = stores_restore(task, &ready, error);
+    return err == WEIR_OK && ready ? start(task, error) : err;
+}
+
 static void open_input(struct task *task, const struct weir_kafka_partition *partition,
                        int32_t index)
 {
@@ -76,6 +95,7 @@ enum weir_err task_new(struct stream_thread *thread, uint32_t number,
     task->partition = partitions[0].partition;
     task->inputs = inputs;
     task->stream_time_ms = -1;
+    task->lock = -1;
     snprintf(task->id, sizeof task->id, "%u_%d", number, (int)task->partition);
     for (uint32_t i = 0; i < topology_of(task)->node_count; i++) {
         task->contexts[i].task = task;
@@ -83,11 +103,9 @@ enum weir_err task_new(struct stream_thread *thread, uint32_t number,
     }
     for (uint32_t i = 0; i < count; i++)
         open_input(task, &partitions[i], indexes[i]);
-    task->in_init = true;
-    enum weir_err err = stores_open(task, error);
-    for (uint32_t i = 0; i < count && err == WEIR_OK; i++)
-        err = open_contexts(task, task->inputs[i].source, error);
-    task->in_init = false;
+    enum weir_err err = stores_make(task, error);
+    if (err == WEIR_OK && task->store_count == 0)
+        err = start(task, error);
     if (err != WEIR_OK) {
         task_free(task);
         return err;
@@ -359,6 +377,20 @@ bool task_is_delivered(const struct task *task)
     return !task->oldest;
 }
 
+bool task_has_state(const struct task *task)
+{
+    return task->store_count > 0;
+}
+
+/* A block of which some rows are done and others parked has no position. */
+bool task_is_settled(const struct task *task)
+{
+    bool settled = task->settling && !task->must_rewind && task_is_delivered(task);
+    for (uint32_t i = 0; task->parked && i < topology_of(task)->node_count; i++)
+        settled &= task->contexts[i].resume_row == 0;
+    return settled;
+}
+
 /* ---- failures -------------------------------------------------------------------------------- */
 
 void task_fail(struct task *task, const struct weir_error *why, bool in_processor)
@@ -376,7 +408,7 @@ void task_drop(struct task *task)
         input_drop(&task->inputs[i]);
     task->parked = NULL;
     task->child = 0;
-    task->must_rewind = task->failed_in_processor = task->letter_failed = false;
+    task->must_rewind = task->failed_in_processor = task->letter_failed = task->settling = false;
     for (uint32_t i = 0; i < topology_of(task)->node_count; i++)
         context_clear(&task->contexts[i]);
 }
@@ -438,12 +470,13 @@ static enum weir_err call_flush(struct task *task, void *opaque, struct weir_err
     for (uint32_t i = 0; i < topology->node_count && err == WEIR_OK; i++)
         if (task->contexts[i].open && topology->nodes[i].ops->flush)
             err = topology->nodes[i].ops->flush(task->contexts[i].self, &task->contexts[i], error);
-    return err;
+    return err == WEIR_OK ? stores_flush(task, error) : err;
 }
 
 enum weir_err task_flush(struct task *task, struct weir_error *error)
 {
-    return task->has_flush && task->is_ready && !task->must_rewind
-               ? run_aside(task, true, call_flush, NULL, error)
-               : WEIR_OK;
+    if (!task->is_ready || task->must_rewind)
+        return WEIR_OK;
+    task->settling = task_has_state(task);
+    return task->has_flush ? run_aside(task, true, call_flush, NULL, error) : WEIR_OK;
 }

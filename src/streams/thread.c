@@ -33,7 +33,6 @@ static void delivered(void *opaque, void *record_opaque, int32_t partition, int6
 {
     struct stream_thread *thread = opaque;
     (void)partition;
-    (void)offset;
     if (!error)
         count_up(&thread->streams->counters.delivered, 1);
     if (error && error->fatal)
@@ -42,6 +41,10 @@ static void delivered(void *opaque, void *record_opaque, int32_t partition, int6
     void *owner = (void *)((uintptr_t)record_opaque & ~(uintptr_t)OPAQUE_BITS);
     if (kind == OPAQUE_KEPT_LETTER) {
         dead_letter_report(owner, error);
+        return;
+    }
+    if (kind == OPAQUE_CHANGE) {
+        changes_report(owner, offset, error);
         return;
     }
     struct inflight *inflight = owner;
@@ -207,7 +210,8 @@ static enum weir_err count_rewind(struct task *task, struct weir_error *error)
     return WEIR_OK;
 }
 
-/* What is done is committed first, so that a rewind after much work counts as progress. */
+/* What is done is committed first, so that a rewind after much work counts as progress; but not of
+ * a task with stores, which are as they were at its last commit then. */
 static enum weir_err rewind_task(struct stream_thread *thread, struct task *task,
                                  struct weir_error *error)
 {
@@ -228,7 +232,8 @@ static enum weir_err rewind_task(struct stream_thread *thread, struct task *task
     if (err != WEIR_OK)
         return err;
     task_drop(task);
-    return stores_reset(task, error);
+    stores_rollback(task);
+    return WEIR_OK;
 }
 
 static enum weir_err rewind_tasks(struct stream_thread *thread, struct weir_error *error)
@@ -250,26 +255,54 @@ static enum weir_err rewind_tasks(struct stream_thread *thread, struct weir_erro
     return err;
 }
 
+/* Is it time, or is too much held back in memory? */
+static bool commit_is_due(const struct stream_thread *thread)
+{
+    const struct weir_streams_options *options = &thread->streams->options;
+    size_t pending = 0;
+    for (const struct task *task = thread->tasks; task; task = task->next)
+        pending += stores_pending_bytes(task);
+    return streams_now_ns(thread->streams) >= thread->commit_due_ns ||
+           pending > options->store_uncommitted_bytes / options->threads;
+}
+
+/* Tasks with stores take nothing more until all they led to is delivered. True: so it is. */
+static bool all_settled(struct stream_thread *thread)
+{
+    bool settled = true;
+    for (const struct task *task = thread->tasks; task; task = task->next)
+        settled &= !task->settling || task->must_rewind || task_is_delivered(task);
+    if (!settled) /* what lingers is to go */
+        (void)!weir_kafka_producer_flush(thread->producer, REPORTS_WAIT_MS);
+    return settled;
+}
+
 static void commit_if_due(struct stream_thread *thread, struct weir_error *error)
 {
-    int64_t now_ns = streams_now_ns(thread->streams);
-    if (now_ns < thread->commit_due_ns)
-        return;
-    for (struct task *task = thread->tasks; task; task = task->next) {
-        if (task_flush(task, error) != WEIR_OK)
-            task_fail(task, error, true);
+    if (!thread->committing) {
+        if (!commit_is_due(thread))
+            return;
+        for (struct task *task = thread->tasks; task; task = task->next)
+            if (task_flush(task, error) != WEIR_OK)
+                task_fail(task, error, true);
+        thread->committing = true;
     }
+    if (!all_settled(thread))
+        return;
     struct weir_error why = {.code = WEIR_OK};
     int64_t interval_ms = thread->streams->options.commit_interval_ms;
     if (thread_commit(thread, false, &why) != WEIR_OK && interval_ms > RETRY_COMMIT_MS)
         interval_ms = RETRY_COMMIT_MS;
-    thread->commit_due_ns = now_ns + interval_ms * WEIR_NS_PER_MS;
+    for (struct task *task = thread->tasks; task; task = task->next)
+        task->settling = false;
+    thread->committing = false;
+    thread->commit_due_ns = streams_now_ns(thread->streams) + interval_ms * WEIR_NS_PER_MS;
 }
 
 /* Has it patience, and is there room for what it leads to? */
 static bool may_run(const struct task *task)
 {
-    return task->is_ready && !task->must_rewind &&
+    return task->is_ready && !task->must_rewind && !task->settling &&
            task->resume_ns <= streams_now_ns(task->thread->streams) &&
            task->inflight_count < INFLIGHT_MAX && thread_has_room(task->thread);
 }
@@ -288,7 +321,7 @@ static void retry_parked(struct stream_thread *thread, struct weir_error *error)
         return;
     thread->retry_due_ns = now_ns + RETRY_PARKED_MS * WEIR_NS_PER_MS;
     for (struct task *task = thread->tasks; task; task = task->next)
-        if (task->parked)
+        if (task->parked && !task->settling)
             run(task, error);
 }
 
@@ -308,7 +341,7 @@ static bool run_waiting(struct stream_thread *thread, struct weir_error *error)
 static void punctuate(struct stream_thread *thread, struct weir_error *error)
 {
     for (struct task *task = thread->tasks; task; task = task->next)
-        if (task->punctuator_count && task->is_ready && !task->must_rewind &&
+        if (task->punctuator_count && task->is_ready && !task->must_rewind && !task->settling &&
             task_punctuate(task, error) != WEIR_OK)
             task_fail(task, error, true);
 }
@@ -322,7 +355,7 @@ static enum weir_err restore(struct stream_thread *thread, bool *busy, struct we
     if (!task)
         return WEIR_OK;
     *busy = true;
-    enum weir_err err = stores_restore(task, error);
+    enum weir_err err = task_restore(task, error);
     if (err == WEIR_OK && task->is_ready)
         thread_tell_running(thread);
     return err;

@@ -4,8 +4,6 @@
 #include "base/alloc.h"
 #include "streams/inside.h"
 
-enum { STORE_NAME_BYTES_MAX = 35 };
-
 const char topic_characters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
                                 "0123456789._-";
 
@@ -37,7 +35,7 @@ void weir_topology_free(struct weir_topology *topology)
     for (uint32_t i = 0; i < topology->topic_count; i++)
         weir_free(topology->topics[i].name);
     for (uint32_t i = 0; i < topology->kind_count; i++)
-        weir_free(topology->kinds[i].name);
+        weir_free((char *)(uintptr_t)topology->kinds[i].options.name);
     for (uint32_t i = 0; i < topology->store_count; i++)
         store_release(&topology->stores[i]);
     weir_free(topology);
@@ -52,17 +50,6 @@ enum weir_err weir_processor_ops_check(const struct weir_processor_ops *ops,
     if (!ops->process_batch == !ops->process)
         return weir_error_set(error, WEIR_INVALID, -1,
                               "a processor has process_batch or process, one of the two");
-    return WEIR_OK;
-}
-
-enum weir_err weir_store_ops_check(const struct weir_store_ops *ops, struct weir_error *error)
-{
-    if (!ops || ops->abi != WEIR_STORE_ABI)
-        return weir_error_set(error, WEIR_INVALID, -1, "a store's table must have abi %d",
-                              WEIR_STORE_ABI);
-    if (!ops->open || !ops->put || !ops->get || !ops->next || !ops->count || !ops->close)
-        return weir_error_set(error, WEIR_INVALID, -1,
-                              "a store needs open, put, get, next, count and close");
     return WEIR_OK;
 }
 
@@ -265,53 +252,63 @@ static bool has_store(const struct weir_topology *topology, const char *name)
     for (uint32_t i = 0; i < topology->store_count; i++)
         has |= strcmp(topology->stores[i].name, name) == 0;
     for (uint32_t i = 0; i < topology->kind_count; i++)
-        has |= strcmp(topology->kinds[i].name, name) == 0;
+        has |= strcmp(topology->kinds[i].options.name, name) == 0;
     return has;
 }
 
 static enum weir_err check_store_name(const struct weir_topology *topology, const char *name,
                                       struct weir_error *error)
 {
-    if (!name || !*name || strlen(name) > STORE_NAME_BYTES_MAX ||
+    if (!name || !*name || strlen(name) > WEIR_STORE_NAME_BYTES_MAX ||
         strspn(name, topic_characters) != strlen(name))
         return weir_error_set(error, WEIR_INVALID, -1,
                               "a store's name has 1 to %d letters, digits, '.', '_' and '-', for a "
                               "topic is named after it",
-                              STORE_NAME_BYTES_MAX);
+                              WEIR_STORE_NAME_BYTES_MAX);
     if (has_store(topology, name))
         return weir_error_set(error, WEIR_EXISTS, -1, "there is a store \"%s\" already", name);
     return WEIR_OK;
 }
 
-enum weir_err weir_topology_add_store(struct weir_topology *topology, const char *name,
-                                      const struct weir_store_ops *ops, void *config,
-                                      const char *const *processors, uint32_t processor_count,
-                                      struct weir_error *error)
+static enum weir_err check_store(const struct weir_topology *topology,
+                                 const struct weir_store_options *options, uint32_t processor_count,
+                                 struct weir_error *error)
 {
-    struct store_kind kind = {.ops = ops, .config = config};
-    enum weir_err err = check_store_name(topology, name, error);
+    enum weir_err err = check_store_name(topology, options->name, error);
     if (err == WEIR_OK)
-        err = weir_store_ops_check(ops, error);
+        err = weir_store_options_check(options, error);
     if (err != WEIR_OK)
         return err;
     if (topology->kind_count == STORES_MAX || processor_count > CHILDREN_MAX)
         return weir_error_set(error, WEIR_LIMIT, -1,
                               "a topology has at most %d stores, each of at most %d processors",
                               STORES_MAX, CHILDREN_MAX);
-    if (processor_count == 0)
-        return weir_error_set(error, WEIR_INVALID, -1, "store \"%s\" needs a processor", name);
+    return processor_count > 0 ? WEIR_OK
+                               : weir_error_set(error, WEIR_INVALID, -1,
+                                                "store \"%s\" needs a processor", options->name);
+}
+
+enum weir_err weir_topology_add_store(struct weir_topology *topology,
+                                      const struct weir_store_options *options,
+                                      const char *const *processors, uint32_t processor_count,
+                                      struct weir_error *error)
+{
+    struct topology_store store = {.options = *options};
+    enum weir_err err = check_store(topology, options, processor_count, error);
+    if (err != WEIR_OK)
+        return err;
     for (uint32_t i = 0; i < processor_count; i++) {
         int32_t found = find_node(topology, processors[i]);
         if (found < 0 || topology->nodes[found].kind != NODE_PROCESSOR)
             return weir_error_set(error, WEIR_NOT_FOUND, -1,
-                                  "store \"%s\": there is no processor \"%s\"", name,
+                                  "store \"%s\": there is no processor \"%s\"", options->name,
                                   processors[i]);
-        kind.processors[kind.processor_count++] = (uint32_t)found;
+        store.processors[store.processor_count++] = (uint32_t)found;
     }
-    kind.name = weir_strdup(name);
-    if (!kind.name)
-        return weir_error_set(error, WEIR_NOMEM, -1, "no memory for store \"%s\"", name);
-    topology->kinds[topology->kind_count++] = kind;
+    store.options.name = weir_strdup(options->name);
+    if (!store.options.name)
+        return weir_error_set(error, WEIR_NOMEM, -1, "no memory for store \"%s\"", options->name);
+    topology->kinds[topology->kind_count++] = store;
     return WEIR_OK;
 }
 
@@ -364,7 +361,7 @@ static void spread(const struct weir_topology *topology, uint32_t index, uint32_
     for (uint32_t i = 0; i < node->parent_count; i++)
         spread(topology, node->parents[i], number, of_node);
     for (uint32_t i = 0; i < topology->kind_count; i++) {
-        const struct store_kind *kind = &topology->kinds[i];
+        const struct topology_store *kind = &topology->kinds[i];
         bool shares = false;
         for (uint32_t k = 0; k < kind->processor_count; k++)
             shares |= kind->processors[k] == index;

@@ -15,6 +15,7 @@ OWNER = {
     "microhttpd.h": "http",
     "libxml/": "model",
     "jansson.h": "base",
+    "lmdb.h": "streams",
     "lz4": "wire",
     "snappy-c.h": "wire",
     "zstd": "wire",

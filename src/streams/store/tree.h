@@ -50,8 +50,8 @@ struct tree_cursor {
     const struct tree_node *leaf;
     uint32_t index;
 };
-/* The first entry at or behind a key; `beyond`: behind it. A null key: the first of all. NULL: there
- * is none. */
+/* The first entry at or behind a key; `beyond`: behind it. A null key: the first of all. NULL:
+ * there is none. */
 struct tree_entry *tree_seek(const struct tree *tree, struct weir_slice key, bool beyond,
                              struct tree_cursor *cursor);
 /* The last entry at or before a key; `beyond`: before it. A null key: the last of all. */

@@ -1,5 +1,7 @@
 #include "fixture.h"
 
+#include <ftw.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -244,6 +246,29 @@ struct weir_topology *copy_topology(struct behaviour *behaviour)
                      WEIR_OK);
     assert_int_equal(weir_topology_add_sink(topology, "out", "out", copy, 1, NULL), WEIR_OK);
     return topology;
+}
+
+/* ---- directories ----------------------------------------------------------------------------- */
+
+const char *fixture_state_dir(void)
+{
+    static char path[32];
+    snprintf(path, sizeof path, "/tmp/weir-state-XXXXXX");
+    assert_non_null(mkdtemp(path));
+    return path;
+}
+
+static int remove_one(const char *path, const struct stat *status, int kind, struct FTW *ftw)
+{
+    (void)status;
+    (void)kind;
+    (void)ftw;
+    return remove(path);
+}
+
+void fixture_state_remove(const char *path)
+{
+    assert_int_equal(nftw(path, remove_one, 8, FTW_DEPTH | FTW_PHYS), 0);
 }
 
 /* ---- instances ------------------------------------------------------------------------------- */

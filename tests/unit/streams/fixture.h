@@ -42,6 +42,10 @@ uint32_t fixture_count(struct fixture *fixture, const char *topic, int32_t parti
 uint32_t fixture_count_value(struct fixture *fixture, const char *topic, int32_t partition,
                              const char *value);
 
+/* A new empty directory, borrowed until the next one; and away with it. */
+const char *fixture_state_dir(void);
+void fixture_state_remove(const char *path);
+
 /* What the processor between source and sink does. */
 struct behaviour {
     uint32_t refuse;   /* so many calls say AGAIN */

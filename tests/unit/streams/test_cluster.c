@@ -4,7 +4,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "cmocka_all.h"
+#include "fixture.h"
 #include "../kafka/cluster.h"
 
 #include <weir/streams.h>
@@ -166,7 +166,9 @@ static void two_topics_are_read_in_the_order_of_their_timestamps(void **state)
 enum { COUNTED = 2000 };
 
 struct counts {
+    const struct weir_store_engine *engine;
     atomic_uint rows, restored;
+    atomic_ullong restored_records;
     atomic_ullong largest; /* count that any partition has come to */
 };
 
@@ -185,14 +187,15 @@ static enum weir_err count_rows(void *self, struct weir_context *context,
 {
     struct counts *counts = self;
     struct weir_store *store = weir_context_store(context, "rows");
-    struct weir_slice key = weir_slice("rows", 4), value;
+    struct weir_slice key = weir_slice("rows", 4);
+    struct weir_stamped found;
     uint64_t count = 0;
     enum weir_err err = WEIR_OK;
     for (uint32_t row = 0; row < block->rows && err == WEIR_OK; row++) {
-        if (weir_store_get(store, key, &value) == WEIR_OK)
-            memcpy(&count, value.data, sizeof count);
+        if (weir_key_value_get(store, key, &found, error) == WEIR_OK)
+            memcpy(&count, found.value.data, sizeof count);
         count++;
-        err = weir_store_put(store, key, weir_slice(&count, sizeof count), error);
+        err = weir_key_value_put(store, key, weir_slice(&count, sizeof count), -1, error);
     }
     if (count > atomic_load(&counts->largest))
         atomic_store(&counts->largest, count);
@@ -203,62 +206,93 @@ static enum weir_err count_rows(void *self, struct weir_context *context,
 static void on_restore(void *opaque, const struct weir_restore *progress)
 {
     struct counts *counts = opaque;
-    if (progress->offset == progress->end)
-        atomic_fetch_add(&counts->restored, 1);
+    if (progress->offset != progress->end)
+        return;
+    atomic_fetch_add(&counts->restored, 1);
+    atomic_fetch_add(&counts->restored_records, progress->records);
 }
 
-static struct weir_topology *counting_topology(struct counts *counts)
+static struct weir_topology *counting_topology(struct counts *counts, const char *topic)
 {
     static const struct weir_processor_ops ops = {
         .abi = WEIR_PROCESSOR_ABI, .init = count_init, .process_batch = count_rows};
-    static const char *const in[] = {"counted"}, *const data[] = {"data"},
-                             *const count[] = {"count"};
+    static const char *const data[] = {"data"}, *const count[] = {"count"};
+    const char *const in[] = {topic};
     struct weir_topology *topology;
     assert_int_equal(weir_topology_new(&topology), WEIR_OK);
     assert_int_equal(weir_topology_add_source(topology, "data", in, 1, NULL, NULL, NULL), WEIR_OK);
     assert_int_equal(weir_topology_add_processor(topology, "count", &ops, counts, data, 1, NULL),
                      WEIR_OK);
-    assert_int_equal(
-        weir_topology_add_store(topology, "rows", &weir_memory_store_ops, NULL, count, 1, NULL),
-        WEIR_OK);
+    struct weir_store_options store;
+    weir_store_options_default(&store);
+    store.name = "rows";
+    store.engine = counts->engine;
+    assert_int_equal(weir_topology_add_store(topology, &store, count, 1, NULL), WEIR_OK);
     return topology;
 }
 
 /* An instance counts, and the next one goes on counting where it ended. */
-static void a_store_is_read_from_its_changelog(void **state)
+static void count_on(struct cluster *cluster, struct counts *counts, const char *application,
+                     const char *state_dir)
 {
-    struct cluster *cluster = *state;
-    struct counts counts = {0};
     struct weir_streams_options options;
     struct weir_streams *streams;
     int64_t begin_ms = (int64_t)time(NULL) * 1000 - 60000;
     const struct timespec moment = {.tv_nsec = 5 * 1000000};
+    struct weir_kafka *kafka = cluster_connect(cluster);
+    rd_kafka_t *plain = producer(cluster, NULL);
+    weir_streams_options_default(&options);
+    options.application_id = application;
+    options.threads = 2;
+    options.state_dir = state_dir;
+    options.on_restore = on_restore;
+    options.opaque = counts;
+    for (uint32_t run = 1; run <= 3; run++) {
+        int64_t until_ms = now_ms() + LIMIT_MS;
+        put(plain, application, COUNTED, begin_ms);
+        assert_int_equal(weir_streams_new(counting_topology(counts, application), kafka, &options,
+                                          &streams, NULL),
+                         WEIR_OK);
+        assert_int_equal(weir_streams_start(streams, NULL), WEIR_OK);
+        while (atomic_load(&counts->rows) < run * COUNTED * PARTITIONS && now_ms() < until_ms)
+            nanosleep(&moment, NULL);
+        assert_int_equal(weir_streams_stop(streams), WEIR_OK);
+        weir_streams_free(streams);
+        assert_int_equal(atomic_load(&counts->rows), run * COUNTED * PARTITIONS);
+        assert_int_equal(atomic_load(&counts->largest), run * COUNTED);
+        assert_true(atomic_load(&counts->restored) >= run * PARTITIONS);
+    }
+    rd_kafka_destroy(plain);
+    weir_kafka_free(kafka);
+}
+
+static void a_store_is_read_from_its_changelog(void **state)
+{
+    struct cluster *cluster = *state;
+    struct counts counts = {.engine = weir_store_in_memory()};
     if (cluster->is_mock)
         skip();
     struct weir_kafka *kafka = cluster_connect(cluster);
     cluster_topic(cluster, kafka, "counted", PARTITIONS);
-    rd_kafka_t *plain = producer(cluster, NULL);
-    weir_streams_options_default(&options);
-    options.application_id = "counting";
-    options.threads = 2;
-    options.on_restore = on_restore;
-    options.opaque = &counts;
-    for (uint32_t run = 1; run <= 3; run++) {
-        int64_t until_ms = now_ms() + LIMIT_MS;
-        put(plain, "counted", COUNTED, begin_ms);
-        assert_int_equal(
-            weir_streams_new(counting_topology(&counts), kafka, &options, &streams, NULL), WEIR_OK);
-        assert_int_equal(weir_streams_start(streams, NULL), WEIR_OK);
-        while (atomic_load(&counts.rows) < run * COUNTED * PARTITIONS && now_ms() < until_ms)
-            nanosleep(&moment, NULL);
-        assert_int_equal(weir_streams_stop(streams), WEIR_OK);
-        weir_streams_free(streams);
-        assert_int_equal(atomic_load(&counts.rows), run * COUNTED * PARTITIONS);
-        assert_int_equal(atomic_load(&counts.largest), run * COUNTED);
-        assert_true(atomic_load(&counts.restored) >= run * PARTITIONS);
-    }
-    rd_kafka_destroy(plain);
     weir_kafka_free(kafka);
+    count_on(cluster, &counts, "counted", NULL);
+    assert_true(atomic_load(&counts.restored_records) > 0);
+}
+
+/* Files that were closed in order are ahead of nothing: their changelogs are not read again. */
+static void a_persistent_store_is_still_there(void **state)
+{
+    struct cluster *cluster = *state;
+    struct counts counts = {.engine = weir_store_persistent()};
+    const char *directory = fixture_state_dir();
+    if (cluster->is_mock)
+        skip();
+    struct weir_kafka *kafka = cluster_connect(cluster);
+    cluster_topic(cluster, kafka, "kept", PARTITIONS);
+    weir_kafka_free(kafka);
+    count_on(cluster, &counts, "kept", directory);
+    assert_int_equal(atomic_load(&counts.restored_records), 0);
+    fixture_state_remove(directory);
 }
 
 static int set_up(void **state)
@@ -280,6 +314,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(two_topics_are_read_in_the_order_of_their_timestamps),
         cmocka_unit_test(a_store_is_read_from_its_changelog),
+        cmocka_unit_test(a_persistent_store_is_still_there),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -181,6 +181,15 @@ static void topics_of_a_source_stand_in_its_order(void **state)
 
 enum { LINE_BYTES = 1024, WORDS_MAX = 16 };
 
+static enum weir_err add_store(struct weir_topology *topology, const char *name,
+                               const char *const *processors, uint32_t count)
+{
+    struct weir_store_options options;
+    weir_store_options_default(&options);
+    options.name = name;
+    return weir_topology_add_store(topology, &options, processors, count, NULL);
+}
+
 /* "source NAME TOPIC", "processor NAME PARENT...", "sink NAME PARENT...", "store NAME
  * PROCESSOR..." */
 static void add_line(struct weir_topology *topology, char *line)
@@ -198,8 +207,7 @@ static void add_line(struct weir_topology *topology, char *line)
     if (strcmp(words[0], "source") == 0)
         err = weir_topology_add_source(topology, words[1], parents, 1, NULL, NULL, NULL);
     else if (strcmp(words[0], "store") == 0)
-        err = weir_topology_add_store(topology, words[1], &weir_memory_store_ops, NULL, parents,
-                                      count - 2, NULL);
+        err = add_store(topology, words[1], parents, count - 2);
     else if (strcmp(words[0], "sink") == 0)
         err = weir_topology_add_sink(topology, words[1], "o", parents, count - 2, NULL);
     else
