@@ -12,7 +12,6 @@
  * linger.ms, which is 5 for rates and 0 for latency.
  */
 #include <pthread.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,22 +41,18 @@ static void on_delivery(rd_kafka_t *producer, const rd_kafka_message_t *message,
 }
 
 /* Pairs of settings end with NULL. */
-static rd_kafka_t *client(rd_kafka_type_t type, ...)
+static rd_kafka_t *new_client(rd_kafka_type_t type, const char *const *pairs)
 {
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
     char error[512];
-    const char *name;
-    va_list pairs;
 
     stop_if(rd_kafka_conf_set(conf, "bootstrap.servers", address, error, sizeof error) !=
                 RD_KAFKA_CONF_OK,
             error);
-    va_start(pairs, type);
-    while ((name = va_arg(pairs, const char *)) != NULL)
-        stop_if(rd_kafka_conf_set(conf, name, va_arg(pairs, const char *), error, sizeof error) !=
+    for (; *pairs != NULL; pairs += 2)
+        stop_if(rd_kafka_conf_set(conf, pairs[0], pairs[1], error, sizeof error) !=
                     RD_KAFKA_CONF_OK,
                 error);
-    va_end(pairs);
     if (type == RD_KAFKA_PRODUCER)
         rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
     rd_kafka_t *made = rd_kafka_new(type, conf, error, sizeof error);
@@ -90,8 +85,9 @@ static void flush(rd_kafka_t *producer)
 static void *produce_share(void *opaque)
 {
     const struct share *share = opaque;
-    rd_kafka_t *producer = client(RD_KAFKA_PRODUCER, "linger.ms", "5",
-                                  "queue.buffering.max.messages", "1000000", NULL);
+    rd_kafka_t *producer = new_client(
+        RD_KAFKA_PRODUCER,
+        (const char *const[]){"linger.ms", "5", "queue.buffering.max.messages", "1000000", NULL});
     char *value = malloc(share->bytes);
 
     stop_if(value == NULL, "no memory");
@@ -136,8 +132,9 @@ static void produce(const char *topic, long records, size_t bytes, int producers
 
 static rd_kafka_t *reader(const char *topic, int64_t offset, const char *wait_ms)
 {
-    rd_kafka_t *consumer = client(RD_KAFKA_CONSUMER, "group.id", "bench", "enable.auto.commit",
-                                  "false", "fetch.wait.max.ms", wait_ms, NULL);
+    rd_kafka_t *consumer = new_client(
+        RD_KAFKA_CONSUMER, (const char *const[]){"group.id", "bench", "enable.auto.commit", "false",
+                                                 "fetch.wait.max.ms", wait_ms, NULL});
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
 
     rd_kafka_poll_set_consumer(consumer);
@@ -184,7 +181,8 @@ struct pace {
 static void *produce_at_pace(void *opaque)
 {
     const struct pace *pace = opaque;
-    rd_kafka_t *producer = client(RD_KAFKA_PRODUCER, "linger.ms", "0", NULL);
+    rd_kafka_t *producer =
+        new_client(RD_KAFKA_PRODUCER, (const char *const[]){"linger.ms", "0", NULL});
     int64_t start_ns = weir_clock_now_ns(NULL);
 
     for (long i = 0; i < pace->records; i++) {
@@ -263,7 +261,8 @@ static void transaction(rd_kafka_t *producer, const char *topic, long records)
 static void transactions(const char *topic, long count, long records)
 {
     rd_kafka_t *producer =
-        client(RD_KAFKA_PRODUCER, "transactional.id", "bench", "linger.ms", "0", NULL);
+        new_client(RD_KAFKA_PRODUCER,
+                   (const char *const[]){"transactional.id", "bench", "linger.ms", "0", NULL});
 
     stop_if(rd_kafka_init_transactions(producer, 60000) != NULL, "init_transactions");
     transaction(producer, topic, 1); /* the client gets to know the topic */
@@ -277,7 +276,7 @@ static void transactions(const char *topic, long count, long records)
 static void make(const char *topic)
 {
     char error[512];
-    rd_kafka_t *producer = client(RD_KAFKA_PRODUCER, NULL);
+    rd_kafka_t *producer = new_client(RD_KAFKA_PRODUCER, (const char *const[]){NULL});
     rd_kafka_NewTopic_t *new_topic = rd_kafka_NewTopic_new(topic, 1, 1, error, sizeof error);
     stop_if(new_topic == NULL, error);
     rd_kafka_queue_t *queue = rd_kafka_queue_new(producer);
@@ -298,8 +297,9 @@ static void make(const char *topic)
 
 static void ready(const char *topic)
 {
-    rd_kafka_t *consumer = client(RD_KAFKA_CONSUMER, "reconnect.backoff.ms", "5",
-                                  "reconnect.backoff.max.ms", "5", NULL);
+    rd_kafka_t *consumer =
+        new_client(RD_KAFKA_CONSUMER, (const char *const[]){"reconnect.backoff.ms", "5",
+                                                            "reconnect.backoff.max.ms", "5", NULL});
     int64_t low, high, give_up_ns = weir_clock_now_ns(NULL) + 120 * WEIR_NS_PER_SECOND;
 
     while (rd_kafka_query_watermark_offsets(consumer, topic, 0, &low, &high, 1000) !=

@@ -185,8 +185,9 @@ void pmml_read_numbers(struct pmml_reader *r, const struct pmml_element *parent,
     uint32_t found = pmml_array(r, array, &words);
     if (found != count) {
         pmml_fail(r, array, WEIR_INVALID, "has %u numbers instead of %u", found, count);
+        return;
     }
-    for (uint32_t i = 0; i < count && r->err == WEIR_OK; i++) {
+    for (uint32_t i = 0; i < count && words != NULL && r->err == WEIR_OK; i++) {
         if (!model_parse_value(MODEL_DOUBLE, words[i], &numbers[i]) || !isfinite(numbers[i])) {
             pmml_fail(r, array, WEIR_INVALID, "holds a word that is no number");
         }

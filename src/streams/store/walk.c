@@ -155,7 +155,7 @@ static enum weir_err set_upper(struct weir_store_iterator *it, const uint8_t *su
 
     for (size_t i = key.bytes; i-- > 0;) {
         /* What follows the first i bytes, now: the rest of the key up to length, the suffix. */
-        uint8_t rest[SESSION_SUFFIX_BYTES];
+        uint8_t rest[SESSION_SUFFIX_BYTES] = {0};
         for (size_t j = 0; j < bytes; j++)
             rest[j] = i + j < length ? at[i + j] : suffix[i + j - length];
         length = memcmp(suffix, rest, bytes) > 0 ? i : length;
