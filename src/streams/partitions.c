@@ -207,9 +207,9 @@ static enum weir_err make_changelog(const struct stream_thread *thread, uint32_t
     const struct weir_streams *streams = thread->streams;
     const struct weir_store_options *store = &streams->topology->kinds[kind].options;
     bool expires = store->kind == WEIR_STORE_WINDOW || store->kind == WEIR_STORE_SESSION;
+    int64_t kept_ms = store->retention_ms + EXPIRED_KEPT_MS;
     char retention_ms[24];
-    snprintf(retention_ms, sizeof retention_ms, "%lld",
-             (long long)(store->retention_ms + EXPIRED_KEPT_MS));
+    snprintf(retention_ms, sizeof retention_ms, "%lld", (long long)kept_ms);
     const struct weir_kafka_property config[] = {
         {"cleanup.policy", expires ? "compact,delete" : "compact"}, {"retention.ms", retention_ms}};
     const struct weir_kafka_topic wanted = {
