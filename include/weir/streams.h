@@ -15,8 +15,9 @@
  * Errors:  a processor returns an error to fail its task: see `process_batch`. Building errors come
  *          from weir_topology_* at once, with the node's name.
  *
- * The primitive is a block of records (weir/record.h): process_batch and forward. The per-record
- * processor is an adapter over it.
+ * Processors take blocks of records (weir/record.h: process_batch and forward), the fast way, or
+ * records one by one (weir/streams_record.h: process and forward_record), the convenient one.
+ * Either may stand behind the other.
  *
  * Guarantee: at least once. For each partition the runtime keeps a low-water mark, below which
  * everything that each record led to has been reported delivered; that, and nothing beyond it, is
@@ -30,6 +31,7 @@
 #include <weir/base.h>
 #include <weir/kafka.h>
 #include <weir/record.h>
+#include <weir/streams_record.h>
 #include <weir/streams_store.h>
 
 #ifdef __cplusplus
@@ -67,11 +69,10 @@ struct weir_processor_ops {
      */
     enum weir_err (*process_batch)(void *self, struct weir_context *context,
                                    const struct weir_block *block, struct weir_error *error);
-    /* Instead of process_batch (exactly one of the two): row by row; rows that are not OK are not
-     * shown. AGAIN: the same row comes again, those before it are done. */
+    /* Instead of process_batch (exactly one of the two): record by record, see
+     * weir/streams_record.h. AGAIN: the same record comes again, those before it are done. */
     enum weir_err (*process)(void *self, struct weir_context *context,
-                             const struct weir_block *block, uint32_t row,
-                             struct weir_error *error);
+                             const struct weir_record *record, struct weir_error *error);
     /* Optional: before a commit, to let go what it has buffered (by forward). */
     enum weir_err (*flush)(void *self, struct weir_context *context, struct weir_error *error);
     /* Optional. Always called, once, after a successful init. */
@@ -95,11 +96,6 @@ WEIR_MUST_USE enum weir_err weir_context_forward(struct weir_context *context,
 WEIR_MUST_USE enum weir_err weir_context_forward_to(struct weir_context *context, const char *child,
                                                     const struct weir_block *block,
                                                     struct weir_error *error);
-/* One record to every child, for per-record processors: copied, gathered and handed on as a block
- * when the input block is done. timestamp_ms -1 and headers NULL: those of the row in hand. */
-WEIR_MUST_USE enum weir_err weir_context_forward_record(struct weir_context *context,
-                                                        const struct weir_kafka_record *record,
-                                                        struct weir_error *error);
 /*
  * Sends row `row` of the block being processed to the dead-letter topic with the KIP-1034 headers
  * (exception = the code's name). Its delivery counts like any output's. Never AGAIN. INVALID: there
@@ -183,6 +179,13 @@ WEIR_MUST_USE enum weir_err weir_topology_add_processor(
 WEIR_MUST_USE enum weir_err weir_topology_add_sink(struct weir_topology *topology, const char *name,
                                                    const char *topic, const char *const *parents,
                                                    uint32_t parent_count, struct weir_error *error);
+
+/* How a source reads, or a sink writes, keys and values of records that are processed one by one;
+ * NULL: bytes. A sink with serdes chooses partitions by key. NOT_FOUND: no such source or sink. */
+WEIR_MUST_USE enum weir_err weir_topology_set_serdes(struct weir_topology *topology,
+                                                     const char *name, const struct weir_serde *key,
+                                                     const struct weir_serde *value,
+                                                     struct weir_error *error);
 
 /*
  * A store that these processors share, in every task. Its changelog is the topic

@@ -26,7 +26,7 @@
 
 #include <weir/streams.h>
 
-#include "base/buffer.h"
+#include "base/arena.h"
 #include "base/clock.h"
 
 enum {
@@ -54,6 +54,8 @@ struct node {
     const struct weir_processor_ops *ops;
     weir_decoder_factory *decoder;
     void *config;
+    const struct weir_serde *key_serde, *value_serde; /* of a source or sink; NULL = bytes */
+    bool by_key;                                      /* a sink: never the task's own partition */
     uint32_t children[CHILDREN_MAX], child_count;
     uint32_t parents[CHILDREN_MAX], parent_count;
     uint32_t copartition; /* sources of one number need the same number of partitions; 0 = none */
@@ -159,15 +161,12 @@ struct changes {
     struct changes *next;     /* of the block, or of the pool */
 };
 
-struct gathered; /* records that a per-record processor forwards (context.c) */
-
 struct weir_context {
     struct task *task;
     uint32_t node;
     void *self;
-    bool open;           /* init has succeeded */
-    uint32_t resume_row; /* of `process`: rows of the parked block that are done */
-    struct gathered *gathered;
+    bool open;                        /* init has succeeded */
+    const struct weir_record *record; /* in its hands; NULL = none */
 };
 
 struct punctuator {
@@ -211,9 +210,13 @@ struct task {
     struct input *parked;
     struct inflight *parked_block;
     uint32_t parked_end;
-    uint32_t child;                 /* of the source: those before it have had the parked block */
-    const struct weir_block *input; /* in hand, for forward_record */
+    uint32_t child;     /* of the source: those before it have had the parked block */
+    uint32_t row;       /* of the parked block: rows before it are done, by who takes records */
+    uint32_t row_child; /* children before it have had that row */
+    /* the source's row in hand, where records are taken one by one; NULL = none */
+    const struct weir_block *input;
     uint32_t input_row;
+    struct weir_arena arena; /* until the row is done */
 };
 
 /* Makes a task of these source partitions. One without stores is ready. */
@@ -245,10 +248,18 @@ enum weir_err task_forward(struct task *task, uint32_t node, const struct weir_b
 /* The same to one node. */
 enum weir_err task_forward_to(struct task *task, uint32_t index, const struct weir_block *block,
                               struct weir_error *error);
-/* Hands on what `forward_record` has gathered in all contexts. */
-enum weir_err contexts_hand_on(struct task *task, struct weir_error *error);
-void context_clear(struct weir_context *context); /* forgets what was gathered */
-void context_release(struct weir_context *context);
+/* Does the node take records one by one? */
+bool node_takes_records(const struct node *node);
+
+/* ---- records.c ---- */
+
+/* Rows from task->row on, to the children of `node` that take records. AGAIN: task->row and
+ * row_child say where to go on. */
+enum weir_err records_from_block(struct task *task, uint32_t node, const struct weir_block *block,
+                                 struct weir_error *error);
+/* Gives a record to a node, whatever it takes. */
+enum weir_err record_run(struct task *task, uint32_t index, const struct weir_record *record,
+                         struct weir_error *error);
 /* Notes a failure: the task waits for its rewind. */
 void task_fail(struct task *task, const struct weir_error *why, bool in_processor);
 /* Forgets all that was read but not committed. */
@@ -339,6 +350,7 @@ struct stream_thread {
     int32_t source_partitions[WEIR_KAFKA_SOURCES_MAX]; /* by source topic */
     int32_t sink_partitions[WEIR_NODES_MAX];           /* by node */
     struct weir_block *blocks[WEIR_NODES_MAX];         /* by source: rows in hand */
+    struct weir_block *single;                         /* a record on its way to who takes blocks */
     struct weir_decoder *decoders[WEIR_NODES_MAX];     /* by source; NULL = rows stay as they are */
     struct inflight *pool;
     struct changes *changes_pool;

@@ -9,6 +9,8 @@
 #include "base/assert.h"
 #include "streams/inside.h"
 
+enum { ARENA_BYTES_MAX = 256 << 20 }; /* what one source record may lead to */
+
 static const struct weir_topology *topology_of(const struct task *task)
 {
     return task->thread->streams->topology;
@@ -96,6 +98,7 @@ enum weir_err task_new(struct stream_thread *thread, uint32_t number,
     task->inputs = inputs;
     task->stream_time_ms = -1;
     task->lock = -1;
+    weir_arena_init(&task->arena, ARENA_BYTES_MAX);
     snprintf(task->id, sizeof task->id, "%u_%d", number, (int)task->partition);
     for (uint32_t i = 0; i < topology_of(task)->node_count; i++) {
         task->contexts[i].task = task;
@@ -121,10 +124,10 @@ void task_free(struct task *task)
         struct weir_context *context = &task->contexts[i];
         if (context->open && topology->nodes[i].ops->close)
             topology->nodes[i].ops->close(context->self, context);
-        context_release(context);
     }
     task_drop(task);
     stores_close(task);
+    weir_arena_release(&task->arena);
     weir_free(task->inputs);
     weir_free(task);
 }
@@ -174,36 +177,19 @@ static enum weir_err run_sink(struct task *task, const struct node *sink, uint32
     return err;
 }
 
-static enum weir_err run_processor(struct task *task, const struct node *node,
-                                   struct weir_context *context, const struct weir_block *block,
-                                   struct weir_error *error)
+bool node_takes_records(const struct node *node)
 {
-    if (node->ops->process_batch)
-        return node->ops->process_batch(context->self, context, block, error);
-    uint32_t row = context->resume_row;
-    const struct weir_block *outer = task->input;
-    uint32_t outer_row = task->input_row;
-    enum weir_err err = WEIR_OK;
-    task->input = block;
-    for (; row < block->rows && err == WEIR_OK; row += err == WEIR_OK) {
-        if (block->status[row] != WEIR_OK)
-            continue;
-        task->input_row = row;
-        err = node->ops->process(context->self, context, block, row, error);
-    }
-    context->resume_row = err == WEIR_AGAIN ? row : 0;
-    task->input = outer;
-    task->input_row = outer_row;
-    return err;
+    return node->kind == NODE_PROCESSOR && node->ops->process;
 }
 
 static enum weir_err run_node(struct task *task, uint32_t index, const struct weir_block *block,
                               struct weir_error *error)
 {
     const struct node *node = &topology_of(task)->nodes[index];
+    struct weir_context *context = &task->contexts[index];
     enum weir_err err = node->kind == NODE_SINK
                             ? run_sink(task, node, index, block, error)
-                            : run_processor(task, node, &task->contexts[index], block, error);
+                            : node->ops->process_batch(context->self, context, block, error);
     if (err != WEIR_OK && err != WEIR_AGAIN)
         weir_error_context(error, "%s %s", node->kind == NODE_SINK ? "sink" : "processor",
                            node->name);
@@ -213,12 +199,37 @@ static enum weir_err run_node(struct task *task, uint32_t index, const struct we
 enum weir_err task_forward_to(struct task *task, uint32_t index, const struct weir_block *block,
                               struct weir_error *error)
 {
+    const struct node *node = &topology_of(task)->nodes[index];
+    if (node_takes_records(node))
+        return weir_error_set(error, WEIR_INVALID, -1,
+                              "processor %s takes records: forward them one by one, or to all "
+                              "children",
+                              node->name);
     enum weir_err err = run_node(task, index, block, error);
     if (err != WEIR_AGAIN)
         return err;
     return weir_error_set(error, WEIR_INVALID, -1,
                           "processor %s: only one that stands right behind a source may say AGAIN",
-                          topology_of(task)->nodes[index].name);
+                          node->name);
+}
+
+/* Of a block that a processor made: its children have no say in when it comes. */
+static enum weir_err records_aside(struct task *task, uint32_t node, const struct weir_block *block,
+                                   struct weir_error *error)
+{
+    uint32_t row = task->row, row_child = task->row_child;
+    const struct weir_block *input = task->input;
+    uint32_t input_row = task->input_row;
+    task->row = task->row_child = 0;
+    enum weir_err err = records_from_block(task, node, block, error);
+    task->row = row;
+    task->row_child = row_child;
+    task->input = input;
+    task->input_row = input_row;
+    return err != WEIR_AGAIN ? err
+                             : weir_error_set(error, WEIR_INVALID, -1,
+                                              "only a processor that stands right behind a source "
+                                              "may say AGAIN");
 }
 
 enum weir_err task_forward(struct task *task, uint32_t node, const struct weir_block *block,
@@ -226,9 +237,14 @@ enum weir_err task_forward(struct task *task, uint32_t node, const struct weir_b
 {
     const struct node *from = &topology_of(task)->nodes[node];
     enum weir_err err = WEIR_OK;
-    for (uint32_t i = 0; i < from->child_count && err == WEIR_OK; i++)
-        err = task_forward_to(task, from->children[i], block, error);
-    return err;
+    bool records = false;
+    for (uint32_t i = 0; i < from->child_count && err == WEIR_OK; i++) {
+        if (node_takes_records(&topology_of(task)->nodes[from->children[i]]))
+            records = true;
+        else
+            err = task_forward_to(task, from->children[i], block, error);
+    }
+    return err == WEIR_OK && records ? records_aside(task, node, block, error) : err;
 }
 
 /* The source's children alone may ask for the block again; those that had it don't get it twice. */
@@ -236,13 +252,20 @@ static enum weir_err forward_source(struct task *task, const struct input *input
                                     const struct weir_block *block, struct weir_error *error)
 {
     const struct node *from = &topology_of(task)->nodes[input->source];
+    bool records = false;
+    for (uint32_t i = 0; i < from->child_count; i++)
+        records |= node_takes_records(&topology_of(task)->nodes[from->children[i]]);
     for (; task->child < from->child_count; task->child++) {
+        if (node_takes_records(&topology_of(task)->nodes[from->children[task->child]]))
+            continue;
         enum weir_err err = run_node(task, from->children[task->child], block, error);
         if (err != WEIR_OK)
             return err;
     }
-    task->child = 0;
-    return WEIR_OK;
+    enum weir_err err = records ? records_from_block(task, input->source, block, error) : WEIR_OK;
+    if (err == WEIR_OK)
+        task->child = task->row = task->row_child = 0;
+    return err;
 }
 
 /* ---- blocks ---------------------------------------------------------------------------------- */
@@ -314,8 +337,6 @@ static enum weir_err run_block(struct task *task, const struct input *input,
                                 "the broker refuses what this record leads to", false, error);
     enum weir_err err = forward_source(task, input, block, error);
     if (err == WEIR_OK)
-        err = contexts_hand_on(task, error);
-    if (err == WEIR_OK)
         err = send_undecodable(task, input, block, error);
     return err;
 }
@@ -382,13 +403,11 @@ bool task_has_state(const struct task *task)
     return task->store_count > 0;
 }
 
-/* A block of which some rows are done and others parked has no position. */
+/* A block that is half done and parked has no position. */
 bool task_is_settled(const struct task *task)
 {
-    bool settled = task->settling && !task->must_rewind && task_is_delivered(task);
-    for (uint32_t i = 0; task->parked && i < topology_of(task)->node_count; i++)
-        settled &= task->contexts[i].resume_row == 0;
-    return settled;
+    return task->settling && !task->must_rewind && task_is_delivered(task) && task->child == 0 &&
+           task->row == 0 && task->row_child == 0;
 }
 
 /* ---- failures -------------------------------------------------------------------------------- */
@@ -407,10 +426,10 @@ void task_drop(struct task *task)
     for (uint32_t i = 0; i < task->input_count; i++)
         input_drop(&task->inputs[i]);
     task->parked = NULL;
-    task->child = 0;
+    task->child = task->row = task->row_child = 0;
+    task->input = NULL;
+    weir_arena_reset(&task->arena);
     task->must_rewind = task->failed_in_processor = task->letter_failed = task->settling = false;
-    for (uint32_t i = 0; i < topology_of(task)->node_count; i++)
-        context_clear(&task->contexts[i]);
 }
 
 /* ---- time and flush -------------------------------------------------------------------------- */
@@ -424,8 +443,7 @@ static enum weir_err run_aside(struct task *task, bool vouches,
     if (progress_begin(task, NULL, -1, -1, vouches) != WEIR_OK)
         return weir_error_set(error, WEIR_NOMEM, -1, "no memory for a block in flight");
     enum weir_err err = what(task, opaque, error);
-    if (err == WEIR_OK)
-        err = contexts_hand_on(task, error);
+    weir_arena_reset(&task->arena);
     if (err == WEIR_OK)
         progress_end(task);
     return err;

@@ -69,7 +69,10 @@ static enum weir_err round_once(struct weir_test_driver *driver, bool *busy,
 /* Rounds until there is nothing left to do at this moment. */
 static enum weir_err settle(struct weir_test_driver *driver, struct weir_error *error)
 {
+    struct weir_error unseen; /* the engine reads what it wrote */
     enum weir_err err = WEIR_OK;
+    if (!error)
+        error = &unseen;
     uint32_t idle = 0;
     for (uint32_t i = 0; i < ROUNDS_MAX && idle < 4 && err == WEIR_OK; i++) {
         bool busy = false;

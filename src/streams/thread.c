@@ -468,6 +468,8 @@ void thread_close(struct stream_thread *thread)
         thread->blocks[i] = NULL;
         thread->decoders[i] = NULL;
     }
+    weir_block_free(thread->single);
+    thread->single = NULL;
     inflight_pool_free(thread);
     weir_free(thread->headers);
     thread->headers = NULL;

@@ -246,6 +246,19 @@ enum weir_err weir_topology_add_sink(struct weir_topology *topology, const char 
     return end_node(topology, node, connect(topology, node, parents, parent_count, error));
 }
 
+enum weir_err weir_topology_set_serdes(struct weir_topology *topology, const char *name,
+                                       const struct weir_serde *key, const struct weir_serde *value,
+                                       struct weir_error *error)
+{
+    int32_t found = find_node(topology, name);
+    if (found < 0 || topology->nodes[found].kind == NODE_PROCESSOR)
+        return weir_error_set(error, WEIR_NOT_FOUND, -1, "there is no source or sink \"%s\"", name);
+    topology->nodes[found].key_serde = key;
+    topology->nodes[found].value_serde = value;
+    topology->nodes[found].by_key = topology->nodes[found].kind == NODE_SINK;
+    return WEIR_OK;
+}
+
 static bool has_store(const struct weir_topology *topology, const char *name)
 {
     bool has = false;

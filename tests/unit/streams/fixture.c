@@ -144,16 +144,12 @@ static void copier_close(void *self, struct weir_context *context)
     free(copier);
 }
 
-static enum weir_err stumble(struct behaviour *behaviour, const struct weir_block *block,
-                             uint32_t first, uint32_t end, struct weir_error *error)
+static enum weir_err stumble(struct behaviour *behaviour, int64_t offset, struct weir_error *error)
 {
-    for (uint32_t row = first; row < end && behaviour->failures; row++) {
-        if (block->rows_meta.offset[row] != behaviour->fail_at)
-            continue;
-        behaviour->failures--;
-        return weir_error_set(error, WEIR_MODEL_FAILED, behaviour->fail_at, "told to fail");
-    }
-    return WEIR_OK;
+    if (!behaviour->failures || offset != behaviour->fail_at)
+        return WEIR_OK;
+    behaviour->failures--;
+    return weir_error_set(error, WEIR_MODEL_FAILED, behaviour->fail_at, "told to fail");
 }
 
 static enum weir_err copier_batch(void *self, struct weir_context *context,
@@ -168,7 +164,9 @@ static enum weir_err copier_batch(void *self, struct weir_context *context,
         behaviour->refuse--;
         return WEIR_AGAIN;
     }
-    enum weir_err err = stumble(behaviour, block, 0, block->rows, error);
+    enum weir_err err = WEIR_OK;
+    for (uint32_t row = 0; row < block->rows && err == WEIR_OK; row++)
+        err = stumble(behaviour, block->rows_meta.offset[row], error);
     if (err != WEIR_OK || !behaviour->keeps)
         return err == WEIR_OK ? weir_context_forward(context, block, error) : err;
     for (uint32_t row = 0; row < block->rows; row++) {
@@ -186,33 +184,29 @@ static enum weir_err copier_flush(void *self, struct weir_context *context,
     struct copier *copier = self;
     enum weir_err err = WEIR_OK;
     for (uint32_t i = 0; i < copier->kept_count && err == WEIR_OK; i++) {
-        struct weir_kafka_record record = {.partition = -1,
-                                           .timestamp_ms = -1,
-                                           .key = text(copier->kept[i]),
-                                           .value = text(copier->kept[i])};
+        struct weir_record record = {.timestamp_ms = weir_context_stream_time_ms(context),
+                                     .key = weir_value_bytes(text(copier->kept[i])),
+                                     .value = weir_value_bytes(text(copier->kept[i]))};
         err = weir_context_forward_record(context, &record, error);
     }
     copier->kept_count = 0;
     return err;
 }
 
-static enum weir_err copier_row(void *self, struct weir_context *context,
-                                const struct weir_block *block, uint32_t row,
-                                struct weir_error *error)
+static enum weir_err copier_record(void *self, struct weir_context *context,
+                                   const struct weir_record *record, struct weir_error *error)
 {
     struct copier *copier = self;
     struct behaviour *behaviour = copier->behaviour;
+    struct weir_record_metadata at;
     behaviour->calls++;
-    if (behaviour->refuse && row == behaviour->refuse_row) {
+    assert_true(weir_context_metadata(context, &at));
+    if (behaviour->refuse && at.offset == behaviour->refuse_offset) {
         behaviour->refuse--;
         return WEIR_AGAIN;
     }
-    enum weir_err err = stumble(behaviour, block, row, row + 1, error);
-    struct weir_kafka_record record = {.partition = -1,
-                                       .timestamp_ms = -1,
-                                       .key = block->rows_meta.key[row],
-                                       .value = block->rows_meta.value[row]};
-    return err == WEIR_OK ? weir_context_forward_record(context, &record, error) : err;
+    enum weir_err err = stumble(behaviour, at.offset, error);
+    return err == WEIR_OK ? weir_context_forward_record(context, record, error) : err;
 }
 
 struct weir_topology *copy_topology(struct behaviour *behaviour)
@@ -228,7 +222,7 @@ struct weir_topology *copy_topology(struct behaviour *behaviour)
                                                       .close = copier_close};
     static const struct weir_processor_ops rows = {.abi = WEIR_PROCESSOR_ABI,
                                                    .init = copier_init,
-                                                   .process = copier_row,
+                                                   .process = copier_record,
                                                    .close = copier_close};
     static const char *const sources[] = {"data", "more"}, *const copy[] = {"copy"};
     const struct weir_processor_ops *ops = behaviour->one_by_one ? &rows

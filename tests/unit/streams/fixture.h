@@ -52,11 +52,11 @@ struct behaviour {
     int64_t fail_at;   /* a block with this offset fails; -1 = none */
     uint32_t failures; /* so many times */
     uint32_t calls, opened, closed;
-    bool one_by_one;                  /* process and forward_record */
+    bool one_by_one;                  /* records, not blocks */
     bool keeps;                       /* forwards at the next flush only */
     bool two;                         /* sources: topic more, too */
     bool ticks;                       /* has a punctuator that does nothing, every 10 ms */
-    uint32_t refuse_row;              /* one_by_one: the row at which `refuse` applies */
+    int64_t refuse_offset;            /* one_by_one: where `refuse` applies */
     struct weir_clock_virtual *clock; /* NULL, or what each call moves */
     int64_t takes_ms;
 };

@@ -149,8 +149,8 @@ static struct {
 static enum weir_err on_wall(void *self, struct weir_context *context, int64_t time_ms,
                              struct weir_error *error)
 {
-    struct weir_kafka_record record = {
-        .partition = -1, .timestamp_ms = time_ms, .value = weir_slice("tick", 4)};
+    const struct weir_record record = {.timestamp_ms = time_ms,
+                                       .value = weir_value_bytes(weir_slice("tick", 4))};
     (void)self;
     ticks.wall++;
     return weir_context_forward_record(context, &record, error);

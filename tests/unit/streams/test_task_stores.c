@@ -38,12 +38,11 @@ static enum weir_err count_init(void *config, struct weir_context *context, void
     return WEIR_OK;
 }
 
-static enum weir_err count_row(void *self, struct weir_context *context,
-                               const struct weir_block *block, uint32_t row,
-                               struct weir_error *error)
+static enum weir_err count_record(void *self, struct weir_context *context,
+                                  const struct weir_record *record, struct weir_error *error)
 {
     struct counting *counting = self;
-    struct weir_slice key = block->rows_meta.key[row];
+    struct weir_slice key = record->key.bytes;
     struct weir_stamped found;
     struct weir_store *store = weir_context_store(context, "counts");
     char text[16] = "0";
@@ -53,7 +52,7 @@ static enum weir_err count_row(void *self, struct weir_context *context,
     if (err == WEIR_OK)
         memcpy(text, found.value.data, found.value.bytes);
     snprintf(text, sizeof text, "%lu", strtoul(text, NULL, 10) + 1);
-    bool removes = weir_slice_equal(block->rows_meta.value[row], weir_slice("-", 1));
+    bool removes = weir_slice_equal(record->value.bytes, weir_slice("-", 1));
     err = weir_key_value_put(
         store, key, weir_slice(removes ? NULL : text, removes ? 0 : strlen(text)), -1, error);
     counting->rows++;
@@ -67,7 +66,7 @@ static enum weir_err count_row(void *self, struct weir_context *context,
 static struct weir_topology *counting_topology(struct counting *counting)
 {
     static const struct weir_processor_ops ops = {
-        .abi = WEIR_PROCESSOR_ABI, .init = count_init, .process = count_row};
+        .abi = WEIR_PROCESSOR_ABI, .init = count_init, .process = count_record};
     static const char *const data[] = {"data"}, *const count[] = {"count"};
     struct weir_topology *topology;
     assert_int_equal(weir_topology_new(&topology), WEIR_OK);

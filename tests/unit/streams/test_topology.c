@@ -32,8 +32,8 @@ static void faults_are_named_when_they_are_made(void **state)
     struct weir_topology *topology;
     struct weir_error error;
     (void)state;
-    both.process = (enum weir_err(*)(void *, struct weir_context *, const struct weir_block *,
-                                     uint32_t, struct weir_error *))1;
+    both.process = (enum weir_err(*)(void *, struct weir_context *, const struct weir_record *,
+                                     struct weir_error *))1;
     neither.process_batch = NULL;
     assert_int_equal(weir_topology_new(&topology), WEIR_OK);
     assert_int_equal(weir_topology_add_source(topology, "data", TOPIC("in"), NULL, NULL, &error),
