@@ -199,6 +199,11 @@ WEIR_MUST_USE enum weir_err weir_topology_add_store(struct weir_topology *topolo
                                                     uint32_t processor_count,
                                                     struct weir_error *error);
 
+/* One more processor that uses the store (connectProcessorAndStateStores). NOT_FOUND. */
+WEIR_MUST_USE enum weir_err weir_topology_connect_store(struct weir_topology *topology,
+                                                        const char *store, const char *processor,
+                                                        struct weir_error *error);
+
 /*
  * A global store: every instance reads the whole topic, without a group, to its end before the
  * first record is processed, and follows it from then on, on the global thread.
@@ -300,7 +305,8 @@ void weir_streams_failure(const struct weir_streams *streams, struct weir_error 
 struct weir_streams_stats {
     uint64_t records_consumed, records_forwarded_to_sinks, records_delivered, dead_letters;
     uint64_t commits, commit_failures, rebalances, rewinds, global_records;
-    int64_t lag_records; /* of our partitions; -1 = not known */
+    uint64_t records_dropped; /* too late for their windows */
+    int64_t lag_records;      /* of our partitions; -1 = not known */
     uint32_t tasks, threads;
 };
 void weir_streams_stats(const struct weir_streams *streams, struct weir_streams_stats *out);

@@ -23,6 +23,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <string.h>
 
 #include <weir/streams.h>
 
@@ -66,6 +67,13 @@ struct source_topic {
     uint32_t source; /* node */
 };
 
+/* A topic of the application's own, between two of its sub-topologies. Its name gets
+ * "<application.id>-" in front when the instance is made. */
+struct internal_topic {
+    char *name;
+    int32_t partitions; /* 0 = as many as what leads to it */
+};
+
 /* A store as the topology knows it; its name is a copy. */
 struct topology_store {
     struct weir_store_options options;
@@ -77,11 +85,16 @@ struct weir_topology {
     uint32_t node_count, copartition_count;
     struct source_topic topics[WEIR_KAFKA_SOURCES_MAX];
     uint32_t topic_count;
+    struct internal_topic internals[WEIR_KAFKA_SOURCES_MAX];
+    uint32_t internal_count;
     struct topology_store kinds[STORES_MAX];
     uint32_t kind_count;
     struct weir_global_store stores[STORES_MAX]; /* their texts are copies */
     uint32_t store_place[STORES_MAX];            /* nodes there were before it was added */
     uint32_t store_count;
+    /* What its processors' configs lie in; freed with it. */
+    void *owned;
+    void (*owned_free)(void *owned);
 };
 
 /* Numbers of the sub-topologies as Kafka Streams gives them: in the order of adding. */
@@ -90,7 +103,17 @@ struct sub_topologies {
 };
 extern const char topic_characters[]; /* those that Kafka allows in a topic's name */
 void topology_number(const struct weir_topology *topology, struct sub_topologies *out);
-/* INVALID: it reads nothing. */
+/* Source and sink of this topic use one of the application's own; partitions 0: as many as what
+ * leads to it. EXISTS, LIMIT, NOMEM. */
+enum weir_err topology_add_internal(struct weir_topology *topology, const char *topic,
+                                    int32_t partitions, struct weir_error *error);
+/* Gives internal topics their whole names. INVALID: one is too long. */
+enum weir_err topology_name_internals(struct weir_topology *topology, const char *application_id,
+                                      struct weir_error *error);
+/* The internal topic of that name; NULL = it is none. */
+const struct internal_topic *topology_internal(const struct weir_topology *topology,
+                                               const char *topic);
+/* INVALID: it reads nothing, or has a store that nobody uses. */
 enum weir_err topology_check(const struct weir_topology *topology, struct weir_error *error);
 
 /* ---- tasks (task.c, inputs.c, progress.c, task_stores.c, dead_letter.c) ---------------------- */
@@ -141,6 +164,10 @@ struct letter {
     _Alignas(struct weir_header) uint8_t bytes[];
 };
 
+struct store_change;
+typedef enum weir_err store_listener(struct weir_context *context,
+                                     const struct store_change *change, struct weir_error *error);
+
 /* A store of a task. */
 struct task_store {
     struct task *task;
@@ -152,6 +179,9 @@ struct task_store {
     struct weir_kafka_table *table; /* while it is read */
     uint64_t records;
     bool is_read; /* all of the changelog */
+    /* Who is told of what a cached store shows at a flush; NULL = nobody. */
+    struct weir_context *listener;
+    store_listener *listen;
 };
 
 /* What one block led to in one store. Its records' opaque: with each report the position moves. */
@@ -279,6 +309,8 @@ enum weir_err stores_commit(struct task *task, struct weir_error *error);
 /* Forgets what is pending. */
 void stores_rollback(struct task *task);
 size_t stores_pending_bytes(const struct task *task);
+/* The processor is told of changes of its cached store, at each flush, in the flush. */
+void store_listen(struct weir_context *context, const char *name, store_listener *listen);
 /* The report of a record of a changelog. */
 void changes_report(struct changes *changes, int64_t offset, const struct weir_error *error);
 /* The sub-topology of a store. */
@@ -439,7 +471,7 @@ void *globals_run(void *opaque);
 
 struct stream_counters {
     atomic_uint_least64_t consumed, to_sinks, delivered, dead_letters, commits, commit_failures,
-        rebalances, rewinds, global_records;
+        rebalances, rewinds, global_records, dropped;
 };
 
 struct weir_streams {

@@ -105,6 +105,86 @@ static enum weir_err look_up(const struct weir_streams *streams, const char *top
     return err;
 }
 
+/* A topic with so many partitions at least. Others may make it at this moment, too: what counts is
+ * what is there afterwards. */
+static enum weir_err make_topic(const struct weir_streams *streams,
+                                const struct weir_kafka_topic *wanted, int32_t *partitions,
+                                struct weir_error *error)
+{
+    struct weir_kafka *kafka = streams->kafka;
+    enum weir_err err =
+        weir_kafka_topic_partitions(kafka, wanted->name, ADMIN_TIMEOUT_MS, partitions, error);
+    if (err == WEIR_NOT_FOUND)
+        err = weir_kafka_topics_create(kafka, wanted, 1, ADMIN_TIMEOUT_MS, NULL, error);
+    else if (err == WEIR_OK && *partitions < wanted->partitions)
+        err =
+            weir_kafka_topic_grow(kafka, wanted->name, wanted->partitions, ADMIN_TIMEOUT_MS, error);
+    if (err == WEIR_OK || err == WEIR_INVALID)
+        err = look_up(streams, wanted->name, wanted->partitions, partitions, error);
+    if (err == WEIR_OK && *partitions < wanted->partitions)
+        err = weir_error_set(error, WEIR_INVALID, -1, "it has %d partitions", (int)*partitions);
+    if (err != WEIR_OK)
+        weir_error_context(error, "topic %s, which is to have %d partitions", wanted->name,
+                           (int)wanted->partitions);
+    return err;
+}
+
+/* How many partitions an internal topic is to have: what was asked for, as many as what it is
+ * joined with, or as the largest that leads to it. 0: not known yet. */
+static int32_t internal_partitions(const struct stream_thread *thread, uint32_t topic)
+{
+    const struct weir_topology *topology = thread->streams->topology;
+    const char *name = topology->topics[topic].name;
+    const struct internal_topic *internal = topology_internal(topology, name);
+    uint32_t group = topology->nodes[topology->topics[topic].source].copartition;
+    int32_t count = internal->partitions;
+    for (uint32_t i = 0; i < topology->topic_count && group && count == 0; i++)
+        if (topology->nodes[topology->topics[i].source].copartition == group)
+            count = thread->source_partitions[i];
+    for (uint32_t i = 0; i < topology->node_count && count == 0; i++)
+        if (topology->nodes[i].kind == NODE_SINK && strcmp(topology->nodes[i].topic, name) == 0)
+            count = partitions_task_count(thread, thread->streams->numbers.of_node[i]);
+    return count;
+}
+
+static enum weir_err make_internal(struct stream_thread *thread, uint32_t topic, int32_t partitions,
+                                   struct weir_error *error)
+{
+    static const struct weir_kafka_property config[] = {{"cleanup.policy", "delete"},
+                                                        {"retention.ms", "-1"}};
+    const struct weir_kafka_topic wanted = {.name = thread->streams->topology->topics[topic].name,
+                                            .partitions = partitions,
+                                            .replication = -1,
+                                            .config = config,
+                                            .config_count = 2};
+    return make_topic(thread->streams, &wanted, &thread->source_partitions[topic], error);
+}
+
+/* Those that lead to others come first: as often around as that takes. */
+static enum weir_err make_internals(struct stream_thread *thread, struct weir_error *error)
+{
+    const struct weir_topology *topology = thread->streams->topology;
+    enum weir_err err = WEIR_OK;
+    bool more = true;
+    while (more && err == WEIR_OK) {
+        more = false;
+        for (uint32_t i = 0; i < topology->topic_count && err == WEIR_OK; i++) {
+            if (thread->source_partitions[i] > 0)
+                continue;
+            int32_t partitions = internal_partitions(thread, i);
+            if (partitions == 0)
+                continue;
+            err = make_internal(thread, i, partitions, error);
+            more = true;
+        }
+    }
+    for (uint32_t i = 0; i < topology->topic_count && err == WEIR_OK; i++)
+        if (thread->source_partitions[i] <= 0)
+            err = weir_error_set(error, WEIR_INVALID, -1, "nothing leads to topic %s",
+                                 topology->topics[i].name);
+    return err;
+}
+
 static enum weir_err count_partitions(struct stream_thread *thread, struct weir_error *error)
 {
     const struct weir_streams *streams = thread->streams;
@@ -114,7 +194,13 @@ static enum weir_err count_partitions(struct stream_thread *thread, struct weir_
     for (uint32_t i = 0; i < topology->topic_count && err == WEIR_OK; i++) {
         topic = topology->topics[i].name;
         node = topology->nodes[topology->topics[i].source].name;
-        err = look_up(streams, topic, 1, &thread->source_partitions[i], error);
+        if (!topology_internal(topology, topic))
+            err = look_up(streams, topic, 1, &thread->source_partitions[i], error);
+    }
+    if (err == WEIR_OK) {
+        err = make_internals(thread, error);
+        if (err != WEIR_OK)
+            return err;
     }
     for (uint32_t i = 0; i < topology->node_count && err == WEIR_OK; i++) {
         if (topology->nodes[i].kind != NODE_SINK)
@@ -149,30 +235,6 @@ static enum weir_err check_copartitioned(const struct stream_thread *thread,
 }
 
 /* ---- the topics of tasks --------------------------------------------------------------------- */
-
-/* A topic with so many partitions at least. Others may make it at this moment, too: what counts is
- * what is there afterwards. */
-static enum weir_err make_topic(const struct weir_streams *streams,
-                                const struct weir_kafka_topic *wanted, int32_t *partitions,
-                                struct weir_error *error)
-{
-    struct weir_kafka *kafka = streams->kafka;
-    enum weir_err err =
-        weir_kafka_topic_partitions(kafka, wanted->name, ADMIN_TIMEOUT_MS, partitions, error);
-    if (err == WEIR_NOT_FOUND)
-        err = weir_kafka_topics_create(kafka, wanted, 1, ADMIN_TIMEOUT_MS, NULL, error);
-    else if (err == WEIR_OK && *partitions < wanted->partitions)
-        err =
-            weir_kafka_topic_grow(kafka, wanted->name, wanted->partitions, ADMIN_TIMEOUT_MS, error);
-    if (err == WEIR_OK || err == WEIR_INVALID)
-        err = look_up(streams, wanted->name, wanted->partitions, partitions, error);
-    if (err == WEIR_OK && *partitions < wanted->partitions)
-        err = weir_error_set(error, WEIR_INVALID, -1, "it has %d partitions", (int)*partitions);
-    if (err != WEIR_OK)
-        weir_error_context(error, "topic %s, which is to have %d partitions", wanted->name,
-                           (int)wanted->partitions);
-    return err;
-}
 
 static enum weir_err make_task_topic(const struct stream_thread *thread, uint32_t number,
                                      struct weir_error *error)

@@ -237,6 +237,8 @@ enum weir_err weir_streams_new(struct weir_topology *topology, struct weir_kafka
         err = topology_check(topology, error);
     if (err == WEIR_OK)
         err = check_stores(topology, options, error);
+    if (err == WEIR_OK)
+        err = topology_name_internals(topology, options->application_id, error);
     struct weir_streams *streams = err == WEIR_OK ? weir_calloc(1, sizeof *streams) : NULL;
     if (!streams) {
         weir_topology_free(topology);
@@ -353,6 +355,7 @@ void weir_streams_stats(const struct weir_streams *streams, struct weir_streams_
                                     .rebalances = atomic_load(&counters->rebalances),
                                     .rewinds = atomic_load(&counters->rewinds),
                                     .global_records = atomic_load(&counters->global_records),
+                                    .records_dropped = atomic_load(&counters->dropped),
                                     .threads = streams->options.threads};
     for (uint32_t i = 0; i < streams->options.threads; i++) {
         int64_t lag = atomic_load(&streams->threads[i]->lag);

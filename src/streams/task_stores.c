@@ -165,6 +165,14 @@ static enum weir_err log_change(void *opaque, struct weir_store *of, struct weir
     return err == WEIR_AGAIN ? WEIR_TIMEOUT : err;
 }
 
+static enum weir_err show_change(void *opaque, struct weir_store *of,
+                                 const struct store_change *change, struct weir_error *error)
+{
+    const struct task_store *store = opaque;
+    (void)of;
+    return store->listener ? store->listen(store->listener, change, error) : WEIR_OK;
+}
+
 /* ---- opening --------------------------------------------------------------------------------- */
 
 static struct weir_store_place place_of(const struct task_store *store)
@@ -177,7 +185,8 @@ static struct weir_store_place place_of(const struct task_store *store)
 static enum weir_err open_one(struct task_store *store, struct weir_error *error)
 {
     const struct weir_store_options *options = &store->kind->options;
-    const struct store_owner owner = {.log = options->logging ? log_change : NULL, .opaque = store};
+    const struct store_owner owner = {
+        .log = options->logging ? log_change : NULL, .changed = show_change, .opaque = store};
     const struct weir_store_place place = place_of(store);
     bool rebuilt = false;
     enum weir_err err =
@@ -407,7 +416,7 @@ size_t stores_pending_bytes(const struct task *task)
 
 /* ---- for processors -------------------------------------------------------------------------- */
 
-struct weir_store *weir_context_store(const struct weir_context *context, const char *name)
+static struct task_store *find(const struct weir_context *context, const char *name)
 {
     struct task *task = context->task;
     for (uint32_t i = 0; i < task->store_count; i++) {
@@ -415,7 +424,21 @@ struct weir_store *weir_context_store(const struct weir_context *context, const 
         for (uint32_t k = 0; k < kind->processor_count && strcmp(kind->options.name, name) == 0;
              k++)
             if (kind->processors[k] == context->node)
-                return task->stores[i].store;
+                return &task->stores[i];
     }
     return NULL;
+}
+
+struct weir_store *weir_context_store(const struct weir_context *context, const char *name)
+{
+    const struct task_store *store = find(context, name);
+    return store ? store->store : NULL;
+}
+
+void store_listen(struct weir_context *context, const char *name, store_listener *listen)
+{
+    struct task_store *store = find(context, name);
+    weir_assert(store);
+    store->listener = context;
+    store->listen = listen;
 }

@@ -1,4 +1,5 @@
 /* streams/topology.c - building a topology. */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -38,6 +39,10 @@ void weir_topology_free(struct weir_topology *topology)
         weir_free((char *)(uintptr_t)topology->kinds[i].options.name);
     for (uint32_t i = 0; i < topology->store_count; i++)
         store_release(&topology->stores[i]);
+    for (uint32_t i = 0; i < topology->internal_count; i++)
+        weir_free(topology->internals[i].name);
+    if (topology->owned)
+        topology->owned_free(topology->owned);
     weir_free(topology);
 }
 
@@ -296,9 +301,7 @@ static enum weir_err check_store(const struct weir_topology *topology,
         return weir_error_set(error, WEIR_LIMIT, -1,
                               "a topology has at most %d stores, each of at most %d processors",
                               STORES_MAX, CHILDREN_MAX);
-    return processor_count > 0 ? WEIR_OK
-                               : weir_error_set(error, WEIR_INVALID, -1,
-                                                "store \"%s\" needs a processor", options->name);
+    return WEIR_OK;
 }
 
 enum weir_err weir_topology_add_store(struct weir_topology *topology,
@@ -323,6 +326,88 @@ enum weir_err weir_topology_add_store(struct weir_topology *topology,
         return weir_error_set(error, WEIR_NOMEM, -1, "no memory for store \"%s\"", options->name);
     topology->kinds[topology->kind_count++] = store;
     return WEIR_OK;
+}
+
+enum weir_err weir_topology_connect_store(struct weir_topology *topology, const char *store,
+                                          const char *processor, struct weir_error *error)
+{
+    int32_t node = find_node(topology, processor);
+    uint32_t at = 0;
+    while (at < topology->kind_count && strcmp(topology->kinds[at].options.name, store) != 0)
+        at++;
+    if (at == topology->kind_count || node < 0 || topology->nodes[node].kind != NODE_PROCESSOR)
+        return weir_error_set(error, WEIR_NOT_FOUND, -1,
+                              "there is no store \"%s\" or processor \"%s\"", store, processor);
+    struct topology_store *found = &topology->kinds[at];
+    for (uint32_t i = 0; i < found->processor_count; i++)
+        if (found->processors[i] == (uint32_t)node)
+            return WEIR_OK;
+    if (found->processor_count == CHILDREN_MAX)
+        return weir_error_set(error, WEIR_LIMIT, -1, "store \"%s\" has %d processors already",
+                              store, CHILDREN_MAX);
+    found->processors[found->processor_count++] = (uint32_t)node;
+    return WEIR_OK;
+}
+
+/* ---- topics of the application's own --------------------------------------------------------- */
+
+const struct internal_topic *topology_internal(const struct weir_topology *topology,
+                                               const char *topic)
+{
+    for (uint32_t i = 0; i < topology->internal_count; i++)
+        if (strcmp(topology->internals[i].name, topic) == 0)
+            return &topology->internals[i];
+    return NULL;
+}
+
+enum weir_err topology_add_internal(struct weir_topology *topology, const char *topic,
+                                    int32_t partitions, struct weir_error *error)
+{
+    if (topology_internal(topology, topic))
+        return weir_error_set(error, WEIR_EXISTS, -1, "there is a topic %s already", topic);
+    if (topology->internal_count == WEIR_KAFKA_SOURCES_MAX)
+        return weir_error_set(error, WEIR_LIMIT, -1, "a topology has at most %d internal topics",
+                              WEIR_KAFKA_SOURCES_MAX);
+    char *name = weir_strdup(topic);
+    if (!name)
+        return weir_error_set(error, WEIR_NOMEM, -1, "no memory for topic %s", topic);
+    topology->internals[topology->internal_count++] =
+        (struct internal_topic){.name = name, .partitions = partitions};
+    return WEIR_OK;
+}
+
+static enum weir_err rename_topic(char **name, const char *application_id, struct weir_error *error)
+{
+    size_t bytes = strlen(application_id) + 1 + strlen(*name) + 1;
+    char *whole = weir_alloc(bytes);
+    if (!whole)
+        return weir_error_set(error, WEIR_NOMEM, -1, "no memory for a topology");
+    snprintf(whole, bytes, "%s-%s", application_id, *name);
+    weir_free(*name);
+    *name = whole;
+    if (bytes > WEIR_KAFKA_TOPIC_BYTES_MAX + 1)
+        return weir_error_set(
+            error, WEIR_INVALID, -1,
+            "the name of topic %.60s... would have %zu bytes, and %d are allowed: "
+            "choose shorter names",
+            whole, bytes - 1, WEIR_KAFKA_TOPIC_BYTES_MAX);
+    return WEIR_OK;
+}
+
+enum weir_err topology_name_internals(struct weir_topology *topology, const char *application_id,
+                                      struct weir_error *error)
+{
+    enum weir_err err = WEIR_OK;
+    for (uint32_t i = 0; i < topology->topic_count && err == WEIR_OK; i++)
+        if (topology_internal(topology, topology->topics[i].name))
+            err = rename_topic(&topology->topics[i].name, application_id, error);
+    for (uint32_t i = 0; i < topology->node_count && err == WEIR_OK; i++)
+        if (topology->nodes[i].kind == NODE_SINK &&
+            topology_internal(topology, topology->nodes[i].topic))
+            err = rename_topic(&topology->nodes[i].topic, application_id, error);
+    for (uint32_t i = 0; i < topology->internal_count && err == WEIR_OK; i++)
+        err = rename_topic(&topology->internals[i].name, application_id, error);
+    return err;
 }
 
 enum weir_err weir_topology_add_global_store(struct weir_topology *topology,
@@ -399,6 +484,10 @@ void topology_number(const struct weir_topology *topology, struct sub_topologies
 
 enum weir_err topology_check(const struct weir_topology *topology, struct weir_error *error)
 {
+    for (uint32_t i = 0; i < topology->kind_count; i++)
+        if (topology->kinds[i].processor_count == 0)
+            return weir_error_set(error, WEIR_INVALID, -1, "store \"%s\" is used by no processor",
+                                  topology->kinds[i].options.name);
     return topology->topic_count
                ? WEIR_OK
                : weir_error_set(error, WEIR_INVALID, -1, "a topology needs a source to read from");
