@@ -169,6 +169,12 @@ struct weir_table *weir_table_filter(struct weir_table *table, weir_predicate *p
                                      void *config, const char *name);
 struct weir_table *weir_table_map_values(struct weir_table *table, weir_mapper *mapper,
                                          void *config, const char *name);
+/* Of each window only the last result, when it has closed (by stream time, grace included). */
+struct weir_table *weir_table_suppress_until_window_closes(struct weir_table *table,
+                                                           const char *name);
+/* Of each key one result at most in limit_ms of stream time. */
+struct weir_table *weir_table_suppress_until_time_limit(struct weir_table *table, int64_t limit_ms,
+                                                        const char *name);
 struct weir_stream *weir_table_to_stream(struct weir_table *table, const char *name);
 
 /* ---- grouping and aggregates ----------------------------------------------------------------- */
@@ -218,6 +224,15 @@ struct weir_table *weir_windowed_aggregate(struct weir_windowed *windowed,
 struct weir_stream *weir_stream_join_table(struct weir_stream *stream, struct weir_table *table,
                                            bool left, weir_joiner *joiner, void *config,
                                            const char *name);
+enum weir_join { WEIR_INNER_JOIN, WEIR_LEFT_JOIN, WEIR_OUTER_JOIN };
+/*
+ * Records of one key that are at most within_ms apart (JoinWindows). Left and outer joins tell of a
+ * record that has found none when stream time has passed its window and grace_ms. The joiner's
+ * record is the first stream's, `other` the other's.
+ */
+struct weir_stream *weir_stream_join(struct weir_stream *stream, struct weir_stream *other,
+                                     enum weir_join join, int64_t within_ms, int64_t grace_ms,
+                                     weir_joiner *joiner, void *config, const char *name);
 /* By the key that the mapper gives (the record itself stays as it is). */
 struct weir_stream *weir_stream_join_global_table(struct weir_stream *stream,
                                                   struct weir_global_table *table,

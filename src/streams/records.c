@@ -81,6 +81,8 @@ enum weir_err records_from_block(struct task *task, uint32_t node, const struct 
     task->input = block;
     for (; task->row < block->rows; task->row++) {
         task->input_row = task->row;
+        if (is_source && block->rows_meta.timestamp_ms[task->row] > task->stream_time_ms)
+            task->stream_time_ms = block->rows_meta.timestamp_ms[task->row];
         if (block->status[task->row] == WEIR_OK)
             err = run_row(task, from, context, block, error);
         if (is_source)

@@ -314,9 +314,14 @@ static enum weir_err send_undecodable(struct task *task, const struct input *inp
     return err;
 }
 
-static void note_time(struct task *task, const struct weir_block *block)
+/* Where records are taken one by one each moves the time by itself, when it is its turn. */
+static void note_time(struct task *task, uint32_t source, const struct weir_block *block)
 {
-    for (uint32_t row = 0; row < block->rows; row++)
+    const struct node *from = &topology_of(task)->nodes[source];
+    bool blocks = false;
+    for (uint32_t i = 0; i < from->child_count; i++)
+        blocks |= !node_takes_records(&topology_of(task)->nodes[from->children[i]]);
+    for (uint32_t row = 0; row < block->rows && blocks; row++)
         if (block->rows_meta.timestamp_ms[row] > task->stream_time_ms)
             task->stream_time_ms = block->rows_meta.timestamp_ms[row];
 }
@@ -357,7 +362,7 @@ static enum weir_err process(struct task *task, struct input *input, uint32_t en
         err = progress_begin(task, input, batch->rows.offset[input->row], next, !task->has_flush);
     if (err != WEIR_OK)
         return weir_error_set(error, err, -1, "no memory for a block in flight");
-    note_time(task, block);
+    note_time(task, input->source, block);
     err = run_block(task, input, block, error);
     if (err == WEIR_AGAIN) {
         progress_park(task);

@@ -269,7 +269,7 @@ static enum weir_err aggregate_sessions(void *self, struct weir_context *context
 
 #define OPS(function)                                                                              \
     {                                                                                              \
-        .abi = WEIR_PROCESSOR_ABI, .init = aggregate_init, .process = function,                    \
+        .abi = WEIR_PROCESSOR_ABI, .init = aggregate_init, .process = (function),                  \
         .close = aggregate_close                                                                   \
     }
 static const struct weir_processor_ops aggregate_ops = OPS(aggregate),
@@ -348,6 +348,10 @@ static struct weir_table *add(const struct weir_grouped *grouped, const struct w
     dsl_add_store(builder, &store, node);
     struct weir_table *table = table_of(&stream, node, &store, stream.key, operation->value);
     table->has_store = true;
+    if (windows) {
+        table->windows = *windows;
+        table->window_kind = windows->kind == SESSIONS ? WEIR_SESSION_WINDOW : WEIR_TIME_WINDOW;
+    }
     return table;
 }
 

@@ -31,6 +31,14 @@ struct weir_stream {
     bool is_rekeyed; /* the keys are not those of its partitions any more */
 };
 
+enum window_kind { TUMBLING_OR_HOPPING, SESSIONS };
+
+struct windows {
+    enum window_kind kind;
+    int64_t size_ms, advance_ms; /* sessions: size is the gap */
+    int64_t grace_ms;
+};
+
 struct operation;
 
 struct weir_table {
@@ -40,19 +48,13 @@ struct weir_table {
     bool has_store;                  /* it was added to the topology */
     struct weir_table *parent;
     const struct operation *by;
+    enum weir_window_kind window_kind; /* of its keys, and how they are made */
+    struct windows windows;
 };
 
 struct weir_grouped {
     struct weir_stream stream;
     const char *name; /* of the repartition topic; NULL = the store's */
-};
-
-enum window_kind { TUMBLING_OR_HOPPING, SESSIONS };
-
-struct windows {
-    enum window_kind kind;
-    int64_t size_ms, advance_ms; /* sessions: size is the gap */
-    int64_t grace_ms;
 };
 
 struct weir_windowed {
@@ -76,6 +78,9 @@ struct operation {
     bool keeps_value;
     struct weir_value initial;
     struct windows windows;
+    bool until_closed; /* suppress: until the window has closed */
+    int64_t wait_ms;   /* suppress: by stream time */
+    enum weir_window_kind window_kind;
     const char *store;
     bool is_cached;                       /* the store tells those downstream at its flushes */
     const struct weir_serde *key, *value; /* of the store */

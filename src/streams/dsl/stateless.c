@@ -75,7 +75,7 @@ static enum weir_err split(void *self, struct weir_context *context,
 
 #define OPS(function)                                                                              \
     {                                                                                              \
-        .abi = WEIR_PROCESSOR_ABI, .init = dsl_init, .process = function                           \
+        .abi = WEIR_PROCESSOR_ABI, .init = dsl_init, .process = (function)                         \
     }
 static const struct weir_processor_ops filter_ops = OPS(filter), map_ops = OPS(map),
                                        visit_ops = OPS(visit), peek_ops = OPS(peek),

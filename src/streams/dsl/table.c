@@ -181,6 +181,8 @@ static struct weir_table *derive(struct weir_table *table, const struct operatio
     dsl_add(builder, node, &change_ops, operation, table->stream.node);
     struct weir_table *out =
         table_of(&table->stream, node, NULL, table->stream.key, table->stream.value);
+    out->window_kind = table->window_kind;
+    out->windows = table->windows;
     if (by) {
         *by = *operation;
         out->parent = table;

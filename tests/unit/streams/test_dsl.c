@@ -187,6 +187,17 @@ static enum weir_err join_texts(void *config, struct weir_context *context,
     return concatenate(config, context, &second, joined_out, error);
 }
 
+/* Of an outer join either may be missing. */
+static enum weir_err join_either(void *config, struct weir_context *context,
+                                 const struct weir_record *record, const struct weir_value *other,
+                                 struct weir_value *joined_out, struct weir_error *error)
+{
+    struct weir_record one = *record;
+    if (weir_value_is_null(one.value))
+        one.value = weir_value_bytes(weir_slice("?", 1));
+    return join_texts(config, context, &one, other, joined_out, error);
+}
+
 static const struct weir_materialized *uncached(const char *name, const struct weir_serde *value)
 {
     static struct weir_materialized materialized;
@@ -458,6 +469,126 @@ static void a_table_tells_what_it_becomes(void **state)
     weir_test_driver_free(driver);
 }
 
+/* ---- two streams ----------------------------------------------------------------------------- */
+
+static struct weir_test_driver *drive_join(enum weir_join join)
+{
+    struct weir_builder *builder = begin();
+    struct weir_stream *one = weir_builder_stream(builder, "in", &text_with);
+    struct weir_stream *other = weir_builder_stream(builder, "other", &text_with);
+    weir_stream_to(weir_stream_join(one, other, join, 10, 5, join_either, NULL, NULL), "out",
+                   &text_with);
+    return drive(builder);
+}
+
+static void feed_both(struct weir_test_driver *driver)
+{
+    feed(driver, "k", "a", 0);
+    feed_on(driver, "other", "k", "1", 5);
+    feed(driver, "k", "b", 8);
+    feed_on(driver, "other", "l", "2", 9); /* of another key */
+    feed_on(driver, "other", "k", "3", 30);
+    feed(driver, "m", "c", 60);
+    feed_on(driver, "other", "n", "4", 90);
+}
+
+static void streams_join_within_a_time(void **state)
+{
+    struct weir_test_driver *driver = drive_join(WEIR_INNER_JOIN);
+    (void)state;
+    feed_both(driver);
+    assert_string_equal(taken(driver), "k=a1@5 k=b1@8 ");
+    weir_test_driver_free(driver);
+    driver = drive_join(WEIR_LEFT_JOIN);
+    feed_both(driver);
+    assert_string_equal(taken(driver), "k=a1@5 k=b1@8 m=c?@60 ");
+    weir_test_driver_free(driver);
+    driver = drive_join(WEIR_OUTER_JOIN);
+    feed_both(driver);
+    assert_string_equal(taken(driver), "k=a1@5 k=b1@8 l=?2@9 k=?3@30 m=c?@60 ");
+    weir_test_driver_free(driver);
+}
+
+/* What waits is not told of when it finds one in time. */
+static void a_late_match_is_no_miss(void **state)
+{
+    struct weir_test_driver *driver = drive_join(WEIR_LEFT_JOIN);
+    (void)state;
+    feed(driver, "k", "a", 0);
+    feed(driver, "x", "-", 12);
+    feed_on(driver, "other", "k", "1", 10);
+    feed(driver, "x", "-", 50);
+    assert_string_equal(taken(driver), "k=a1@10 x=-?@12 ");
+    weir_test_driver_free(driver);
+}
+
+/* ---- suppress -------------------------------------------------------------------------------- */
+
+static void only_the_last_result_of_a_window(void **state)
+{
+    struct weir_builder *builder = begin();
+    (void)state;
+    struct weir_stream *stream = weir_builder_stream(builder, "in", &text_with);
+    struct weir_windowed *windowed =
+        weir_grouped_windowed_by(weir_stream_group_by_key(stream, NULL), 10, 0, 5);
+    struct weir_table *counts = weir_windowed_count(windowed, uncached("c", NULL), NULL);
+    weir_stream_to(
+        weir_table_to_stream(weir_table_suppress_until_window_closes(counts, NULL), NULL), "out",
+        NULL);
+    struct weir_test_driver *driver = drive(builder);
+    feed(driver, "a", "x", 3);
+    feed(driver, "a", "x", 12);
+    feed(driver, "b", "x", 4);
+    feed(driver, "a", "x", 5);
+    feed(driver, "a", "x", 14);
+    assert_string_equal(taken_from(driver, "out", 1), "");
+    feed(driver, "c", "x", 15);
+    assert_string_equal(taken_from(driver, "out", 1), "a[0]=2@5 b[0]=1@4 ");
+    feed(driver, "c", "x", 40);
+    assert_string_equal(taken_from(driver, "out", 1), "a[10]=2@14 c[10]=1@15 ");
+    weir_test_driver_free(driver);
+}
+
+static void only_the_last_session(void **state)
+{
+    struct weir_builder *builder = begin();
+    (void)state;
+    struct weir_stream *stream = weir_builder_stream(builder, "in", &text_with);
+    struct weir_windowed *windowed =
+        weir_grouped_sessions(weir_stream_group_by_key(stream, NULL), 10, 0);
+    struct weir_table *counts = weir_windowed_count(windowed, uncached("c", NULL), NULL);
+    weir_stream_to(
+        weir_table_to_stream(weir_table_suppress_until_window_closes(counts, NULL), NULL), "out",
+        NULL);
+    struct weir_test_driver *driver = drive(builder);
+    feed(driver, "a", "x", 3);
+    feed(driver, "a", "x", 9);
+    feed(driver, "a", "x", 40);
+    assert_string_equal(taken_from(driver, "out", 2), "a[9,3]=2@9 ");
+    weir_test_driver_free(driver);
+}
+
+static void no_more_than_one_result_in_a_time(void **state)
+{
+    struct weir_builder *builder = begin();
+    (void)state;
+    struct weir_table *table =
+        weir_builder_table(builder, "in", &text_with, uncached("named", NULL));
+    weir_stream_to(
+        weir_table_to_stream(weir_table_suppress_until_time_limit(table, 10, NULL), NULL), "out",
+        NULL);
+    struct weir_test_driver *driver = drive(builder);
+    feed(driver, "a", "1", 0);
+    feed(driver, "b", "1", 1);
+    feed(driver, "a", "2", 9);
+    assert_string_equal(taken(driver), "");
+    feed(driver, "c", NULL, 11);
+    assert_string_equal(taken(driver), "a=2@9 b=1@1 ");
+    feed(driver, "a", "3", 21);
+    assert_string_equal(taken(driver), "c=null@11 ");
+    weir_test_driver_free(driver);
+}
+
 /* ---- faults ---------------------------------------------------------------------------------- */
 
 static void the_first_fault_is_told(void **state)
@@ -495,6 +626,11 @@ int main(void)
         cmocka_unit_test(a_rekeyed_stream_is_repartitioned_before_it_joins),
         cmocka_unit_test(a_stream_joins_a_global_table),
         cmocka_unit_test(a_table_tells_what_it_becomes),
+        cmocka_unit_test(streams_join_within_a_time),
+        cmocka_unit_test(a_late_match_is_no_miss),
+        cmocka_unit_test(only_the_last_result_of_a_window),
+        cmocka_unit_test(only_the_last_session),
+        cmocka_unit_test(no_more_than_one_result_in_a_time),
         cmocka_unit_test(the_first_fault_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
