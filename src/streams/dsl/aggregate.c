@@ -362,6 +362,8 @@ static struct weir_table *count(const struct weir_grouped *grouped, const struct
                                   .merger = add_counts,
                                   .initial = weir_value_integer(0),
                                   .value = &weir_serde_int64};
+    if (materialized && !materialized->name) /* Kafka Streams uses up one more here */
+        (void)dsl_name(grouped->stream.builder, "");
     return add(grouped, windows, &operation, materialized, "KSTREAM-AGGREGATE-", name);
 }
 

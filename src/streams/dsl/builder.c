@@ -106,17 +106,23 @@ const char *dsl_name(struct weir_builder *builder, const char *prefix)
     return copy ? copy : "";
 }
 
+/* A number is used up in any case, so that naming one operation does not rename the others. */
 const char *dsl_name_or(struct weir_builder *builder, const char *name, const char *prefix)
 {
-    return name ? dsl_copy(builder, name) : dsl_name(builder, prefix);
+    const char *made = dsl_name(builder, prefix);
+    return name ? dsl_copy(builder, name) : made;
 }
 
 const char *dsl_name_suffixed(struct weir_builder *builder, const char *name, const char *suffix,
                               const char *prefix)
 {
+    const char *made = dsl_name(builder, prefix);
+    return name ? dsl_append(builder, name, suffix) : made;
+}
+
+const char *dsl_append(struct weir_builder *builder, const char *name, const char *suffix)
+{
     char whole[NAME_BYTES_MAX];
-    if (!name)
-        return dsl_name(builder, prefix);
     snprintf(whole, sizeof whole, "%s%s", name, suffix);
     return dsl_copy(builder, whole);
 }
@@ -230,7 +236,8 @@ void dsl_materialize(struct weir_builder *builder, const struct weir_materialize
     materialized = materialized ? materialized : &defaults;
     weir_store_options_default(out);
     snprintf(whole, sizeof whole, "%sSTATE-STORE-", prefix);
-    out->name = dsl_name_or(builder, materialized->name, whole);
+    out->name =
+        materialized->name ? dsl_copy(builder, materialized->name) : dsl_name(builder, whole);
     out->kind = WEIR_STORE_TIMESTAMPED_KEY_VALUE;
     out->engine = materialized->engine ? materialized->engine : builder->engine;
     out->engine_config = materialized->engine_config;

@@ -118,6 +118,7 @@ const char *dsl_copy(struct weir_builder *builder, const char *text);
 const char *dsl_name(struct weir_builder *builder, const char *prefix);
 /* The user's name, or the next. */
 const char *dsl_name_or(struct weir_builder *builder, const char *name, const char *prefix);
+const char *dsl_append(struct weir_builder *builder, const char *name, const char *suffix);
 /* The user's name with a suffix, or the next. */
 const char *dsl_name_suffixed(struct weir_builder *builder, const char *name, const char *suffix,
                               const char *prefix);
@@ -173,7 +174,9 @@ enum weir_err typed_show(struct weir_context *context, const struct store_change
 
 /* ---- table.c ---- */
 
-/* Sees to it that the values can be read (the root has a store), by this processor too. */
+/* Sees to it that the table has its values in a store: its own, or that of what it comes from. */
+void table_materialize(struct weir_table *table);
+/* The same, and that this processor can read them. */
 void table_enable_get(struct weir_table *table, const char *processor);
 /* The value of a key by now; null = none. */
 enum weir_err table_get(struct weir_context *context, const struct weir_table *table,

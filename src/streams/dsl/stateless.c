@@ -198,6 +198,7 @@ void weir_stream_split(struct weir_stream *stream, struct weir_branch *branches,
     const char **children = dsl_alloc(builder, (count + 1) * sizeof(const char *));
     char text[NAME_BYTES_MAX];
     for (uint32_t i = 0; i < count && !dsl_failed(builder); i++) {
+        (void)dsl_name(builder, "KSTREAM-BRANCH-"); /* Kafka Streams uses up one for each */
         snprintf(text, sizeof text, "%s%u", node, branches[i].predicate ? i + 1 : 0);
         copy[i] = branches[i];
         children[i] = dsl_copy(builder, text);
@@ -271,11 +272,11 @@ struct weir_stream *dsl_repartition(const struct weir_stream *stream, const char
     const char *keyed = dsl_name(builder, "KSTREAM-FILTER-");
     const char *source = dsl_name(builder, "KSTREAM-SOURCE-");
     if (given) {
-        sink = dsl_name_suffixed(builder, given, "-repartition-sink", NULL);
-        keyed = dsl_name_suffixed(builder, given, "-repartition-filter", NULL);
-        source = dsl_name_suffixed(builder, given, "-repartition-source", NULL);
+        sink = dsl_append(builder, given, "-repartition-sink");
+        keyed = dsl_append(builder, given, "-repartition-filter");
+        source = dsl_append(builder, given, "-repartition-source");
     }
-    const char *topic = dsl_name_suffixed(builder, prefix, "-repartition", NULL);
+    const char *topic = dsl_append(builder, prefix, "-repartition");
     if (!dsl_failed(builder))
         (void)!topology_add_internal(builder->topology, topic, partitions, &builder->error);
     dsl_add(builder, keyed, &pass_keyed_ops, &nothing, stream->node);

@@ -27,6 +27,57 @@ struct side {
     bool waits; /* what finds nothing is told of */
 };
 
+/* Time as both sides of a task see it. */
+struct join_time {
+    int64_t stream_time_ms;
+    uint32_t users;
+};
+
+/* A side in a task. */
+struct joining {
+    const struct side *side;
+    struct join_time *time;
+};
+
+static struct join_time *time_of_other(const struct side *side, const struct weir_context *context)
+{
+    const struct task *task = context->task;
+    const struct weir_topology *topology = task->thread->streams->topology;
+    for (uint32_t i = 0; i < topology->node_count; i++)
+        if (topology->nodes[i].config == side->other && task->contexts[i].open)
+            return ((const struct joining *)task->contexts[i].self)->time;
+    return NULL;
+}
+
+static enum weir_err join_init(void *config, struct weir_context *context, void **self_out,
+                               struct weir_error *error)
+{
+    struct joining *joining = weir_calloc(1, sizeof *joining);
+    struct join_time *time = joining ? time_of_other(config, context) : NULL;
+    if (joining && !time) {
+        time = weir_calloc(1, sizeof *time);
+        if (time)
+            time->stream_time_ms = -1;
+    }
+    if (!time) {
+        weir_free(joining);
+        return weir_error_set(error, WEIR_NOMEM, -1, "no memory for a join");
+    }
+    time->users++;
+    *joining = (struct joining){.side = config, .time = time};
+    *self_out = joining;
+    return WEIR_OK;
+}
+
+static void join_close(void *self, struct weir_context *context)
+{
+    struct joining *joining = self;
+    (void)context;
+    if (--joining->time->users == 0)
+        weir_free(joining->time);
+    weir_free(joining);
+}
+
 /* ---- windowed: keeping ----------------------------------------------------------------------- */
 
 static enum weir_err keep(void *self, struct weir_context *context,
@@ -35,8 +86,7 @@ static enum weir_err keep(void *self, struct weir_context *context,
     const struct operation *operation = self;
     struct weir_slice key, value;
     enum weir_err err = weir_context_forward_record(context, record, error);
-    if (err != WEIR_OK || weir_value_is_null(record->key) || weir_value_is_null(record->value) ||
-        record->timestamp_ms < 0)
+    if (err != WEIR_OK || weir_value_is_null(record->key) || record->timestamp_ms < 0)
         return err;
     err = typed_bytes(context, operation->key, operation->store, &record->key, &key, error);
     if (err == WEIR_OK)
@@ -146,12 +196,13 @@ static enum weir_err tell_one(const struct side *side, struct weir_context *cont
                           : err;
 }
 
-static enum weir_err tell_closed(const struct side *side, struct weir_context *context,
+static enum weir_err tell_closed(const struct joining *joining, struct weir_context *context,
                                  struct weir_error *error)
 {
+    const struct side *side = joining->side;
     struct weir_store *waiting = weir_context_store(context, side->waiting);
     const struct weir_slice all = {0};
-    int64_t closed_ms = weir_context_stream_time_ms(context) - side->within_ms - side->grace_ms;
+    int64_t closed_ms = joining->time->stream_time_ms - side->within_ms - side->grace_ms;
     struct weir_store_iterator *walk;
     struct weir_store_entry entry;
     struct weir_slice key = {0};
@@ -179,15 +230,15 @@ static enum weir_err tell_closed(const struct side *side, struct weir_context *c
     return err == WEIR_END ? WEIR_OK : err;
 }
 
-static enum weir_err wait(const struct side *side, struct weir_context *context,
+static enum weir_err wait(const struct joining *joining, struct weir_context *context,
                           const struct weir_record *record, struct weir_slice key,
                           struct weir_error *error)
 {
+    const struct side *side = joining->side;
     const struct operation *operation = &side->operation;
     const struct weir_value nothing = weir_value_null();
     struct weir_slice bytes, value;
-    if (record->timestamp_ms + side->within_ms + side->grace_ms <
-        weir_context_stream_time_ms(context))
+    if (record->timestamp_ms + side->within_ms + side->grace_ms < joining->time->stream_time_ms)
         return join(side, context, record, &nothing, record->timestamp_ms, error);
     enum weir_err err =
         waiting_key(context, record->timestamp_ms, side->number, key, &bytes, error);
@@ -201,22 +252,25 @@ static enum weir_err wait(const struct side *side, struct weir_context *context,
 static enum weir_err process(void *self, struct weir_context *context,
                              const struct weir_record *record, struct weir_error *error)
 {
-    const struct side *side = self;
+    const struct joining *joining = self;
+    const struct side *side = joining->side;
     const struct weir_value nothing = weir_value_null();
     struct weir_slice key;
     uint32_t count = 0;
+    if (record->timestamp_ms > joining->time->stream_time_ms)
+        joining->time->stream_time_ms = record->timestamp_ms;
     if (weir_value_is_null(record->value) || record->timestamp_ms < 0)
         return WEIR_OK;
     if (weir_value_is_null(record->key))
         return side->waits ? join(side, context, record, &nothing, record->timestamp_ms, error)
                            : WEIR_OK;
-    enum weir_err err = side->waiting ? tell_closed(side, context, error) : WEIR_OK;
+    enum weir_err err = side->waiting ? tell_closed(joining, context, error) : WEIR_OK;
     if (err == WEIR_OK)
         err = typed_bytes(context, side->operation.key, side->operation.store, &record->key, &key,
                           error);
     if (err == WEIR_OK)
         err = join_all(side, context, record, key, &count, error);
-    return err == WEIR_OK && side->waits && count == 0 ? wait(side, context, record, key, error)
+    return err == WEIR_OK && side->waits && count == 0 ? wait(joining, context, record, key, error)
                                                        : err;
 }
 
@@ -230,7 +284,7 @@ static enum weir_err pass(void *self, struct weir_context *context,
 static const struct weir_processor_ops keep_ops = {
     .abi = WEIR_PROCESSOR_ABI, .init = dsl_init, .process = keep};
 static const struct weir_processor_ops join_ops = {
-    .abi = WEIR_PROCESSOR_ABI, .init = dsl_init, .process = process};
+    .abi = WEIR_PROCESSOR_ABI, .init = join_init, .process = process, .close = join_close};
 static const struct weir_processor_ops merge_ops = {
     .abi = WEIR_PROCESSOR_ABI, .init = dsl_init, .process = pass};
 
@@ -238,7 +292,7 @@ static const struct weir_processor_ops merge_ops = {
 
 static const char *store_of(struct weir_builder *builder, const char *node)
 {
-    return dsl_name_suffixed(builder, node, "-store", NULL);
+    return dsl_append(builder, node, "-store");
 }
 
 static void add_window_store(struct weir_builder *builder, const struct side *side,
@@ -296,11 +350,16 @@ static void make_names(struct weir_builder *builder, const char *name, enum weir
     out->windowed[1] = dsl_name_suffixed(builder, name, "-other-windowed", "KSTREAM-WINDOWED-");
     const char *made[2] = {dsl_name(builder, prefix[0]), dsl_name(builder, prefix[1])};
     for (int i = 0; i < 2; i++)
-        out->join[i] = name ? dsl_name_suffixed(builder, name, suffix[i], NULL) : made[i];
+        out->join[i] = name ? dsl_append(builder, name, suffix[i]) : made[i];
     out->merge = dsl_name_suffixed(builder, name, "-merge", "KSTREAM-MERGE-");
     out->waiting = NULL;
-    if (join != WEIR_INNER_JOIN)
-        out->waiting = store_of(builder, dsl_name(builder, "KSTREAM-OUTERSHARED-"));
+    if (join == WEIR_INNER_JOIN)
+        return;
+    const char *number = made[0] + strlen(prefix[0]); /* the first join's */
+    out->waiting = name ? dsl_append(builder, name,
+                                     join == WEIR_OUTER_JOIN ? "-outer-shared-join-store"
+                                                             : "-left-shared-join-store")
+                        : store_of(builder, dsl_append(builder, "KSTREAM-OUTERSHARED-", number));
 }
 
 struct weir_stream *weir_stream_join(struct weir_stream *stream, struct weir_stream *other,
@@ -320,9 +379,7 @@ struct weir_stream *weir_stream_join(struct weir_stream *stream, struct weir_str
     for (int i = 0; i < 2; i++)
         if (both[i].is_rekeyed)
             both[i] = *dsl_repartition(
-                &both[i],
-                name ? dsl_name_suffixed(builder, name, i ? "-right" : "-left", NULL)
-                     : both[i].node,
+                &both[i], name ? dsl_append(builder, name, i ? "-right" : "-left") : both[i].node,
                 0);
     make_names(builder, name, join, &names);
     struct weir_stream *out = dsl_stream(&both[0], names.merge);

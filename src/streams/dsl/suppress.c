@@ -4,7 +4,7 @@
  * They wait in a store, in the order in which they are due:
  *
  *      't' | due 8 | window start 8, end 8 | key    ->  timestamp 8 | has a value 1 | value
- *      'k' | window start 8, end 8 | key            ->  due 8        (time limits: since when it waits)
+ *      'k' | window start 8, end 8 | key            ->  due 8     (time limits: since when)
  */
 #include "base/alloc.h"
 #include "streams/dsl/dsl.h"
@@ -201,10 +201,12 @@ static struct weir_table *add(struct weir_table *table, struct operation *operat
                               const char *name)
 {
     struct weir_builder *builder = table->stream.builder;
-    const char *node = dsl_name_or(builder, name, "KTABLE-SUPPRESS-");
+    const char *node = name ? dsl_copy(builder, name) : dsl_name(builder, "KTABLE-SUPPRESS-");
     struct weir_store_options store;
     weir_store_options_default(&store);
-    store.name = dsl_name_suffixed(builder, name, "-store", "KTABLE-SUPPRESS-STATE-STORE-");
+    store.name = name ? dsl_append(builder, name, "-store")
+                      : dsl_name(builder, "KTABLE-SUPPRESS-STATE-STORE-");
+    table_materialize(table);
     store.kind = WEIR_STORE_KEY_VALUE;
     store.engine = builder->engine;
     operation->store = store.name;

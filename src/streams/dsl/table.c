@@ -161,8 +161,8 @@ struct weir_table *weir_stream_to_table(struct weir_stream *stream,
     struct weir_builder *builder = stream->builder;
     struct weir_store_options store;
     struct weir_stream typed = *stream;
-    dsl_materialize(builder, materialized, "KSTREAM-TOTABLE-", &store);
     const char *node = dsl_name_or(builder, name, "KSTREAM-TOTABLE-");
+    dsl_materialize(builder, materialized, "KSTREAM-TOTABLE-", &store);
     if (materialized && materialized->key)
         typed.key = materialized->key;
     if (materialized && materialized->value)
@@ -218,16 +218,21 @@ struct weir_stream *weir_table_to_stream(struct weir_table *table, const char *n
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
+void table_materialize(struct weir_table *table)
+{
+    while (table->parent)
+        table = table->parent;
+    if (!table->has_store && table->store.name)
+        dsl_add_store(table->stream.builder, &table->store, table->stream.node);
+    table->has_store = true;
+}
+
 void table_enable_get(struct weir_table *table, const char *processor)
 {
     struct weir_builder *builder = table->stream.builder;
+    table_materialize(table);
     while (table->parent)
         table = table->parent;
-    if (dsl_failed(builder))
-        return;
-    if (!table->has_store)
-        dsl_add_store(builder, &table->store, table->stream.node);
-    table->has_store = true;
     if (!dsl_failed(builder))
         (void)!weir_topology_connect_store(builder->topology, table->store.name, processor,
                                            &builder->error);

@@ -234,11 +234,8 @@ enum weir_err weir_window_put(struct weir_store *store, struct weir_slice key,
         err = check_times(store, start_ms, start_ms, error);
     if (err != WEIR_OK)
         return err;
-    if (store->options.retain_duplicates) {
-        if (value.data == NULL)
-            return WEIR_OK; /* which of them? Kafka Streams skips it, too */
+    if (store->options.retain_duplicates) /* a null value removes none, but has its number, too */
         store->sequence = (int32_t)(((uint32_t)store->sequence + 1) & INT32_MAX);
-    }
     struct suffix suffix = window_suffix(start_ms, store->sequence);
     return put(store, key, &suffix, value, timestamp_ms, error);
 }
