@@ -1,6 +1,7 @@
 /* Stages of one's own: life, events, timers, and the illegal calls that are caught. */
 #include "cmocka_all.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -254,6 +255,48 @@ static void a_stage_lives_by_its_hooks_timers_and_events(void **state)
     assert_string_equal(diary, "init start pull event tick tick tock event event stop release");
 }
 
+static void *call_writer(void *opaque)
+{
+    struct writer *writer = opaque;
+
+    weir_flow_invoke(&writer->event);
+    return NULL;
+}
+
+static enum weir_err hasty_init(void *self, struct weir_flow_stage *stage, struct weir_error *error)
+{
+    pthread_t thread;
+    enum weir_err err = writer_init(self, stage, error);
+
+    assert_int_equal(pthread_create(&thread, NULL, call_writer, self), 0);
+    pthread_join(thread, NULL);
+    /* Nobody may be running what is not made yet. */
+    weir_flow_materializer_run(
+        *(struct weir_flow_materializer *const *)weir_flow_stage_config(stage));
+    note("made");
+    return err;
+}
+
+static void an_event_before_the_stream_has_started_comes_after_its_start(void **state)
+{
+    static struct weir_flow_stage_ops hasty_ops;
+    struct place place;
+
+    (void)state;
+    hasty_ops = writer_ops;
+    hasty_ops.init = hasty_init;
+    diary[0] = '\0';
+    place_open(&place, 0);
+    const struct weir_flow_stage_options options = {
+        .out_count = 1, .config = &place.materializer, .config_bytes = sizeof place.materializer};
+    weir_flow_ignore((struct weir_flow_outlet){
+        place.graph, weir_flow_stage_add(place.graph, &hasty_ops, &options), 0});
+    place_run(&place);
+    weir_flow_materializer_run(place.materializer);
+    assert_string_equal(diary, "init made start event pull");
+    place_close(&place);
+}
+
 /* ---- building -------------------------------------------------------------------------------- */
 
 static const struct weir_flow_kind unshared = {.drop = (void (*)(void *))(uintptr_t)1};
@@ -322,6 +365,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(illegal_calls_are_caught_by_name),
         cmocka_unit_test(a_stage_lives_by_its_hooks_timers_and_events),
+        cmocka_unit_test(an_event_before_the_stream_has_started_comes_after_its_start),
         cmocka_unit_test(a_graph_says_what_is_wrong_with_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
