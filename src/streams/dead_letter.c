@@ -1,78 +1,10 @@
-/*
- * streams/dead_letter.c - records that can't be used, with the headers of KIP-1034.
- *
- * Key, value, timestamp and headers are the original's; behind them stand
- *      __streams.errors.exception   the error's name
- *      __streams.errors.message     what is wrong, in words
- *      __streams.errors.topic, .partition, .offset   where it was read, numbers in decimal
- * A record above DEAD_LETTER_BYTES_MAX carries the first 64 KiB of its value, and
- *      __weir.value.bytes, __weir.value.sha256       what the whole value was
- */
+/* streams/dead_letter.c - sending records that can't be used, see kafka/letter.h. */
 #include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
-#include "base/digest.h"
+#include "kafka/letter.h"
 #include "streams/inside.h"
-
-enum { HEADERS_ADDED_MAX = 7, NUMBER_BYTES = 24 };
-
-/* The texts that headers point to while a letter is sent. */
-struct words {
-    char partition[NUMBER_BYTES], offset[NUMBER_BYTES], bytes[NUMBER_BYTES];
-    char sha256[WEIR_SHA256_HEX_BYTES];
-};
-
-static struct weir_header header(const char *name, const char *value)
-{
-    struct weir_header made = {weir_slice(name, strlen(name)), weir_slice(value, strlen(value))};
-    return made;
-}
-
-static size_t size_of(const struct weir_rows *rows, uint32_t row)
-{
-    size_t bytes = rows->key[row].bytes + rows->value[row].bytes;
-    for (uint32_t i = 0; i < rows->header_count[row]; i++)
-        bytes += rows->headers[row][i].name.bytes + rows->headers[row][i].value.bytes + 8;
-    return bytes;
-}
-
-/* How much of the record goes along; the broker may refuse more. */
-enum letter_level { LETTER_WHOLE, LETTER_NO_VALUE, LETTER_BARE };
-
-/* Fills *record; headers has room for the row's own and HEADERS_ADDED_MAX. */
-static void make_letter(const struct weir_rows *rows, uint32_t row, enum weir_err why,
-                        const char *message, enum letter_level level, struct weir_header *headers,
-                        struct words *words, struct weir_kafka_record *record)
-{
-    uint32_t count = level < LETTER_BARE ? rows->header_count[row] : 0;
-    struct weir_slice value = level < LETTER_NO_VALUE ? rows->value[row] : weir_slice(NULL, 0);
-    if (count)
-        memcpy(headers, rows->headers[row], count * sizeof *headers);
-    snprintf(words->partition, NUMBER_BYTES, "%d", (int)rows->partition);
-    snprintf(words->offset, NUMBER_BYTES, "%lld", (long long)rows->offset[row]);
-    headers[count++] = header("__streams.errors.exception", weir_err_name(why));
-    headers[count++] = header("__streams.errors.message", message ? message : "");
-    headers[count++] = header("__streams.errors.topic", rows->topic ? rows->topic : "");
-    headers[count++] = header("__streams.errors.partition", words->partition);
-    headers[count++] = header("__streams.errors.offset", words->offset);
-    if (size_of(rows, row) > DEAD_LETTER_BYTES_MAX && value.bytes > DEAD_LETTER_CUT_BYTES) {
-        uint8_t digest[WEIR_SHA256_BYTES];
-        weir_sha256(value.data, value.bytes, digest);
-        weir_hex_encode(digest, sizeof digest, words->sha256);
-        snprintf(words->bytes, NUMBER_BYTES, "%zu", value.bytes);
-        headers[count++] = header("__weir.value.bytes", words->bytes);
-        headers[count++] = header("__weir.value.sha256", words->sha256);
-        value.bytes = DEAD_LETTER_CUT_BYTES;
-    }
-    *record = (struct weir_kafka_record){.partition = -1,
-                                         .timestamp_ms = rows->timestamp_ms[row],
-                                         .key = level < LETTER_BARE ? rows->key[row]
-                                                                    : weir_slice(NULL, 0),
-                                         .value = value,
-                                         .headers = headers,
-                                         .header_count = count};
-}
 
 static struct weir_header *scratch_headers(struct stream_thread *thread, size_t count)
 {
@@ -94,7 +26,7 @@ enum weir_err dead_letter_send(struct task *task, const struct weir_rows *rows, 
     const char *topic = thread->streams->options.dead_letter_topic;
     char copy[WEIR_ERROR_TEXT_MAX]; /* message may be error's own */
     struct weir_kafka_record record;
-    struct words words;
+    struct kafka_letter_words words;
     snprintf(copy, sizeof copy, "%s", message ? message : "");
     if (!topic)
         return weir_error_set(error, WEIR_INVALID, rows->offset[row],
@@ -102,19 +34,20 @@ enum weir_err dead_letter_send(struct task *task, const struct weir_rows *rows, 
                               rows->topic, (int)rows->partition, (long long)rows->offset[row], copy,
                               weir_err_name(why));
     struct weir_header *headers =
-        scratch_headers(thread, rows->header_count[row] + (size_t)HEADERS_ADDED_MAX);
+        scratch_headers(thread, rows->header_count[row] + (size_t)KAFKA_LETTER_HEADERS_MAX);
     if (!headers)
         return weir_error_set(error, WEIR_NOMEM, -1, "no memory for a dead letter");
     struct inflight *inflight =
         progress_output(task, rows->key[row].bytes + rows->value[row].bytes, 1);
-    enum letter_level level = with_value ? LETTER_WHOLE : LETTER_NO_VALUE;
+    const struct kafka_letter_reason reason = {why, copy};
+    enum kafka_letter_level level = with_value ? KAFKA_LETTER_WHOLE : KAFKA_LETTER_NO_VALUE;
     enum weir_err err;
     do {
-        make_letter(rows, row, why, copy, level, headers, &words, &record);
+        kafka_letter_make(rows, row, &reason, level, headers, &words, &record);
         record.topic = topic;
         record.opaque = (void *)((uintptr_t)inflight | OPAQUE_LETTER);
         err = thread_produce(thread, &record, error);
-    } while ((err == WEIR_LIMIT || err == WEIR_INVALID) && level++ < LETTER_BARE);
+    } while ((err == WEIR_LIMIT || err == WEIR_INVALID) && level++ < KAFKA_LETTER_BARE);
     if (err != WEIR_OK) {
         progress_report(inflight, NULL); /* no report will come */
         task->letter_failed = true;      /* the task waits, however long that takes */
@@ -143,15 +76,16 @@ enum weir_err dead_letter_keep(struct stream_thread *thread, const struct weir_r
                                struct weir_error *error)
 {
     const char *topic = thread->streams->options.dead_letter_topic;
-    size_t header_count = rows->header_count[row] + (size_t)HEADERS_ADDED_MAX;
+    size_t header_count = rows->header_count[row] + (size_t)KAFKA_LETTER_HEADERS_MAX;
     struct weir_header *headers = scratch_headers(thread, header_count);
+    const struct kafka_letter_reason reason = {why, message};
     struct weir_kafka_record record;
-    struct words words;
+    struct kafka_letter_words words;
     if (!topic)
         return weir_error_set(error, WEIR_INVALID, -1, "there is no dead-letter topic");
     if (!headers)
         return weir_error_set(error, WEIR_NOMEM, -1, "no memory for a dead letter");
-    make_letter(rows, row, why, message, LETTER_WHOLE, headers, &words, &record);
+    kafka_letter_make(rows, row, &reason, KAFKA_LETTER_WHOLE, headers, &words, &record);
     size_t bytes = record.header_count * sizeof *headers + record.key.bytes + record.value.bytes;
     for (uint32_t i = 0; i < record.header_count; i++)
         bytes += headers[i].name.bytes + headers[i].value.bytes;

@@ -40,9 +40,7 @@ enum {
     PROCESSOR_REWINDS_MAX = 1, /* the same for failures of a processor */
     BACKOFF_MIN_MS = 100,      /* before reading goes on after a rewind; doubles */
     BACKOFF_MAX_MS = 5000,
-    REFUSED_MAX = 64,                  /* records of a task known to be refused for good */
-    DEAD_LETTER_BYTES_MAX = 900 << 10, /* larger ones are cut */
-    DEAD_LETTER_CUT_BYTES = 64 << 10,
+    REFUSED_MAX = 64, /* records of a task known to be refused for good */
 };
 
 /* ---- topology (topology.c) ------------------------------------------------------------------- */
