@@ -1,4 +1,4 @@
-/* serving/scoring.c - the scoring processor, see scoring.h. */
+/* serving/scoring.c - scoring blocks of records, see scoring.h. */
 #include "serving/scoring.h"
 
 #include <stdio.h>
@@ -7,7 +7,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 
-enum { BAD_MODELS_EVERY_MS = 200 };
+const char scoring_no_model_text[] = "no model is in force for its data type";
 
 struct scoring_task {
     struct scoring *scoring;
@@ -54,7 +54,7 @@ void scoring_latency(struct scoring *scoring, struct weir_histogram *into)
     pthread_mutex_unlock(&scoring->lock);
 }
 
-static void task_free(struct scoring_task *task)
+static void release_task(struct scoring_task *task)
 {
     models_reader_close(task->reader);
     weir_block_free(task->output);
@@ -67,31 +67,9 @@ static void task_free(struct scoring_task *task)
     weir_free(task);
 }
 
-static enum weir_err send_bad_models(void *self, struct weir_context *context, int64_t time_ms,
-                                     struct weir_error *error)
-{
-    struct scoring_task *task = self;
-    struct models *models = task->scoring->models;
-    struct models_bad *bad;
-    enum weir_err err = WEIR_OK;
-    (void)time_ms;
-    while (err == WEIR_OK && (bad = models_take_bad(models))) {
-        err =
-            weir_context_dead_letter_record(context, &bad->rows, 0, bad->why, bad->message, error);
-        if (err != WEIR_OK) {
-            models_return_bad(models, bad);
-            break;
-        }
-        atomic_fetch_add_explicit(&task->scoring->totals.dead_models, 1, memory_order_relaxed);
-        weir_free(bad);
-    }
-    return err;
-}
-
-static enum weir_err task_init(void *config, struct weir_context *context, void **self_out,
+enum weir_err scoring_task_new(struct scoring *scoring, struct scoring_task **out,
                                struct weir_error *error)
 {
-    struct scoring *scoring = config;
     uint32_t rows = scoring->rows_max;
     struct scoring_task *task = weir_calloc(1, sizeof *task);
     if (!task)
@@ -109,36 +87,30 @@ static enum weir_err task_init(void *config, struct weir_context *context, void 
     if (err == WEIR_OK)
         err = models_reader_open(scoring->models, &task->reader);
     if (err != WEIR_OK) {
-        task_free(task);
+        release_task(task);
         return weir_error_set(error, err, -1, "a scoring task can't be made: %s",
                               weir_err_text(err));
-    }
-    if (weir_context_partition(context) == 0)
-        err = weir_context_schedule(context, WEIR_WALL_CLOCK_TIME, BAD_MODELS_EVERY_MS,
-                                    send_bad_models);
-    if (err != WEIR_OK) {
-        task_free(task);
-        return weir_error_set(error, err, -1, "a punctuator can't be made");
     }
     pthread_mutex_lock(&scoring->lock);
     task->next = scoring->tasks;
     scoring->tasks = task;
     pthread_mutex_unlock(&scoring->lock);
-    *self_out = task;
+    *out = task;
     return WEIR_OK;
 }
 
-static void task_close(void *self, struct weir_context *context)
+void scoring_task_free(struct scoring_task *task)
 {
-    struct scoring_task *task = self, **at = &task->scoring->tasks;
-    (void)context;
+    if (!task)
+        return;
+    struct scoring_task **at = &task->scoring->tasks;
     pthread_mutex_lock(&task->scoring->lock);
     while (*at != task)
         at = &(*at)->next;
     *at = task->next;
     weir_histogram_merge(task->scoring->latency_gone, &task->latency);
     pthread_mutex_unlock(&task->scoring->lock);
-    task_free(task);
+    release_task(task);
 }
 
 /* ---- results --------------------------------------------------------------------------------- */
@@ -313,19 +285,6 @@ static enum weir_err skip_rows(struct scoring_task *task, const struct weir_bloc
     return err;
 }
 
-static enum weir_err send_no_model(struct scoring_task *task, struct weir_context *context,
-                                   const struct weir_block *block, struct weir_error *error)
-{
-    enum weir_err err = WEIR_OK;
-    if (task->scoring->no_model != NO_MODEL_DEAD_LETTER)
-        return WEIR_OK;
-    for (uint32_t row = 0; row < block->rows && err == WEIR_OK; row++)
-        if (block->status[row] == WEIR_OK && task->output->status[row] == WEIR_NO_MODEL)
-            err = weir_context_dead_letter(context, block, row, WEIR_NO_MODEL,
-                                           "no model is in force for its data type", error);
-    return err;
-}
-
 /* ---- a block --------------------------------------------------------------------------------- */
 
 static struct weir_slice type_of(const struct scoring *scoring, const struct weir_block *block,
@@ -402,10 +361,9 @@ static enum weir_err score_block(struct scoring_task *task, const struct weir_bl
     return err;
 }
 
-static enum weir_err task_process(void *self, struct weir_context *context,
-                                  const struct weir_block *block, struct weir_error *error)
+enum weir_err scoring_task_score(struct scoring_task *task, const struct weir_block *block,
+                                 const struct weir_block **results_out, struct weir_error *error)
 {
-    struct scoring_task *task = self;
     struct weir_block *output = task->output;
     enum weir_err err = weir_block_prepare(output, block->rows);
     if (err != WEIR_OK)
@@ -428,15 +386,6 @@ static enum weir_err task_process(void *self, struct weir_context *context,
                                : weir_slice(NULL, 0);
     output->rows_meta = block->rows_meta;
     output->rows_meta.value = task->value;
-    err = send_no_model(task, context, block, error);
-    return err == WEIR_OK ? weir_context_forward(context, output, error) : err;
-}
-
-const struct weir_processor_ops *scoring_ops(void)
-{
-    static const struct weir_processor_ops ops = {.abi = WEIR_PROCESSOR_ABI,
-                                                  .init = task_init,
-                                                  .process_batch = task_process,
-                                                  .close = task_close};
-    return &ops;
+    *results_out = output;
+    return WEIR_OK;
 }

@@ -1,18 +1,16 @@
 /*
- * serving/scoring.h - the processor that scores blocks of records with the models in force.
+ * serving/scoring.h - scores blocks of records with the models in force; both engines do it by this.
  *
- *      block of records -> by data type -> model in force -> scorer -> ScoringResult a row ->
- *      forward
+ *      block of records -> by data type -> model in force -> scorer -> ScoringResult a row
  *
- * What:    an ordinary processor of weir/streams.h. Every record that could be decoded leaves it as
- *          a result: a value, or an error with its reason. Bad models are sent to the dead letters
- *          by the task of partition 0.
- * Life:    one `scoring` for an instance (scoring_init, release); the engine makes one object a
- * task.
- * Threads: configuration is shared and read-only; totals are atomics; a task's object belongs to
- * it.
+ * What:    every record that could be decoded leaves as a result: a value, or an error with its
+ *          reason. scoring_ops wraps a task as a processor of weir/streams.h, which sends bad
+ *          models to the dead letters on partition 0.
+ * Life:    one `scoring` for an instance (scoring_init, release), in it tasks (new, free).
+ * Threads: configuration is shared and read-only; totals are atomics; a task belongs to one thread
+ *          at a time.
  * Memory:  a task allocates when made, and when results outgrow its buffer; else nothing.
- * Errors:  AGAIN with no.model=wait; what forward gives.
+ * Errors:  AGAIN with no.model=wait; NOMEM.
  */
 #ifndef SERVING_SCORING_H
 #define SERVING_SCORING_H
@@ -51,6 +49,8 @@ struct scoring_totals {
     atomic_uint_least64_t dead_models; /* bad models sent to the dead letters */
 };
 
+enum { SCORING_BAD_MODELS_EVERY_MS = 200 }; /* between two looks for letters of bad models */
+
 struct scoring_task;
 
 struct scoring {
@@ -73,7 +73,21 @@ struct scoring {
 /* The members above the line are set by the caller. Errors: NOMEM. */
 enum weir_err scoring_init(struct scoring *scoring);
 void scoring_release(struct scoring *scoring);
-/* The processor's functions; its config is the struct scoring. */
+
+/* LIMIT (models_reader_open), NOMEM. */
+enum weir_err scoring_task_new(struct scoring *scoring, struct scoring_task **out,
+                               struct weir_error *error);
+void scoring_task_free(struct scoring_task *task); /* NULL is allowed */
+/*
+ * Scores a block. The results, borrowed until the next call, have its rows_meta with values of their
+ * own. A row that is not OK there has none: it was not OK before, or it has no model and is to be a
+ * dead letter, whose message is scoring_no_model_text. AGAIN: wait for a model, nothing is counted.
+ */
+enum weir_err scoring_task_score(struct scoring_task *task, const struct weir_block *block,
+                                 const struct weir_block **results_out, struct weir_error *error);
+extern const char scoring_no_model_text[];
+
+/* Scoring as a processor of weir/streams.h; its config is the struct scoring. */
 const struct weir_processor_ops *scoring_ops(void);
 /* Adds up, over all tasks, the time from a record's timestamp to its score, in ns. */
 void scoring_latency(struct scoring *scoring, struct weir_histogram *into);
