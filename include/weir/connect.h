@@ -2,7 +2,8 @@
  * weir/connect.h - Kafka topics as sources, flows and sinks of weir/flow.h.
  *
  * What:    A source is a member of a consumer group; its elements are blocks of records, each of
- *          one partition, or the records one by one (weir_connect_each). A producer is a flow:
+ *          one partition, or the records one by one (weir_connect_each). A table is a topic that
+ *          everybody reads whole. A producer is a flow:
  *          an element goes on when the records made of it are delivered. So a plain sink is
  *          producer and ignore, a committable one producer and committer, and what came between
  *          may keep its element until its results are safe:
@@ -94,6 +95,16 @@ struct weir_connect_control;
 /* Any thread, until the stream is freed: reads no more, completes, and ends when all that was
  * handed out is dropped and what is done is committed, or drain_ms is over. */
 void weir_connect_stop(struct weir_connect_control *control);
+/* Any thread, until the stream is freed: is this partition ours now? */
+bool weir_connect_owns(struct weir_connect_control *control, const char *topic, int32_t partition);
+/* Since the start of the stream; any thread, until it is freed. */
+struct weir_connect_stats {
+    uint64_t records; /* handed out */
+    uint64_t commits, commit_failures, rebalances;
+    uint32_t partitions; /* ours now */
+    int64_t lag_records; /* of those, in the log behind what was read; -1 = not known */
+};
+void weir_connect_stats(struct weir_connect_control *control, struct weir_connect_stats *out);
 
 /* Blocks in, their records out, one by one; allocates nothing for them. */
 struct weir_flow_outlet weir_connect_each(struct weir_flow_outlet in);
@@ -101,7 +112,39 @@ struct weir_flow_outlet weir_connect_each(struct weir_flow_outlet in);
 /* Blocks or records are done when they arrive here. */
 int32_t weir_connect_committer(struct weir_flow_outlet in);
 
+/* ---- table ------------------------------------------------------------------------------------- */
+
+/*
+ * All of a topic, from the beginning, without a group, and what comes later. Elements: struct
+ * weir_connect_table_block, one at a time: the next is read when it has been dropped. When the end
+ * that the topic had at the start is reached, an element with batch.count 0 says so, once.
+ */
+struct weir_connect_table_block {
+    struct weir_kafka_batch batch;
+    bool past_end; /* written after the start */
+};
+extern const struct weir_flow_kind weir_connect_table_kind;
+
+struct weir_connect_table_options {
+    struct weir_kafka *kafka; /* required */
+    struct weir_kafka_table_options table;
+    uint32_t records_max; /* of a block, at most WEIR_KAFKA_BATCH_MAX [256] */
+    int32_t poll_ms;      /* between two looks [20] */
+};
+void weir_connect_table_options_default(struct weir_connect_table_options *options);
+/* What passes (a broker that is away) is waited for; what is fatal fails the stream. */
+struct weir_flow_outlet weir_connect_table(struct weir_flow_graph *graph,
+                                           const struct weir_connect_table_options *options);
+
 /* ---- producer -------------------------------------------------------------------------------- */
+
+/* Rows first .. end - 1, each a record of one partition (-1 = by key) of a topic. */
+struct weir_connect_rows {
+    const char *topic;
+    int32_t partition;
+    const struct weir_rows *rows;
+    uint32_t first, end;
+};
 
 struct weir_connect_producer_options {
     struct weir_kafka *kafka;                    /* required */
@@ -110,6 +153,14 @@ struct weir_connect_producer_options {
      * is none, so an element may become no record, one, or many. Borrows the element. */
     bool (*record)(void *opaque, const void *element, uint32_t index,
                    struct weir_kafka_record *record_out);
+    /* Optional: rows of a block at once, where the index-th record and those behind it are that.
+     * False: ask `record`. Borrows the element, as record does. */
+    bool (*rows)(void *opaque, const void *element, uint32_t index,
+                 struct weir_connect_rows *rows_out);
+    /* Optional: the record will never be taken (LIMIT, INVALID); another one to be sent in its
+     * place, false = it fails the stream. Asked again when that one is refused, too. */
+    bool (*instead)(void *opaque, const void *element, uint32_t index,
+                    const struct weir_error *error, struct weir_kafka_record *record_out);
     void *opaque;
     uint32_t elements_max; /* under way at once [1024] */
     int32_t poll_ms;       /* between two looks for delivery reports [2] */

@@ -90,6 +90,7 @@ struct connect_block *connect_block_take(struct connect_reader *reader)
         block->state = CONNECT_LIVE;
         atomic_store(&block->references, 1);
         reader->live_count++;
+        reader->stats.records += block->block.batch.count;
         if (block->partition != NULL)
             block->partition->live++;
         room_locked(reader);

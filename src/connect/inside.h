@@ -66,8 +66,9 @@ struct connect_reader {
     struct connect_block *spare;
     struct connect_block *held; /* at most once: not handed out before its commit */
     uint32_t queued_count, made_count, live_count;
-    uint64_t done_count; /* records, since the last commit */
-    int64_t commit_due_ns;
+    uint64_t done_count;             /* records, since the last commit */
+    struct weir_connect_stats stats; /* lag_records: as of the last look */
+    int64_t commit_due_ns, lag_due_ns;
     int64_t end_due_ns; /* 0: reads; else nothing is added to the queue any more */
     bool wants_room;    /* a step found no place for a block */
     bool discards;      /* what is queued is of no use any more */

@@ -78,27 +78,61 @@ static void producer_start(void *opaque, struct weir_flow_stage *stage)
     weir_flow_pull(stage, 0);
 }
 
-/* Sends what the youngest element still has. */
-static void send(struct producer_self *self, struct weir_flow_stage *stage)
+/* Sends a run of records at once. NOT_FOUND: here is none. */
+static enum weir_err send_rows(struct producer_self *self, struct weir_flow_stage *stage,
+                               struct pending *pending)
 {
     const struct weir_connect_producer_options *options = options_of(stage);
-    struct pending *pending = in_line(self, stage, self->count - 1);
-    enum weir_err err = WEIR_OK;
+    struct weir_connect_rows rows;
+    uint32_t accepted = 0;
+    enum weir_err err;
 
-    while (err == WEIR_OK) {
-        struct weir_kafka_record record = {.partition = -1, .timestamp_ms = -1};
-        self->sending = options->record(options->opaque, pending->element, pending->sent, &record);
-        if (!self->sending)
-            return;
+    if (options->rows == NULL ||
+        !options->rows(options->opaque, pending->element, pending->sent, &rows))
+        return WEIR_NOT_FOUND;
+    err = weir_kafka_produce_rows(self->producer, rows.topic, rows.partition, rows.rows, rows.first,
+                                  rows.end, pending, &accepted, &self->failure);
+    pending->sent += accepted;
+    pending->waiting += accepted;
+    return err;
+}
+
+static enum weir_err send_one(struct producer_self *self, struct weir_flow_stage *stage,
+                              struct pending *pending)
+{
+    const struct weir_connect_producer_options *options = options_of(stage);
+    struct weir_kafka_record record = {.partition = -1, .timestamp_ms = -1};
+    bool more = options->record(options->opaque, pending->element, pending->sent, &record);
+    enum weir_err err = WEIR_END;
+
+    while (more) {
         record.opaque = pending;
         err = weir_kafka_produce(self->producer, &record, &self->failure);
         if (err == WEIR_OK) {
             pending->sent++;
             pending->waiting++;
         }
+        more = (err == WEIR_LIMIT || err == WEIR_INVALID) && options->instead != NULL &&
+               options->instead(options->opaque, pending->element, pending->sent, &self->failure,
+                                &record);
     }
-    if (err == WEIR_AGAIN)
-        self->failure.code = WEIR_OK;
+    return err;
+}
+
+/* Sends what the youngest element still has. */
+static void send(struct producer_self *self, struct weir_flow_stage *stage)
+{
+    struct pending *pending = in_line(self, stage, self->count - 1);
+    enum weir_err err = WEIR_OK;
+
+    while (err == WEIR_OK) {
+        err = send_rows(self, stage, pending);
+        if (err != WEIR_OK && err != WEIR_AGAIN) /* the one that stopped the run is seen to alone */
+            err = send_one(self, stage, pending);
+        if (err == WEIR_OK || err == WEIR_AGAIN || err == WEIR_END)
+            self->failure.code = WEIR_OK;
+    }
+    self->sending = err == WEIR_AGAIN;
 }
 
 /* One round: reports in, records out, elements on. */

@@ -18,7 +18,13 @@
 #include "base/clock.h"
 #include "connect/inside.h"
 
-enum { QUEUED_MAX = 2, COMMIT_TIMEOUT_MS = 5000, CLOSE_TIMEOUT_MS = 5000, RETRY_MS = 100 };
+enum {
+    QUEUED_MAX = 2,
+    COMMIT_TIMEOUT_MS = 5000,
+    CLOSE_TIMEOUT_MS = 5000,
+    RETRY_MS = 100,
+    LAG_MS = 1000
+};
 
 void connect_reader_fail_locked(struct connect_reader *reader, const struct weir_error *error)
 {
@@ -46,6 +52,13 @@ static bool wait_until(struct connect_reader *reader, int64_t deadline_ns)
 static struct connect_partition *owned(const struct connect_reader *reader, int32_t index)
 {
     return (uint32_t)index < reader->partition_count ? reader->partitions[index] : NULL;
+}
+
+static void count_up(struct connect_reader *reader, uint64_t *counter)
+{
+    pthread_mutex_lock(&reader->mutex);
+    ++*counter;
+    pthread_mutex_unlock(&reader->mutex);
 }
 
 /* ---- commits --------------------------------------------------------------------------------- */
@@ -99,10 +112,29 @@ static void commit(struct connect_reader *reader, const int32_t *indexes, uint32
     if (count == 0)
         return;
     err = weir_kafka_commit(reader->consumer, reader->commits, count, COMMIT_TIMEOUT_MS, &error);
+    count_up(reader, err == WEIR_OK ? &reader->stats.commits : &reader->stats.commit_failures);
     if (err == WEIR_OK)
         note_committed(reader, count);
     else if (!is_passing(err, &error))
         fail(reader, &error);
+}
+
+/* How much of the log lies behind what was read. */
+static void look_at_lag(struct connect_reader *reader, int64_t now_ns)
+{
+    int64_t lag = 0;
+
+    if (now_ns < reader->lag_due_ns)
+        return;
+    reader->lag_due_ns = now_ns + LAG_MS * WEIR_NS_PER_MS;
+    for (uint32_t i = 0; i < reader->partition_count && lag >= 0; i++)
+        if (reader->partitions[i] != NULL) {
+            int64_t of_one = weir_kafka_lag(reader->consumer, (int32_t)i);
+            lag = of_one < 0 ? -1 : lag + of_one;
+        }
+    pthread_mutex_lock(&reader->mutex);
+    reader->stats.lag_records = lag;
+    pthread_mutex_unlock(&reader->mutex);
 }
 
 static void commit_if_due(struct connect_reader *reader, int64_t now_ns)
@@ -160,8 +192,10 @@ static bool gain(struct connect_reader *reader, const struct weir_kafka_partitio
     partition->committed = gained->offset;
     pthread_mutex_lock(&reader->mutex);
     grown = grow(reader, (uint32_t)index + 1);
-    if (grown)
+    if (grown) {
         reader->partitions[index] = partition;
+        reader->stats.partitions++;
+    }
     pthread_mutex_unlock(&reader->mutex);
     if (!grown)
         weir_free(partition);
@@ -174,6 +208,7 @@ static void on_gained(void *opaque, struct weir_kafka_partition *partitions, con
     struct connect_reader *reader = opaque;
     struct weir_error error;
 
+    count_up(reader, &reader->stats.rebalances);
     for (uint32_t i = 0; i < count; i++)
         if (!gain(reader, &partitions[i], indexes[i])) {
             (void)weir_error_set(&error, WEIR_NOMEM, -1, "connect: no place for %s [%d]",
@@ -203,6 +238,7 @@ static void end_partition(struct connect_reader *reader, int32_t index)
     if (partition != NULL) {
         connect_line_end_locked(partition);
         reader->partitions[index] = NULL;
+        reader->stats.partitions--;
     }
     pthread_mutex_unlock(&reader->mutex);
     weir_free(partition);
@@ -424,6 +460,7 @@ void connect_reader_step(struct connect_reader *reader, int32_t timeout_ms, int6
     if (reader->held != NULL && !reader->stopping)
         hand_over_committed(reader);
     commit_if_due(reader, now_ns);
+    look_at_lag(reader, now_ns);
     read_on(reader, timeout_ms);
     end_if_due(reader, now_ns);
 }
@@ -437,6 +474,7 @@ enum weir_err connect_reader_open(struct connect_reader *reader, struct weir_err
 
     options.rebalance =
         (struct weir_kafka_rebalance){.gained = on_gained, .lost = on_lost, .opaque = reader};
+    reader->stats.lag_records = -1;
     pthread_mutex_init(&reader->mutex, NULL);
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);

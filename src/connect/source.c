@@ -1,4 +1,6 @@
 /* The stage of a source, its control, its records one by one, and the committer. */
+#include <string.h>
+
 #include "base/clock.h"
 #include "connect/inside.h"
 
@@ -210,6 +212,27 @@ struct weir_flow_outlet weir_connect_source(struct weir_flow_graph *graph,
 void weir_connect_stop(struct weir_connect_control *control)
 {
     connect_reader_stop(&control->reader, false);
+}
+
+bool weir_connect_owns(struct weir_connect_control *control, const char *topic, int32_t partition)
+{
+    struct connect_reader *reader = &control->reader;
+    bool owns = false;
+
+    pthread_mutex_lock(&reader->mutex);
+    for (uint32_t i = 0; i < reader->partition_count && !owns; i++) {
+        const struct connect_partition *ours = reader->partitions[i];
+        owns = ours != NULL && ours->partition == partition && strcmp(ours->topic, topic) == 0;
+    }
+    pthread_mutex_unlock(&reader->mutex);
+    return owns;
+}
+
+void weir_connect_stats(struct weir_connect_control *control, struct weir_connect_stats *out)
+{
+    pthread_mutex_lock(&control->reader.mutex);
+    *out = control->reader.stats;
+    pthread_mutex_unlock(&control->reader.mutex);
 }
 
 /* ---- records one by one ---------------------------------------------------------------------- */

@@ -134,6 +134,96 @@ static void a_full_queue_is_waited_for(void **state)
     station_close(&copy.station);
 }
 
+/* Every third row alone, the others in runs. */
+static bool runs_to_out(void *opaque, const void *element, uint32_t index,
+                        struct weir_connect_rows *rows)
+{
+    const struct weir_connect_block *block = element;
+
+    (void)opaque;
+    if (index >= block->batch.count || index % 3 == 2)
+        return false;
+    *rows = (struct weir_connect_rows){
+        .topic = "out", .rows = &block->batch.rows, .first = index, .end = index - index % 3 + 2};
+    if (rows->end > block->batch.count)
+        rows->end = block->batch.count;
+    return true;
+}
+
+static void rows_go_out_in_runs(void **state)
+{
+    struct copy copy;
+    const struct weir_kafka_fake_failure full = {
+        .call = WEIR_KAFKA_FAKE_PRODUCE, .skip = 5, .count = 5, .err = WEIR_AGAIN};
+
+    (void)state;
+    copy_open(&copy, 10);
+    copy.options.rows = runs_to_out;
+    station_put(&copy.station, 20);
+    weir_kafka_fake_fail(copy.station.kafka, &full);
+    copy_start(&copy);
+    station_run_ms(&copy.station, 1000);
+    assert_int_equal(out_count(&copy.station), 60);
+    assert_int_equal(station_committed_sum(&copy.station), 60);
+    line_close(&copy.line);
+    station_close(&copy.station);
+}
+
+static bool a_word(void *opaque, const void *element, uint32_t index,
+                   const struct weir_error *error, struct weir_kafka_record *record)
+{
+    uint32_t *asked = opaque;
+
+    (void)element;
+    (void)index;
+    assert_int_equal(error->code, WEIR_LIMIT);
+    record->value = weir_slice("instead", 7);
+    return ++*asked < 3;
+}
+
+static bool once_to_out(void *opaque, const void *element, uint32_t index,
+                        struct weir_kafka_record *record)
+{
+    (void)opaque;
+    return rows_to_out(NULL, element, index, record);
+}
+
+/* Refused twice, its place is taken by the second record that stands in; thrice, the stream fails. */
+static void another_record_stands_in_for_a_refused_one(void **state)
+{
+    (void)state;
+    for (uint32_t times = 2; times <= 3; times++) {
+        struct copy copy;
+        uint32_t asked = 0;
+        const struct weir_kafka_fake_failure failure = {
+            .call = WEIR_KAFKA_FAKE_PRODUCE, .skip = 7, .count = times, .err = WEIR_LIMIT};
+        struct weir_kafka_batch batch;
+
+        copy_open(&copy, 10);
+        copy.options.record = once_to_out;
+        copy.options.instead = a_word;
+        copy.options.opaque = &asked;
+        station_put(&copy.station, 20);
+        weir_kafka_fake_fail(copy.station.kafka, &failure);
+        copy_start(&copy);
+        station_run_ms(&copy.station, 1000);
+        assert_int_equal(asked, times);
+        if (times == 3) {
+            assert_int_equal(weir_flow_stream_result(copy.line.stream, copy.sink, NULL, NULL),
+                             WEIR_LIMIT);
+        } else {
+            assert_int_equal(out_count(&copy.station), 60);
+            assert_int_equal(station_committed_sum(&copy.station), 60);
+            assert_int_equal(weir_kafka_fake_read(copy.station.kafka, "out", 0, 7, &batch),
+                             WEIR_OK);
+            assert_memory_equal(batch.rows.value[0].data, "instead", 7);
+            weir_kafka_batch_release(&batch);
+        }
+        line_close(&copy.line);
+        station_close(&copy.station);
+    }
+}
+
 /* The stream fails; a second one takes up where the commits are, and nothing is lost. */
 static void fails_and_goes_on(enum weir_kafka_fake_call call)
 {
@@ -194,6 +284,8 @@ int main(void)
         cmocka_unit_test(a_stop_delivers_what_is_under_way),
         cmocka_unit_test(an_element_is_no_record_or_many),
         cmocka_unit_test(a_full_queue_is_waited_for),
+        cmocka_unit_test(rows_go_out_in_runs),
+        cmocka_unit_test(another_record_stands_in_for_a_refused_one),
         cmocka_unit_test(a_failed_delivery_fails_the_stream),
         cmocka_unit_test(a_refused_record_fails_the_stream),
         cmocka_unit_test(options_out_of_bounds_are_refused),

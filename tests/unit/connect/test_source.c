@@ -429,6 +429,40 @@ static void memory_may_run_out_anywhere(void **state)
     }
 }
 
+static void a_source_tells_what_it_has_and_has_done(void **state)
+{
+    struct station station;
+    struct weir_connect_source_options options;
+    struct weir_connect_stats stats;
+    struct line line;
+
+    (void)state;
+    station_open(&station, 0, 0);
+    station_options(&station, &options);
+    options.commit_ms = 10;
+    station_put(&station, 20);
+    line_open(&line, &station, &options);
+    weir_connect_committer(line.source);
+    line_start(&line);
+    struct weir_connect_control *control = weir_flow_stream_value(line.stream, line.source.stage);
+    weir_connect_stats(control, &stats);
+    assert_int_equal(stats.partitions, 0);
+    assert_int_equal(stats.lag_records, -1);
+    assert_false(weir_connect_owns(control, "in", 0));
+    station_run_ms(&station, 3000);
+    weir_connect_stats(control, &stats);
+    assert_int_equal(stats.records, 60);
+    assert_int_equal(stats.partitions, PARTITIONS);
+    assert_int_equal(stats.lag_records, 0);
+    assert_int_equal(stats.rebalances, 1);
+    assert_true(stats.commits > 0);
+    assert_int_equal(stats.commit_failures, 0);
+    assert_true(weir_connect_owns(control, "in", 2));
+    assert_false(weir_connect_owns(control, "out", 0));
+    line_close(&line);
+    station_close(&station);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -444,6 +478,7 @@ int main(void)
         cmocka_unit_test(a_stop_waits_for_what_is_under_way_and_not_for_ever),
         cmocka_unit_test(options_out_of_bounds_are_refused),
         cmocka_unit_test(nothing_is_allocated_for_each_record),
+        cmocka_unit_test(a_source_tells_what_it_has_and_has_done),
         cmocka_unit_test(memory_may_run_out_anywhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
