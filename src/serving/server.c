@@ -95,12 +95,10 @@ static void log_model(const struct server *server, const struct models_event *ev
 static void on_model(void *opaque, const struct models_event *event)
 {
     struct server *server = opaque;
-    struct weir_streams *streams = atomic_load(&server->streams);
     log_model(server, event);
     if (server->options.on_model)
         server->options.on_model(server->options.opaque, event);
-    if (streams)
-        weir_streams_wake(streams);
+    server->ops->wake(server);
 }
 
 static void on_sample(void *opaque, const struct scoring_sample *sample)
@@ -110,23 +108,21 @@ static void on_sample(void *opaque, const struct scoring_sample *sample)
         server->options.on_sample(server->options.opaque, sample);
 }
 
-static void on_state(void *opaque, enum weir_streams_state from, enum weir_streams_state to)
+void server_on_state(struct server *server, enum weir_streams_state from,
+                     enum weir_streams_state to)
 {
-    struct server *server = opaque;
     weir_log(&server->options.log, WEIR_LOG_INFO, "streams", "state %s -> %s",
              weir_streams_state_name(from), weir_streams_state_name(to));
     if (server->options.on_state)
         server->options.on_state(server->options.opaque, from, to);
 }
 
-/* Rows of the models topic; a block that met a full loader queue comes again and goes on. */
-static enum weir_err update_models(void *store, const struct weir_block *block, bool past_end,
-                                   struct weir_error *error)
+enum weir_err server_update_models(struct server *server, const struct weir_rows *block,
+                                   uint32_t count, bool past_end, struct weir_error *error)
 {
-    struct server *server = store;
-    struct weir_rows rows = block->rows_meta;
+    struct weir_rows rows = *block;
     uint32_t skip = 0, taken = 0;
-    if (block->rows && rows.partition == server->update_partition &&
+    if (count && rows.partition == server->update_partition &&
         rows.offset[0] == server->update_offset)
         skip = server->update_taken;
     rows.key += skip;
@@ -135,9 +131,9 @@ static enum weir_err update_models(void *store, const struct weir_block *block, 
     rows.offset += skip;
     rows.headers += skip;
     rows.header_count += skip;
-    enum weir_err err = models_update(server->models, &rows, block->rows - skip, past_end, &taken);
+    enum weir_err err = models_update(server->models, &rows, count - skip, past_end, &taken);
     server->update_partition = rows.partition;
-    server->update_offset = err == WEIR_AGAIN ? block->rows_meta.offset[0] : -1;
+    server->update_offset = err == WEIR_AGAIN ? block->offset[0] : -1;
     server->update_taken = skip + taken;
     if (err != WEIR_OK && err != WEIR_AGAIN)
         return weir_error_set(error, err, -1, "the models topic can't be taken in: %s",
@@ -145,55 +141,7 @@ static enum weir_err update_models(void *store, const struct weir_block *block, 
     return err;
 }
 
-static bool models_are_ready(void *store)
-{
-    struct server *server = store;
-    return models_ready(server->models);
-}
-
-static enum weir_err make_decoder(void *config, struct weir_decoder **decoder_out,
-                                  struct weir_error *error)
-{
-    struct server *server = config;
-    return weir_decoder_protobuf_new(server->schema, decoder_out, error);
-}
-
 /* ---- making ---------------------------------------------------------------------------------- */
-
-static enum weir_err build_topology(struct server *server, struct weir_error *error)
-{
-    static const char *data[] = {"data"}, *scoring[] = {"scoring"};
-    const char *const topics[] = {server->options.data_topic};
-    struct weir_topology *topology;
-    struct weir_global_store store = {.name = "models",
-                                      .source = "models-source",
-                                      .topic = server->options.models_topic,
-                                      .processor = "models-update",
-                                      .update = update_models,
-                                      .ready = models_are_ready,
-                                      .store = server};
-    enum weir_err err = weir_topology_new(&topology);
-    if (err != WEIR_OK)
-        return weir_error_set(error, err, -1, "no memory for a topology");
-    server->topology = topology;
-    err = weir_topology_add_source(topology, "data", topics, 1, make_decoder, server, error);
-    if (err == WEIR_OK)
-        err = weir_topology_add_processor(topology, "scoring", scoring_ops(), &server->scoring,
-                                          data, 1, error);
-    if (err == WEIR_OK)
-        err = weir_topology_add_sink(topology, "scores", server->options.scores_topic, scoring, 1,
-                                     error);
-    if (err == WEIR_OK)
-        err = weir_topology_add_global_store(topology, &store, error);
-    if (err != WEIR_OK)
-        return err;
-    size_t bytes = weir_topology_describe(topology, NULL, 0) + 1;
-    server->description = weir_calloc(1, bytes);
-    if (!server->description)
-        return weir_error_set(error, WEIR_NOMEM, -1, "no memory for a description");
-    weir_topology_describe(topology, server->description, bytes);
-    return WEIR_OK;
-}
 
 static enum weir_err make_models(struct server *server, struct weir_error *error)
 {
@@ -217,8 +165,6 @@ static enum weir_err make_models(struct server *server, struct weir_error *error
         err = scoring_init(&server->scoring);
         server->scoring_ready = err == WEIR_OK;
     }
-    if (err == WEIR_OK)
-        err = models_start(server->models);
     return err == WEIR_OK ? err : weir_error_set(error, err, -1, "no memory for the models");
 }
 
@@ -263,12 +209,11 @@ enum weir_err server_new(const struct server_options *options, struct server **o
         return weir_error_set(error, WEIR_NOMEM, -1, "no memory for a server");
     server->options = *options;
     server->options.streams.dead_letter_topic = options->dead_letter_topic;
-    server->options.streams.on_state = on_state;
-    server->options.streams.opaque = server;
     server->options.streams.log = options->log;
     server->options.kafka.log = options->log;
     server->started_wall_ms = weir_clock_wall_ms(NULL);
     server->update_offset = -1;
+    server->ops = options->engine == SERVER_STREAMS ? &engine_streams : &engine_flow_custom;
     err = weir_schema_wine(&server->schema);
     if (err == WEIR_OK)
         err = weir_kafka_new(&server->options.kafka, &server->kafka, error);
@@ -277,7 +222,9 @@ enum weir_err server_new(const struct server_options *options, struct server **o
     if (err == WEIR_OK)
         err = make_models(server, error);
     if (err == WEIR_OK)
-        err = build_topology(server, error);
+        err = server->ops->make(server, error);
+    if (err == WEIR_OK && (err = models_start(server->models)) != WEIR_OK)
+        weir_error_set(error, err, -1, "no memory for the models");
     if (err == WEIR_OK)
         err = open_http(server, error);
     if (err != WEIR_OK) {
@@ -315,9 +262,8 @@ static enum weir_err prepare_topics(struct server *server, struct weir_error *er
 {
     const struct server_options *options = &server->options;
     struct weir_error why = {.code = WEIR_OK};
-    int32_t partitions;
-    enum weir_err err = weir_kafka_topic_partitions(server->kafka, options->data_topic,
-                                                    ADMIN_TIMEOUT_MS, &partitions, &why);
+    enum weir_err err = weir_kafka_topic_partitions(
+        server->kafka, options->data_topic, ADMIN_TIMEOUT_MS, &server->data_partitions, &why);
     if (err == WEIR_NOT_FOUND)
         return wait_for(server, options->data_topic,
                         "the topic does not exist yet (weir provide creates it)");
@@ -331,10 +277,18 @@ static enum weir_err prepare_topics(struct server *server, struct weir_error *er
              .replication = -1,
              .config = compacted,
              .config_count = options->reference ? 0 : WEIR_ARRAY_COUNT(compacted)},
-            {.name = options->scores_topic, .partitions = partitions, .replication = -1},
+            {.name = options->scores_topic,
+             .partitions = server->data_partitions,
+             .replication = -1},
             {.name = options->dead_letter_topic, .partitions = 1, .replication = -1}};
         err = weir_kafka_topics_create(server->kafka, topics, WEIR_ARRAY_COUNT(topics),
                                        ADMIN_TIMEOUT_MS, NULL, &why);
+    }
+    if (err == WEIR_OK) {
+        err = weir_kafka_topic_partitions(server->kafka, options->scores_topic, ADMIN_TIMEOUT_MS,
+                                          &server->scores_partitions, &why);
+        if (err == WEIR_NOT_FOUND) /* it has just been made */
+            return wait_for(server, options->scores_topic, "the brokers don't know it yet");
     }
     if (err != WEIR_OK) {
         err = broker_failed(server, err, &why);
@@ -344,47 +298,32 @@ static enum weir_err prepare_topics(struct server *server, struct weir_error *er
     return err;
 }
 
-static enum weir_err start_engine(struct server *server, struct weir_error *error)
-{
-    struct weir_topology *topology = server->topology;
-    struct weir_streams *streams;
-    server->topology = NULL; /* taken, also on failure */
-    enum weir_err err =
-        weir_streams_new(topology, server->kafka, &server->options.streams, &streams, error);
-    if (err != WEIR_OK)
-        return err;
-    atomic_store(&server->streams, streams);
-    err = weir_streams_start(streams, error);
-    if (err == WEIR_OK)
-        atomic_store(&server->phase, SERVER_STARTED);
-    return err;
-}
-
 enum weir_err server_tick(struct server *server, struct weir_error *error)
 {
+    struct weir_error why = {.code = WEIR_OK};
+    enum weir_err err;
     if (atomic_load(&server->phase) == SERVER_TOPICS) {
-        enum weir_err err = prepare_topics(server, error);
+        err = prepare_topics(server, &why);
         if (err == WEIR_AGAIN)
             return WEIR_OK;
-        return err == WEIR_OK ? start_engine(server, error) : err;
+        if (err == WEIR_OK)
+            err = server->ops->start(server, &why);
+        if (err == WEIR_OK)
+            atomic_store(&server->phase, SERVER_STARTED);
+    } else {
+        err = server->ops->tick(server, &why);
     }
-    if (server_state(server) == WEIR_STREAMS_ERROR) {
-        struct weir_error why;
-        weir_streams_failure(atomic_load(&server->streams), &why);
-        if (error)
-            *error = why;
-        return why.code == WEIR_OK ? WEIR_INTERNAL : why.code;
-    }
-    return WEIR_OK;
+    if (err != WEIR_OK && error)
+        *error = why;
+    return err;
 }
 
 /* ---- the end --------------------------------------------------------------------------------- */
 
 enum weir_err server_stop(struct server *server)
 {
-    struct weir_streams *streams = atomic_load(&server->streams);
     atomic_store(&server->phase, SERVER_STOPPED);
-    return streams ? weir_streams_stop(streams) : WEIR_OK;
+    return server->ops->stop(server);
 }
 
 void server_free(struct server *server)
@@ -392,8 +331,7 @@ void server_free(struct server *server)
     if (!server)
         return;
     http_stop(server->http);
-    weir_streams_free(atomic_load(&server->streams));
-    weir_topology_free(server->topology);
+    server->ops->free(server);
     models_free(server->models);
     if (server->scoring_ready)
         scoring_release(&server->scoring);
@@ -412,8 +350,7 @@ const char *server_address(const struct server *server)
 
 enum weir_streams_state server_state(const struct server *server)
 {
-    struct weir_streams *streams = atomic_load(&server->streams);
-    return streams ? weir_streams_state(streams) : WEIR_STREAMS_CREATED;
+    return server->ops->state(server);
 }
 
 size_t server_describe(const struct server *server, char *text, size_t capacity)
@@ -429,11 +366,9 @@ size_t server_describe(const struct server *server, char *text, size_t capacity)
 
 void server_totals(struct server *server, struct server_totals *out)
 {
-    struct weir_streams *streams = atomic_load(&server->streams);
     struct scoring_totals *totals = &server->scoring.totals;
     *out = (struct server_totals){0};
-    if (streams)
-        weir_streams_stats(streams, &out->streams);
+    server->ops->stats(server, &out->streams);
     models_count(server->models, &out->models);
     out->results = atomic_load(&totals->results);
     out->errors = atomic_load(&totals->errors);

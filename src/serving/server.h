@@ -1,8 +1,8 @@
 /*
- * serving/server.h - a model server on the streams engine: topics, topology, HTTP, one life.
+ * serving/server.h - a model server on either engine: topics, scoring, HTTP, one life.
  *
- *      mdata --> source "data" --> processor "scoring" --> sink "scores" --> scores
- *      models --> global store "models" (serving/models.h)               \-> dead letters
+ *      mdata --> scoring --> scores             streams: a topology, engine_streams.c
+ *      models --> models table \-> dead letters    flow: streams with a custom stage, engine_flow.c
  *
  * Life:    server_new -> server_tick until it is stopped -> server_stop -> server_free.
  *          The first ticks look for the topics and start the engine; none blocks longer than
@@ -28,7 +28,11 @@ enum { SERVER_TICK_MS_MAX = 2000 };
 
 struct server;
 
+/* What moves the records; flow: scoring is a stage of its own. */
+enum server_engine { SERVER_STREAMS, SERVER_FLOW_CUSTOM };
+
 struct server_options {
+    enum server_engine engine; /* [SERVER_STREAMS] */
     struct weir_kafka_options kafka;
     struct weir_streams_options streams; /* application_id, threads, intervals ... */
     const char *data_topic, *models_topic, *scores_topic, *dead_letter_topic;

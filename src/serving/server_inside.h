@@ -3,7 +3,7 @@
  *
  * Phases, by what the server waits for:
  *      SERVER_TOPICS   the broker, and the data topic on it
- *      SERVER_STARTED  nothing: the engine runs (see its own states)
+ *      SERVER_STARTED  nothing: the engine runs (engine.h; see its own states)
  *      SERVER_STOPPED  server_free
  */
 #ifndef SERVING_SERVER_INSIDE_H
@@ -11,6 +11,7 @@
 
 #include <stdatomic.h>
 
+#include "serving/engine.h"
 #include "serving/server.h"
 
 enum server_phase { SERVER_TOPICS, SERVER_STARTED, SERVER_STOPPED };
@@ -23,10 +24,11 @@ struct server {
     struct models *models;
     struct scoring scoring;
     bool scoring_ready;
-    _Atomic(struct weir_streams *) streams;
-    struct weir_topology *topology; /* until the engine takes it */
+    const struct engine_ops *ops;
+    void *engine; /* of ops */
     struct http_server *http;
     char *description;
+    int32_t data_partitions, scores_partitions; /* when it started */
     int64_t started_wall_ms;
     int64_t waiting_since_ns; /* for the topics; 0 = not said yet */
     /* the block of the models topic in hand, when the loader's queue was full */
@@ -34,6 +36,16 @@ struct server {
     int64_t update_offset;
     uint32_t update_taken;
 };
+
+/* ---- server.c, for the engines -------------------------------------------------------------- */
+
+/* Tells a change of state. */
+void server_on_state(struct server *server, enum weir_streams_state from,
+                     enum weir_streams_state to);
+/* Rows of the models topic. AGAIN: the loader's queue is full; come again with the same rows, and
+ * it goes on where it was. */
+enum weir_err server_update_models(struct server *server, const struct weir_rows *block,
+                                   uint32_t count, bool past_end, struct weir_error *error);
 
 /* ---- routes.c -------------------------------------------------------------------------------- */
 

@@ -30,7 +30,7 @@ MAY_INCLUDE = {
     "streams": ["kafka", "record"],
     "broker": ["loop", "wire", "plog"],
     "http": ["loop"],
-    "serving": ["streams", "broker", "http", "kafka", "model", "record"],
+    "serving": ["streams", "connect", "flow", "broker", "http", "kafka", "model", "record"],
     "cli": ["serving", "kafka", "model", "record", "broker", "http"],
 }
 
