@@ -1,8 +1,9 @@
-/* cli/serve.c - weir serve streams [memory]: the model server, until SIGTERM. */
+/* cli/serve.c - weir serve streams [memory], serve flow [custom]: the model server, until SIGTERM. */
 #include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/assert.h"
 #include "cli/clients.h"
 #include "cli/commands.h"
 #include "cli/signals.h"
@@ -49,17 +50,47 @@ static int serve(const struct run *run, struct server *server)
     return EXIT_DONE;
 }
 
-static int check_arguments(const struct run *run)
+/* What can be served, by its two words; the second may be left out. */
+struct engine_words {
+    const char *engine, *kind;
+    enum server_engine is;
+};
+
+static int choose_engine(const struct run *run, enum server_engine *engine_out)
 {
+    static const struct engine_words words[] = {{"streams", "memory", SERVER_STREAMS},
+                                                {"flow", "custom", SERVER_FLOW_CUSTOM}};
     const char *engine = weir_settings_argument(run->settings, 0);
-    const char *store = weir_settings_argument_count(run->settings) > 1
-                            ? weir_settings_argument(run->settings, 1)
-                            : "memory";
-    if (strcmp(engine, "streams") != 0)
-        return fail_usage(run, "\"%s\" is no engine that is here; there is \"streams\"", engine);
-    if (strcmp(store, "memory") != 0)
-        return fail_usage(run, "\"%s\" is no store that is here; there is \"memory\"", store);
-    return EXIT_DONE;
+    const char *kind = weir_settings_argument_count(run->settings) > 1
+                           ? weir_settings_argument(run->settings, 1)
+                           : NULL;
+    for (size_t i = 0; i < WEIR_ARRAY_COUNT(words); i++) {
+        if (strcmp(engine, words[i].engine) != 0)
+            continue;
+        *engine_out = words[i].is;
+        if (!kind || strcmp(kind, words[i].kind) == 0)
+            return EXIT_DONE;
+        return fail_usage(run, "\"%s\" is no kind of \"%s\" that is here; there is \"%s\"", kind,
+                          engine, words[i].kind);
+    }
+    return fail_usage(run, "\"%s\" is no engine that is here; there are \"streams\" and \"flow\"",
+                      engine);
+}
+
+static bool is_default(const struct run *run, const char *name)
+{
+    return weir_settings_origin(run->settings, name, NULL) == WEIR_ORIGIN_DEFAULT;
+}
+
+/* The flow engine has a group and a port of its own, so that both servers may run side by side. */
+static void choose_defaults(const struct run *run, struct server_options *options)
+{
+    if (options->engine == SERVER_STREAMS)
+        return;
+    if (is_default(run, "application.id"))
+        options->streams.application_id = "wineRecordsGroup";
+    if (is_default(run, "http.listen"))
+        options->http_listen.port = 5500;
 }
 
 int serve_run(const struct run *run)
@@ -68,10 +99,13 @@ int serve_run(const struct run *run)
     struct weir_kafka_property *properties;
     struct weir_error error = {.code = WEIR_OK};
     struct server *server;
-    int status = check_arguments(run);
+    enum server_engine engine = SERVER_STREAMS;
+    int status = choose_engine(run, &engine);
     if (status != EXIT_DONE)
         return status;
     clients_server(run->settings, run->log, &options);
+    options.engine = engine;
+    choose_defaults(run, &options);
     options.insecure = weir_settings_bool(run->settings, "insecure");
     options.streams.group_instance_id = weir_settings_string(run->settings, "group.instance.id");
     enum weir_err err = clients_kafka(run->settings, NULL, run->log, &options.kafka, &properties);

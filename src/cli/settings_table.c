@@ -108,7 +108,8 @@ const struct weir_setting settings_table[] = {
      .flag = "application-id",
      .type = WEIR_SETTING_STRING,
      .default_text = "streams-model-server",
-     .help = "Name of the application: the consumer group, shared by its instances.",
+     .help = "Name of the application: the consumer group, shared by its instances. "
+             "serve flow: wineRecordsGroup, unless it is given.",
      .group = "Serving",
      .commands = SERVERS},
     {.name = "group.instance.id",
@@ -210,7 +211,8 @@ const struct weir_setting settings_table[] = {
      .flag = "http",
      .type = WEIR_SETTING_ENDPOINT,
      .default_text = "127.0.0.1:8888",
-     .help = "Where /state/value, /models, /metrics, /livez and /readyz are answered.",
+     .help = "Where /state/value, /models, /metrics, /livez and /readyz are answered. "
+             "serve flow: 127.0.0.1:5500, unless it is given.",
      .group = "HTTP",
      .commands = SERVERS},
     {.name = "insecure",

@@ -318,12 +318,28 @@ static enum weir_err start(struct server *server, struct weir_error *error)
     return err == WEIR_OK ? err : fail(engine, err);
 }
 
+/* Says how many partitions a lane has, when that changes. */
+static void tell_partitions(struct flow_lane *lane)
+{
+    struct weir_connect_stats stats = {.partitions = 0};
+    if (lane->line.stream)
+        weir_connect_stats(control_of(&lane->line), &stats);
+    if (stats.partitions == lane->told)
+        return;
+    lane->told = stats.partitions;
+    weir_log(&lane->line.engine->server->options.log, WEIR_LOG_INFO, "flow",
+             "lane %u reads %u partitions", (unsigned)(lane - lane->line.engine->lanes) + 1,
+             (unsigned)lane->told);
+}
+
 static enum weir_err tick(struct server *server, struct weir_error *error)
 {
     struct flow_engine *engine = engine_of(server);
     enum weir_err err = WEIR_OK;
     for (uint32_t i = 0; i < line_count(engine) && err == WEIR_OK; i++)
         err = look_after(line_of(engine, i), error);
+    for (uint32_t i = 0; i < engine->lane_count; i++)
+        tell_partitions(&engine->lanes[i]);
     return err == WEIR_OK ? err : fail(engine, err);
 }
 

@@ -48,6 +48,7 @@ struct flow_line {
 struct flow_lane {
     struct flow_line line;
     struct weir_connect_stats gone; /* of its streams that ended */
+    uint32_t told;                  /* partitions, in the log */
     char instance_id[256];
     struct scoring_task *task;
     struct weir_decoder *decoder;

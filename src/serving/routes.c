@@ -1,8 +1,14 @@
 /*
  * serving/routes.c - what a model server answers over HTTP.
  *
+ * on the streams engine
  *      /state/value    statistics of the model in force, the reference system's seven names first
  *      /models         every version known, and its state
+ * on the flow engine, by the names that the reference system's servers of that kind have
+ *      /state          the same statistics; /state/<data type>: of that one
+ *      /models         the data types that have models; /processors is the same
+ *      /versions       every version known, and its state
+ * on both
  *      /metrics        Prometheus text
  *      /livez          200 while the process answers
  *      /readyz         200 when records are being scored, else 503
@@ -10,6 +16,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/digest.h"
 #include "base/json.h"
 #include "serving/server_inside.h"
@@ -115,13 +122,12 @@ static void consider(void *opaque, const struct models_view *view)
 static const char empty_state[] = "{\"name\":\"None\",\"description\":\"None\",\"since\":0,"
                                   "\"usage\":0,\"duration\":0.0,\"min\":0,\"max\":0}";
 
-static void state_value(void *opaque, const struct http_request *request,
-                        struct http_response *response)
+static void answer_state(struct server *server, const char *data_type,
+                         const struct http_request *request, struct http_response *response)
 {
-    struct server *server = opaque;
-    struct wanted_state wanted = {.data_type = http_query(request, "dataType")};
+    struct wanted_state wanted = {.data_type = data_type};
     if (!is_running(server)) {
-        readyz(opaque, request, response);
+        readyz(server, request, response);
         return;
     }
     models_each(server->models, consider, &wanted);
@@ -136,6 +142,18 @@ static void state_value(void *opaque, const struct http_request *request,
     }
     response->content_type = json_content; /* none, or withdrawn between the two looks */
     text_response(response, 200, empty_state);
+}
+
+static void state_value(void *opaque, const struct http_request *request,
+                        struct http_response *response)
+{
+    answer_state(opaque, http_query(request, "dataType"), request, response);
+}
+
+static void state_of_type(void *opaque, const struct http_request *request,
+                          struct http_response *response)
+{
+    answer_state(opaque, request->path + strlen("/state/"), request, response);
 }
 
 /* ---- models ---------------------------------------------------------------------------------- */
@@ -183,6 +201,35 @@ static void list_models(void *opaque, const struct http_request *request,
     finish_json(&json, response);
 }
 
+struct types {
+    struct weir_json json;
+    const char *last; /* versions of a data type come one after the other */
+};
+
+static void put_type(void *opaque, const struct models_view *view)
+{
+    struct types *types = opaque;
+    if (!types->last || strcmp(types->last, view->data_type) != 0)
+        weir_json_text(&types->json, view->data_type);
+    types->last = view->data_type;
+}
+
+static void list_types(void *opaque, const struct http_request *request,
+                       struct http_response *response)
+{
+    struct server *server = opaque;
+    struct types types = {.last = NULL};
+    (void)request;
+    weir_json_begin(&types.json, &response->body);
+    weir_json_object_begin(&types.json);
+    weir_json_key(&types.json, "models");
+    weir_json_array_begin(&types.json);
+    models_each(server->models, put_type, &types);
+    weir_json_array_end(&types.json);
+    weir_json_object_end(&types.json);
+    finish_json(&types.json, response);
+}
+
 /* ---- the rest -------------------------------------------------------------------------------- */
 
 static void metrics(void *opaque, const struct http_request *request,
@@ -208,25 +255,43 @@ static void topology(void *opaque, const struct http_request *request,
 static void index_page(void *opaque, const struct http_request *request,
                        struct http_response *response)
 {
-    (void)opaque;
+    const struct server *server = opaque;
+    bool flow = server->options.engine != SERVER_STREAMS;
     (void)request;
     text_response(response, 200,
-                  "weir " WEIR_VERSION "\n\n"
-                  "/state/value   the model in force and its statistics (?dataType=wine)\n"
-                  "/models        every model version known here\n"
-                  "/topology      how records flow\n"
-                  "/metrics       figures for Prometheus\n"
-                  "/livez /readyz health\n");
+                  flow ? "weir " WEIR_VERSION "\n\n"
+                         "/state         the model in force and its statistics; /state/wine\n"
+                         "/models        the data types that have models, as /processors\n"
+                         "/versions      every model version known here\n"
+                         "/topology      how records flow\n"
+                         "/metrics       figures for Prometheus\n"
+                         "/livez /readyz health\n"
+                       : "weir " WEIR_VERSION "\n\n"
+                         "/state/value   the model in force and its statistics (?dataType=wine)\n"
+                         "/models        every model version known here\n"
+                         "/topology      how records flow\n"
+                         "/metrics       figures for Prometheus\n"
+                         "/livez /readyz health\n");
 }
 
 uint32_t server_routes(struct server *server, struct http_route routes[SERVER_ROUTES_MAX])
 {
-    const struct http_route table[] = {
-        {"/", index_page, server},        {"/livez", livez, server},
-        {"/readyz", readyz, server},      {"/metrics", metrics, server},
-        {"/models", list_models, server}, {"/state/value", state_value, server},
-        {"/topology", topology, server}};
-    _Static_assert(sizeof table / sizeof *table <= SERVER_ROUTES_MAX, "room for the routes");
-    memcpy(routes, table, sizeof table);
-    return sizeof table / sizeof *table;
+    const struct http_route both[] = {{"/", index_page, server},
+                                      {"/livez", livez, server},
+                                      {"/readyz", readyz, server},
+                                      {"/metrics", metrics, server},
+                                      {"/topology", topology, server}};
+    const struct http_route streams[] = {{"/state/value", state_value, server},
+                                         {"/models", list_models, server}};
+    const struct http_route flow[] = {{"/state", state_value, server},
+                                      {"/state/*", state_of_type, server},
+                                      {"/models", list_types, server},
+                                      {"/processors", list_types, server},
+                                      {"/versions", list_models, server}};
+    bool is_flow = server->options.engine != SERVER_STREAMS;
+    size_t own = is_flow ? WEIR_ARRAY_COUNT(flow) : WEIR_ARRAY_COUNT(streams);
+    _Static_assert(WEIR_ARRAY_COUNT(both) + WEIR_ARRAY_COUNT(flow) <= SERVER_ROUTES_MAX, "room");
+    memcpy(routes, both, sizeof both);
+    memcpy(routes + WEIR_ARRAY_COUNT(both), is_flow ? flow : streams, own * sizeof *routes);
+    return (uint32_t)(WEIR_ARRAY_COUNT(both) + own);
 }

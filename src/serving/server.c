@@ -111,7 +111,7 @@ static void on_sample(void *opaque, const struct scoring_sample *sample)
 void server_on_state(struct server *server, enum weir_streams_state from,
                      enum weir_streams_state to)
 {
-    weir_log(&server->options.log, WEIR_LOG_INFO, "streams", "state %s -> %s",
+    weir_log(&server->options.log, WEIR_LOG_INFO, "server", "state %s -> %s",
              weir_streams_state_name(from), weir_streams_state_name(to));
     if (server->options.on_state)
         server->options.on_state(server->options.opaque, from, to);

@@ -70,9 +70,11 @@ pause() {
 
 # ---- a server under load, every offset counted
 
+engine=(streams memory) # or (flow custom)
+
 # serve NAME ARGUMENTS...: an instance of the server; sets the variable NAME to its process.
 serve() {
-    "$weir" serve streams memory --brokers "$broker_address" --http 127.0.0.1:0 \
+    "$weir" serve "${engine[@]}" --brokers "$broker_address" --http 127.0.0.1:0 \
         --commit-interval 200ms -X session.timeout.ms=6000 "${@:2}" \
         >>"$work/$1.log" 2>>"$work/$1.err" &
     pids+=("$!")
@@ -81,7 +83,7 @@ serve() {
 
 # has_task NAME: the instance was given a partition.
 has_task() {
-    grep -q 'task 0_' "$work/$1.err"
+    grep -q 'task 0_\|reads [1-9][0-9]* partitions' "$work/$1.err"
 }
 
 # provide ARGUMENTS...: sends damaged records, too; sets the variable provider to its process.
