@@ -324,6 +324,125 @@ static void records_that_wait_are_woken_by_their_model(void **state)
     server_free(server);
 }
 
+static int64_t committed_sum(void)
+{
+    int64_t sum = 0;
+    for (int32_t partition = 0; partition < PARTITIONS; partition++) {
+        int64_t committed = weir_kafka_fake_committed(cluster, "app", "mdata", partition);
+        sum += committed > 0 ? committed : 0;
+    }
+    return sum;
+}
+
+static bool has_committed(struct server *server, int64_t records)
+{
+    (void)server;
+    return committed_sum() >= records;
+}
+
+/* Nothing behind it is committed, and its records are read again. */
+static void a_failed_delivery_is_made_good(void **state)
+{
+    enum { RECORDS = 60 };
+    struct weir_kafka_fake_failure failure = {.call = WEIR_KAFKA_FAKE_DELIVERY,
+                                              .topic = "scores",
+                                              .skip = 10,
+                                              .count = 1,
+                                              .err = WEIR_TIMEOUT,
+                                              .retriable = true};
+    struct server_options options = options_of_a_test();
+    struct server_totals totals;
+    (void)state;
+    options.streams.batch_rows = 4;
+    struct server *server = make(&options);
+    start(server);
+    put_model("v1", 5);
+    wait_until(server, has_swapped, 1);
+    weir_kafka_fake_fail(cluster, &failure);
+    put_records(RECORDS);
+    wait_until(server, has_committed, RECORDS);
+    assert_int_equal(weir_kafka_fake_failed(cluster, WEIR_KAFKA_FAKE_DELIVERY), 1);
+    server_totals(server, &totals);
+    assert_true(totals.in > RECORDS);
+    assert_true(totals.streams.rewinds > 0);
+    for (int32_t partition = 0; partition < PARTITIONS; partition++)
+        assert_true(last_number(partition) == 5);
+    assert_int_equal(server_stop(server), WEIR_OK);
+    server_free(server);
+}
+
+static bool has_letters_of_models(struct server *server, int64_t letters)
+{
+    struct server_totals totals;
+    server_totals(server, &totals);
+    return totals.dead_models >= (uint64_t)letters;
+}
+
+static void a_bad_model_becomes_a_dead_letter(void **state)
+{
+    struct server_options options = options_of_a_test();
+    struct weir_kafka_batch batch = {0};
+    struct server_totals totals;
+    (void)state;
+    struct server *server = make(&options);
+    start(server);
+    put_records(PARTITIONS); /* whoever has partition 0 sends the letter */
+    wait_until(server, has_delivered, PARTITIONS);
+    put("models", 0, text("\xff\xff"));
+    wait_until(server, has_letters_of_models, 1);
+    assert_int_equal(weir_kafka_fake_read(cluster, "weir-dead-letters", 0, 0, &batch), WEIR_OK);
+    assert_memory_equal(batch.rows.value[0].data, "\xff\xff", 2);
+    weir_kafka_batch_release(&batch);
+    server_totals(server, &totals);
+    assert_int_equal(totals.dead, 0);
+    assert_int_equal(totals.errors, PARTITIONS); /* of records, for want of a model */
+    assert_int_equal(server_stop(server), WEIR_OK);
+    server_free(server);
+}
+
+static void a_record_without_model_may_be_a_dead_letter(void **state)
+{
+    struct server_options options = options_of_a_test();
+    struct weir_kafka_batch batch = {0};
+    struct server_totals totals;
+    (void)state;
+    options.no_model = NO_MODEL_DEAD_LETTER;
+    struct server *server = make(&options);
+    start(server);
+    put("mdata", 1, text(""));
+    wait_until(server, has_delivered, 1);
+    assert_int_equal(weir_kafka_fake_read(cluster, "weir-dead-letters", 0, 0, &batch), WEIR_OK);
+    assert_memory_equal(batch.rows.headers[0][0].value.data, "NO_MODEL", 8);
+    weir_kafka_batch_release(&batch);
+    server_totals(server, &totals);
+    assert_int_equal(totals.dead, 1);
+    assert_int_equal(totals.no_model, 1);
+    assert_int_equal(server_stop(server), WEIR_OK);
+    server_free(server);
+}
+
+/* A result with its record's headers is too large: a dead letter stands in for it. */
+static void a_result_that_is_refused_becomes_a_dead_letter(void **state)
+{
+    struct weir_kafka_fake_failure failure = {
+        .call = WEIR_KAFKA_FAKE_PRODUCE, .topic = "scores", .count = 2, .err = WEIR_LIMIT};
+    struct server_options options = options_of_a_test();
+    struct weir_kafka_batch batch = {0};
+    (void)state;
+    struct server *server = make(&options);
+    start(server);
+    put_model("v1", 5);
+    wait_until(server, has_swapped, 1);
+    weir_kafka_fake_fail(cluster, &failure); /* in a run of rows, and alone */
+    put("mdata", 1, text(""));
+    wait_until(server, has_committed, 1);
+    assert_int_equal(weir_kafka_fake_read(cluster, "weir-dead-letters", 0, 0, &batch), WEIR_OK);
+    assert_memory_equal(batch.rows.headers[0][0].value.data, "LIMIT", 5);
+    weir_kafka_batch_release(&batch);
+    assert_int_equal(server_stop(server), WEIR_OK);
+    server_free(server);
+}
+
 static void what_ends_the_engine_is_told_by_the_tick(void **state)
 {
     struct weir_kafka_fake_failure failure = {.call = WEIR_KAFKA_FAKE_FETCH,
@@ -372,8 +491,15 @@ int main(void)
         cmocka_unit_test(its_totals_add_up),
         cmocka_unit_test(an_old_model_is_read_again_from_its_topic),
         cmocka_unit_test(records_that_wait_are_woken_by_their_model),
+        cmocka_unit_test(a_failed_delivery_is_made_good),
+        cmocka_unit_test(a_bad_model_becomes_a_dead_letter),
+        cmocka_unit_test(a_record_without_model_may_be_a_dead_letter),
         cmocka_unit_test(what_ends_the_engine_is_told_by_the_tick),
     };
     int failed = cmocka_run_group_tests_name("streams", tests, on_streams, NULL);
-    return failed + cmocka_run_group_tests_name("flow", tests, on_flow, NULL);
+    const struct CMUnitTest of_flow[] = {
+        cmocka_unit_test(a_result_that_is_refused_becomes_a_dead_letter),
+    };
+    failed += cmocka_run_group_tests_name("flow", tests, on_flow, NULL);
+    return failed + cmocka_run_group_tests_name("of flow", of_flow, on_flow, NULL);
 }
