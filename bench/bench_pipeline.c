@@ -1,11 +1,12 @@
 /*
- * bench_pipeline - records through the whole server, beside a bare librdkafka pass-through.
+ * bench_pipeline - records through the whole server on each engine, beside a bare librdkafka
+ * pass-through.
  *
  * usage: bench_pipeline [RECORDS]        (400,000 when nothing is said)
  *
- * Both run in this process, on the same embedded broker, in the same run: consume from 64
+ * All run in this process, on the same embedded broker, in the same run: consume from 64
  * partitions and produce as many records of the same size. The server decodes, scores with the
- * sample forest and encodes in between. The two take turns; medians of the rounds are compared.
+ * sample forest and encodes in between. They take turns; medians of the rounds are compared.
  */
 #include <ftw.h>
 #include <librdkafka/rdkafka.h>
@@ -183,13 +184,15 @@ static double bare(struct place *place, const char *out)
 
 /* ---- the server ------------------------------------------------------------------------------ */
 
-static double serve(struct place *place, const char *out, const char *application)
+static double serve(struct place *place, enum server_engine engine, const char *out,
+                    const char *application)
 {
     struct server_options options;
     struct server *server;
     struct server_totals totals;
     struct weir_error error;
     server_options_default(&options);
+    options.engine = engine;
     options.kafka.bootstrap_servers = weir_broker_address(place->broker);
     options.streams.application_id = application;
     options.streams.linger_ms = 5;
@@ -255,32 +258,44 @@ static int remove_one(const char *path, const struct stat *status, int kind, str
     return remove(path);
 }
 
+/* One way of a round: a bare pass-through, or a server. */
+enum way { BARE, STREAMS, FLOW, WAYS };
+
+static double go(struct place *place, enum way way, int round)
+{
+    static const char *const names[WAYS] = {"bare", "streams", "flow"};
+    char out[32], application[32];
+    snprintf(out, sizeof out, "%s-%d", names[way], round);
+    snprintf(application, sizeof application, "bench-%s-%d", names[way], round);
+    make_topic(place, out, PARTITIONS);
+    return way == BARE ? bare(place, out)
+                       : serve(place, way == STREAMS ? SERVER_STREAMS : SERVER_FLOW_CUSTOM, out,
+                               application);
+}
+
 int main(int argc, char **argv)
 {
     struct place place = {.records = argc > 1 ? strtoull(argv[1], NULL, 10) : 400000};
-    double bare_s[ROUNDS], served_s[ROUNDS];
+    double seconds[WAYS][ROUNDS], rate[WAYS];
     open_place(&place);
     make_topic(&place, "mdata", PARTITIONS);
     make_topic(&place, "models", 1);
     send_model(&place);
     send_records(&place);
     for (int i = 0; i < ROUNDS; i++) {
-        char out[32], application[32];
-        snprintf(out, sizeof out, "bare-%d", i);
-        make_topic(&place, out, PARTITIONS);
-        bare_s[i] = bare(&place, out);
-        snprintf(out, sizeof out, "scores-%d", i);
-        snprintf(application, sizeof application, "bench-%d", i);
-        make_topic(&place, out, PARTITIONS);
-        served_s[i] = serve(&place, out, application);
-        printf("round %d: bare %.0f records/s, served %.0f records/s\n", i + 1,
-               (double)place.records / bare_s[i], (double)place.records / served_s[i]);
+        for (int way = 0; way < WAYS; way++)
+            seconds[way][i] = go(&place, (enum way)way, i);
+        printf("round %d: bare %.0f records/s, streams %.0f, flow %.0f\n", i + 1,
+               (double)place.records / seconds[BARE][i],
+               (double)place.records / seconds[STREAMS][i],
+               (double)place.records / seconds[FLOW][i]);
         fflush(stdout);
     }
-    double bare_rate = (double)place.records / median(bare_s);
-    double served_rate = (double)place.records / median(served_s);
-    printf("median: bare %.0f, served %.0f records/s; ratio %.2f (target 0.80)\n", bare_rate,
-           served_rate, served_rate / bare_rate);
+    for (int way = 0; way < WAYS; way++)
+        rate[way] = (double)place.records / median(seconds[way]);
+    printf("median: bare %.0f, served %.0f records/s; ratio %.2f (target 0.80)\n", rate[BARE],
+           rate[STREAMS], rate[STREAMS] / rate[BARE]);
+    printf("        on the flow engine %.0f; ratio %.2f\n", rate[FLOW], rate[FLOW] / rate[BARE]);
     weir_kafka_free(place.kafka);
     weir_broker_stop(place.broker, NULL);
     nftw(place.directory, remove_one, 16, FTW_DEPTH | FTW_PHYS);
