@@ -296,6 +296,7 @@ static enum weir_err look_after(struct flow_line *line, struct weir_error *error
     weir_log(&line->engine->server->options.log, WEIR_LOG_WARN, "flow",
              "the stream of %s runs again in %d ms: %s", line->name, (int)wait_ms, error->message);
     leave_line(line);
+    atomic_fetch_add(&line->reruns, 1);
     line->again_ns = now_ns + wait_ms * WEIR_NS_PER_MS;
     return WEIR_OK;
 }
@@ -383,7 +384,7 @@ static void stats(struct server *server, struct weir_streams_stats *out)
         out->commits += lane->gone.commits + now.commits;
         out->commit_failures += lane->gone.commit_failures + now.commit_failures;
         out->rebalances += lane->gone.rebalances + now.rebalances;
-        out->rewinds += lane->line.failures;
+        out->rewinds += atomic_load(&lane->line.reruns);
         out->tasks += now.partitions;
         out->lag_records =
             out->lag_records < 0 || now.lag_records < 0 ? -1 : out->lag_records + now.lag_records;

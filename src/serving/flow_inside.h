@@ -42,6 +42,7 @@ struct flow_line {
     int64_t again_ns;                /* when it runs again; 0 = never */
     uint32_t failures;               /* in a row */
     uint64_t delivered_before;       /* when it failed last */
+    _Atomic uint64_t reruns;         /* since the start */
 };
 
 /* A member of the group. */
