@@ -1,25 +1,26 @@
 #!/usr/bin/env bash
 # Random kills, rebalances and stalls of everything that takes part, for SOAK_SECONDS (600) on our
-# broker and as long on Apache Kafka. In the end every record that is on the data topic must have a
+# broker and as long on Apache Kafka, with each engine's server. In the end every record that is on the data topic must have a
 # result or a dead letter, and nothing else may have one.
 #
-# usage: tests/soak/records_are_counted.sh [weir|kafka]...
+# usage: tests/soak/records_are_counted.sh [weir|kafka|weir-flow|kafka-flow]...
 #
 # SOAK_SEED (printed) repeats the order of events, SOAK_RATE (1500) is the load in records a second.
 if [ $# -ne 1 ]; then
-    [ $# -gt 0 ] || set -- weir kafka
+    [ $# -gt 0 ] || set -- weir kafka weir-flow kafka-flow
     status=0
     for kind in "$@"; do
         bash "$0" "$kind" || { [ $? -eq 77 ] && [ $status -eq 0 ] && status=77; } || status=1
     done
     exit $status
 fi
-kind=$1
+kind=${1%-flow}
 lasts=${SOAK_SECONDS:-600}
 seed=${SOAK_SEED:-$((RANDOM * 32768 + RANDOM))}
 rate=${SOAK_RATE:-1500}
 . "$(dirname "$0")/../integration/_common.sh"
 RANDOM=$seed
+[ "$1" = "$kind" ] || engine=(flow custom)
 
 declare -A times # how often each event took place
 instances=()     # names of those that run
@@ -157,7 +158,7 @@ all_live() {
 }
 
 printf '== records are counted: %s, %d s, %d records/s, SOAK_SEED=%d\n' \
-    "$kind" "$lasts" "$rate" "$seed"
+    "$1" "$lasts" "$rate" "$seed"
 case $kind in
 weir) start_broker ;;
 kafka) start_kafka ;;
