@@ -112,7 +112,7 @@ struct weir_flow_outlet weir_connect_each(struct weir_flow_outlet in);
 /* Blocks or records are done when they arrive here. */
 int32_t weir_connect_committer(struct weir_flow_outlet in);
 
-/* ---- table ------------------------------------------------------------------------------------- */
+/* ---- table ----------------------------------------------------------------------------------- */
 
 /*
  * All of a topic, from the beginning, without a group, and what comes later. Elements: struct

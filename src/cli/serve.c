@@ -1,4 +1,4 @@
-/* cli/serve.c - weir serve streams [memory], serve flow [custom]: the model server, until SIGTERM. */
+/* cli/serve.c - weir serve streams [memory] | flow [custom]: the model server, until SIGTERM. */
 #include <stdio.h>
 #include <string.h>
 

@@ -1,5 +1,5 @@
-/* serving/engine_flow.c - a model server as streams of the flow engine: their graphs and their life,
- * see flow_inside.h. */
+/* serving/engine_flow.c - a model server as streams of the flow engine: graphs and life, see
+ * flow_inside.h. */
 #include <stdio.h>
 #include <string.h>
 

@@ -1,14 +1,14 @@
 /*
  * serving/flow_inside.h - what the files of the flow engine know of each other.
  *
- *      lane:      source of mdata --> scoring --> producer --> count --> committer     a group member
+ *      lane:      source of mdata --> scoring --> producer --> count --> committer
  *      table:     models topic --> models table (serving/models.h)
  *      letters:   bad models, where partition 0 is ours --> producer --> gone
  *
  * What:    each line is a graph, run as a stream; one that fails by what may pass is run again.
  * Life:    lines are made with the engine, run from its start to its stop.
- * Threads: a line's stages run on one thread at a time; ready and counters by any; `stream` and what
- *          it materialised under the engine's lock, as a line may be run anew.
+ * Threads: a line's stages run on one thread at a time; `ready` and counters by any; `stream` and
+ *          what it materialised under the engine's lock, as a line may be run anew.
  * Memory:  a lane scores into memory of its own, valid until the producer has copied it.
  * Errors:  a stage's failure ends its stream; engine_flow.c decides what follows.
  */
@@ -45,7 +45,7 @@ struct flow_line {
     _Atomic uint64_t reruns;         /* since the start */
 };
 
-/* A member of the group. */
+/* A member of the group, with its consumer and producer. */
 struct flow_lane {
     struct flow_line line;
     struct weir_connect_stats gone; /* of its streams that ended */
@@ -83,26 +83,27 @@ bool flow_engine_owns_first(struct flow_engine *engine);
 /* Blocks in and out, scored when they leave; their results are the lane's until the next one.
  * Materialises the models table. */
 struct weir_flow_outlet flow_scoring(struct weir_flow_outlet in, struct flow_lane *lane);
-/* What the producer makes of a block: a result or a dead letter for each row. */
-bool flow_scoring_rows(void *lane, const void *element, uint32_t index,
+/* What the producer makes of a block, opaque being its lane: a result or a dead letter for each
+ * row. */
+bool flow_scoring_rows(void *opaque, const void *element, uint32_t index,
                        struct weir_connect_rows *rows_out);
-bool flow_scoring_record(void *lane, const void *element, uint32_t index,
+bool flow_scoring_record(void *opaque, const void *element, uint32_t index,
                          struct weir_kafka_record *record_out);
-bool flow_scoring_instead(void *lane, const void *element, uint32_t index,
+bool flow_scoring_instead(void *opaque, const void *element, uint32_t index,
                           const struct weir_error *error, struct weir_kafka_record *record_out);
 
 /* ---- flow_models.c --------------------------------------------------------------------------- */
 
 /* Blocks of the models topic into the models table. */
 int32_t flow_models_sink(struct weir_flow_outlet in, struct flow_engine *engine);
-/* Bad models that wait for their letter, struct models_bad inside; and the record of one. */
+/* Bad models that wait for their letter; and the record of one, opaque being the engine. */
 struct weir_flow_outlet flow_bad_models(struct weir_flow_graph *graph, struct flow_engine *engine);
-bool flow_bad_models_record(void *engine, const void *element, uint32_t index,
+bool flow_bad_models_record(void *opaque, const void *element, uint32_t index,
                             struct weir_kafka_record *record_out);
-bool flow_bad_models_instead(void *engine, const void *element, uint32_t index,
+bool flow_bad_models_instead(void *opaque, const void *element, uint32_t index,
                              const struct weir_error *error, struct weir_kafka_record *record_out);
 /* The end of a letter that was delivered. */
-enum weir_err flow_bad_models_sent(void *engine, void *element, struct weir_error *error);
+enum weir_err flow_bad_models_sent(void *opaque, void *element, struct weir_error *error);
 
 /* ---- letters (flow_scoring.c) ---------------------------------------------------------------- */
 

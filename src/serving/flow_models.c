@@ -1,4 +1,4 @@
-/* serving/flow_models.c - the models topic in the flow engine: its table, and letters of bad models. */
+/* serving/flow_models.c - the models topic in the flow engine: table, and letters of bad models. */
 #include "base/alloc.h"
 #include "serving/flow_inside.h"
 

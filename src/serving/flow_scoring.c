@@ -1,5 +1,5 @@
 /*
- * serving/flow_scoring.c - scoring as a custom stage of the flow engine, and what is sent of a block.
+ * serving/flow_scoring.c - scoring as a custom stage of the flow engine, and what it makes be sent.
  *
  *      block --> decode --> score --> the same block goes on, its results lie in the lane
  *

@@ -1,5 +1,5 @@
 /*
- * serving/scoring.h - scores blocks of records with the models in force; both engines do it by this.
+ * serving/scoring.h - scores blocks of records with the models in force, for both engines.
  *
  *      block of records -> by data type -> model in force -> scorer -> ScoringResult a row
  *
@@ -79,9 +79,9 @@ enum weir_err scoring_task_new(struct scoring *scoring, struct scoring_task **ou
                                struct weir_error *error);
 void scoring_task_free(struct scoring_task *task); /* NULL is allowed */
 /*
- * Scores a block. The results, borrowed until the next call, have its rows_meta with values of their
- * own. A row that is not OK there has none: it was not OK before, or it has no model and is to be a
- * dead letter, whose message is scoring_no_model_text. AGAIN: wait for a model, nothing is counted.
+ * Scores a block. The results, borrowed until the next call, have its rows_meta with values of
+ * their own. A row that is not OK there has none: it was not OK before, or it has no model and is
+ * to be a dead letter with scoring_no_model_text. AGAIN: wait for a model, nothing is counted.
  */
 enum weir_err scoring_task_score(struct scoring_task *task, const struct weir_block *block,
                                  const struct weir_block **results_out, struct weir_error *error);

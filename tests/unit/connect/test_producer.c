@@ -188,7 +188,7 @@ static bool once_to_out(void *opaque, const void *element, uint32_t index,
     return rows_to_out(NULL, element, index, record);
 }
 
-/* Refused twice, its place is taken by the second record that stands in; thrice, the stream fails. */
+/* Refused twice, the second record that stands in takes its place; thrice, the stream fails. */
 static void another_record_stands_in_for_a_refused_one(void **state)
 {
     (void)state;
