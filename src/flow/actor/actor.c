@@ -66,6 +66,30 @@ static enum weir_err cell_tell(struct weir_actor_ref *ref, struct weir_message *
     return WEIR_OK;
 }
 
+bool actor_tell_always(struct weir_actor_ref *ref, struct weir_message *message)
+{
+    struct weir_actor *actor = actor_of(ref);
+    struct actor_mailbox *mailbox = &actor->mailbox;
+
+    atomic_fetch_add(&mailbox->count, 1);
+    if (atomic_load(&mailbox->closed)) {
+        atomic_fetch_sub(&mailbox->count, 1);
+        return false;
+    }
+    link_in(mailbox, message);
+    flow_wake(&actor->runnable);
+    return true;
+}
+
+void actor_put_back(struct weir_actor *actor, struct weir_message *message)
+{
+    struct actor_mailbox *mailbox = &actor->mailbox;
+
+    message->next = mailbox->oldest;
+    mailbox->oldest = message;
+    atomic_fetch_add(&mailbox->count, 1);
+}
+
 static void close_mailbox(struct weir_actor *actor)
 {
     struct actor_mailbox *mailbox = &actor->mailbox;

@@ -121,6 +121,11 @@ struct weir_actor_system {
 };
 
 /* actor.c */
+/* tell, beyond the mailbox's capacity, for answers that the actor waits for; any thread. False: it
+ * has stopped, the message is the caller's. */
+bool actor_tell_always(struct weir_actor_ref *ref, struct weir_message *message);
+/* In the actor's turn: the message is the next one it takes. */
+void actor_put_back(struct weir_actor *actor, struct weir_message *message);
 extern const struct actor_ref_ops actor_cell_ops;
 extern const struct flow_runnable_ops actor_runnable_ops;
 
