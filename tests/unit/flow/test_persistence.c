@@ -478,7 +478,7 @@ static void what_was_answered_is_there(void **state)
     }
 }
 
-/* Without memory somewhere: the actor restarts, or did not start; nothing leaks or is told wrong. */
+/* Without memory somewhere: the actor restarts or stops; nothing leaks or is told wrong. */
 static void memory_may_be_short_anywhere(void **state)
 {
     bool failed = true;
