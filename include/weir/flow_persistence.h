@@ -57,7 +57,8 @@ void weir_journal_answer(struct weir_journal_promise *promise, const struct weir
 
 /*
  * A journal keeps the pasts of many actors, each under its id, which is any text and must not
- * become a path. Events of an id are numbered from 1 without gaps. One actor of an id writes at a time.
+ * become a path. Events of an id are numbered from 1 without gaps. One actor of an id writes at a
+ * time.
  */
 struct weir_journal_ops {
     uint32_t abi; /* WEIR_JOURNAL_ABI */

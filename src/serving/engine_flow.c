@@ -408,6 +408,8 @@ static enum weir_err stop(struct server *server)
     for (uint32_t i = 0; i < engine->lane_count; i++)
         if (engine->lanes[i].line.stream)
             weir_connect_stop(control_of(&engine->lanes[i].line));
+    atomic_store(&engine->ends, true);
+    wake(server);
     for (uint32_t i = 0; i < line_count(engine); i++) {
         struct flow_line *line = line_of(engine, i);
         int64_t left_ms = (until_ns - weir_clock_now_ns(NULL)) / WEIR_NS_PER_MS;

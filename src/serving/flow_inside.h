@@ -64,6 +64,7 @@ struct flow_engine {
     struct weir_flow_materializer *materializer;
     _Atomic int state;  /* enum weir_streams_state */
     _Atomic bool ready; /* the models in force are loaded */
+    _Atomic bool ends;  /* the lanes drain: nobody waits for a model any more */
     pthread_mutex_t lock;
     struct flow_line table, letters;
     _Atomic uint64_t global_records, model_letters;

@@ -79,12 +79,17 @@ static enum weir_err score(struct flow_lane *lane, const struct weir_kafka_batch
 static void score_waiting(struct scoring_self *self, struct weir_flow_stage *stage)
 {
     struct flow_lane *lane = self->lane;
+    struct flow_engine *engine = lane->line.engine;
     struct weir_error error = {.code = WEIR_OK};
-    if (!self->waiting || !atomic_load(&lane->line.engine->ready))
+    if (!self->waiting)
         return;
-    enum weir_err err = score(lane, &self->waiting->batch, &error);
-    if (err == WEIR_AGAIN)
+    enum weir_err err =
+        atomic_load(&engine->ready) ? score(lane, &self->waiting->batch, &error) : WEIR_AGAIN;
+    if (err == WEIR_AGAIN) {
+        if (atomic_load(&engine->ends)) /* what is before it in the lane still goes out */
+            weir_flow_complete_stage(stage);
         return;
+    }
     if (err != WEIR_OK) {
         weir_flow_fail_stage(stage, &error);
         return;

@@ -324,6 +324,32 @@ static void records_that_wait_are_woken_by_their_model(void **state)
     server_free(server);
 }
 
+static bool has_read(struct server *server, int64_t records)
+{
+    struct server_totals totals;
+    server_totals(server, &totals);
+    return weir_kafka_fake_members(cluster, "app") > 0 && totals.streams.lag_records == 0 &&
+           records >= 0;
+}
+
+/* They are the next owner's; waiting for the end of drain_timeout_ms would help nobody. */
+static void records_that_wait_do_not_hold_up_the_end(void **state)
+{
+    struct server_options options = options_of_a_test();
+    (void)state;
+    options.no_model = NO_MODEL_WAIT;
+    options.streams.batch_rows = 2;
+    options.streams.drain_timeout_ms = 1000 * 1000;
+    struct server *server = make(&options);
+    start(server);
+    put_records(30 * PARTITIONS);
+    wait_until(server, has_read, 0);
+    assert_int_equal(server_stop(server), WEIR_OK);
+    for (int32_t partition = 0; partition < PARTITIONS; partition++)
+        assert_true(weir_kafka_fake_committed(cluster, "app", "mdata", partition) <= 0);
+    server_free(server);
+}
+
 static int64_t committed_sum(void)
 {
     int64_t sum = 0;
@@ -499,6 +525,7 @@ int main(void)
     int failed = cmocka_run_group_tests_name("streams", tests, on_streams, NULL);
     const struct CMUnitTest of_flow[] = {
         cmocka_unit_test(a_result_that_is_refused_becomes_a_dead_letter),
+        cmocka_unit_test(records_that_wait_do_not_hold_up_the_end),
     };
     failed += cmocka_run_group_tests_name("flow", tests, on_flow, NULL);
     return failed + cmocka_run_group_tests_name("of flow", of_flow, on_flow, NULL);
