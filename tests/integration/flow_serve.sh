@@ -16,9 +16,9 @@ wait_for 20 curl -sf "$address/readyz"
 for route in models processors; do
     [ "$(curl -sf "$address/$route")" = '{"models":["wine"]}' ] || fail "/$route"
 done
-curl -sf "$address/state" | grep -q '"dataType":"wine"' || fail '/state'
-curl -sf "$address/state/wine" | grep -q '"dataType":"wine"' || fail '/state/wine'
-curl -sf "$address/state/beer" | grep -q '"name":"None"' || fail '/state/beer'
+curl -sf "$address/state" | grep '"dataType":"wine"' >/dev/null || fail '/state'
+curl -sf "$address/state/wine" | grep '"dataType":"wine"' >/dev/null || fail '/state/wine'
+curl -sf "$address/state/beer" | grep '"name":"None"' >/dev/null || fail '/state/beer'
 curl -sf "$address/versions" | python3 -m json.tool >/dev/null || fail '/versions is no JSON'
-curl -sf "$address/metrics" | grep -q '^weir_state{state="RUNNING"} 1' || fail '/metrics'
+curl -sf "$address/metrics" | grep '^weir_state{state="RUNNING"} 1' >/dev/null || fail '/metrics'
 leave routes
