@@ -282,6 +282,12 @@ WEIR_MUST_USE enum weir_err weir_kafka_topics_create(struct weir_kafka *kafka,
 WEIR_MUST_USE enum weir_err weir_kafka_topic_grow(struct weir_kafka *kafka, const char *topic,
                                                   int32_t partitions, int32_t timeout_ms,
                                                   struct weir_error *error);
+/* Deletes the records of these partitions that lie before their offsets (KIP-107). The first that
+ * fails: NOT_FOUND, INVALID (an offset is not in the log), BROKER ... */
+WEIR_MUST_USE enum weir_err weir_kafka_delete_records(struct weir_kafka *kafka,
+                                                      const struct weir_kafka_partition *partitions,
+                                                      uint32_t count, int32_t timeout_ms,
+                                                      struct weir_error *error);
 /* Number of partitions. NOT_FOUND: no such topic (none is created). */
 WEIR_MUST_USE enum weir_err weir_kafka_topic_partitions(struct weir_kafka *kafka, const char *topic,
                                                         int32_t timeout_ms, int32_t *partitions_out,

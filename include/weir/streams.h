@@ -333,6 +333,11 @@ WEIR_MUST_USE enum weir_err weir_test_driver_pipe(struct weir_test_driver *drive
 /* Takes the next record of an output topic: OK or AGAIN. Borrowed until the next call. */
 WEIR_MUST_USE enum weir_err weir_test_driver_read(struct weir_test_driver *driver,
                                                   const char *topic, struct weir_kafka_batch *out);
+/* The in-memory cluster that it runs on; borrowed. */
+struct weir_kafka *weir_test_driver_kafka(struct weir_test_driver *driver);
+/* A task's store, to be looked at between records; NULL: there is none. */
+struct weir_store *weir_test_driver_store(struct weir_test_driver *driver, const char *name,
+                                          int32_t partition);
 /* Moves the virtual clock; punctuators and commits that fall due run. */
 WEIR_MUST_USE enum weir_err weir_test_driver_advance(struct weir_test_driver *driver,
                                                      int64_t milliseconds,

@@ -18,6 +18,7 @@ static const size_t queue_bytes_max = (size_t)1 << 40;
     X(free)                                                                                        \
     X(topics_create)                                                                               \
     X(topic_grow)                                                                                  \
+    X(delete_records)                                                                              \
     X(topic_partitions)                                                                            \
     X(offsets)                                                                                     \
     X(topics_list)                                                                                 \
@@ -128,6 +129,21 @@ enum weir_err weir_kafka_topic_grow(struct weir_kafka *kafka, const char *topic,
     if (err != WEIR_OK)
         return err;
     return kafka->ops->topic_grow(kafka, topic, partitions, timeout_ms, error);
+}
+
+enum weir_err weir_kafka_delete_records(struct weir_kafka *kafka,
+                                        const struct weir_kafka_partition *partitions,
+                                        uint32_t count, int32_t timeout_ms,
+                                        struct weir_error *error)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        enum weir_err err = check_topic(partitions[i].topic, error);
+        if (err != WEIR_OK)
+            return err;
+        weir_assert(partitions[i].offset >= 0);
+    }
+    return count > 0 ? kafka->ops->delete_records(kafka, partitions, count, timeout_ms, error)
+                     : WEIR_OK;
 }
 
 enum weir_err weir_kafka_topic_partitions(struct weir_kafka *kafka, const char *topic,

@@ -26,6 +26,9 @@ struct weir_kafka_ops {
                                    struct weir_error *error);
     enum weir_err (*topic_grow)(struct weir_kafka *kafka, const char *topic, int32_t partitions,
                                 int32_t timeout_ms, struct weir_error *error);
+    enum weir_err (*delete_records)(struct weir_kafka *kafka,
+                                    const struct weir_kafka_partition *partitions, uint32_t count,
+                                    int32_t timeout_ms, struct weir_error *error);
     enum weir_err (*topic_partitions)(struct weir_kafka *kafka, const char *topic,
                                       int32_t timeout_ms, int32_t *partitions_out,
                                       struct weir_error *error);

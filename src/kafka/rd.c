@@ -282,6 +282,7 @@ const struct weir_kafka_ops weir_kafka_rd_ops = {
     .free = cluster_free,
     .topics_create = rd_topics_create,
     .topic_grow = rd_topic_grow,
+    .delete_records = rd_delete_records,
     .topic_partitions = rd_topic_partitions,
     .offsets = rd_offsets,
     .topics_list = rd_topics_list,

@@ -99,6 +99,9 @@ enum weir_err rd_topics_create(struct weir_kafka *kafka, const struct weir_kafka
                                struct weir_error *error);
 enum weir_err rd_topic_grow(struct weir_kafka *kafka, const char *name, int32_t count,
                             int32_t timeout_ms, struct weir_error *error);
+enum weir_err rd_delete_records(struct weir_kafka *kafka,
+                                const struct weir_kafka_partition *partitions, uint32_t count,
+                                int32_t timeout_ms, struct weir_error *error);
 enum weir_err rd_topic_partitions(struct weir_kafka *kafka, const char *topic, int32_t timeout_ms,
                                   int32_t *partitions_out, struct weir_error *error);
 enum weir_err rd_offsets(struct weir_kafka *kafka, const char *topic, int32_t partition,

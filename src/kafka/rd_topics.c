@@ -124,6 +124,54 @@ enum weir_err rd_topic_grow(struct weir_kafka *kafka, const char *name, int32_t 
     return err;
 }
 
+/* ---- records --------------------------------------------------------------------------------- */
+
+static void ask_delete_records(void *opaque, rd_kafka_t *rk, const rd_kafka_AdminOptions_t *options,
+                               rd_kafka_queue_t *queue)
+{
+    rd_kafka_DeleteRecords_t *deletion = opaque;
+    rd_kafka_DeleteRecords(rk, &deletion, 1, options, queue);
+}
+
+static enum weir_err read_deleted_records(void *opaque, struct rd_client *admin,
+                                          rd_kafka_event_t *event, struct weir_error *error)
+{
+    const rd_kafka_topic_partition_list_t *offsets =
+        rd_kafka_DeleteRecords_result_offsets(rd_kafka_event_DeleteRecords_result(event));
+    (void)opaque;
+    for (int i = 0; i < offsets->cnt; i++)
+        if (offsets->elems[i].err != RD_KAFKA_RESP_ERR_NO_ERROR)
+            return rd_error(admin, error, offsets->elems[i].err, "deleting records of %s [%d]",
+                            offsets->elems[i].topic, (int)offsets->elems[i].partition);
+    return WEIR_OK;
+}
+
+enum weir_err rd_delete_records(struct weir_kafka *kafka,
+                                const struct weir_kafka_partition *partitions, uint32_t count,
+                                int32_t timeout_ms, struct weir_error *error)
+{
+    struct rd_client *admin;
+    enum weir_err err = rd_admin_get(kafka, &admin, error);
+    if (err != WEIR_OK)
+        return err;
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)count);
+    for (uint32_t i = 0; i < count; i++)
+        rd_kafka_topic_partition_list_add(list, partitions[i].topic, partitions[i].partition)
+            ->offset = partitions[i].offset;
+    rd_kafka_DeleteRecords_t *deletion = rd_kafka_DeleteRecords_new(list);
+    rd_kafka_topic_partition_list_destroy(list);
+    const struct rd_question question = {.op = RD_KAFKA_ADMIN_OP_DELETERECORDS,
+                                         .timeout_ms = timeout_ms,
+                                         .brokers_wait = true,
+                                         .what = "deleting records",
+                                         .ask = ask_delete_records,
+                                         .read = read_deleted_records,
+                                         .opaque = deletion};
+    err = rd_admin_ask(admin, &question, error);
+    rd_kafka_DeleteRecords_destroy(deletion);
+    return err;
+}
+
 /* ---- settings -------------------------------------------------------------------------------- */
 
 struct description {

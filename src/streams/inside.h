@@ -131,8 +131,9 @@ struct input {
     int64_t idle_until_ns; /* nothing is there to be read: others wait until then; -1 = not idle */
     /* progress */
     int64_t position_read, position_delivered, position_done, position_committed;
-    bool is_kept;    /* the group has an offset of it */
-    int64_t kept_ns; /* since when at least */
+    int64_t position_purged; /* an internal topic's: records before it are deleted */
+    bool is_kept;            /* the group has an offset of it */
+    int64_t kept_ns;         /* since when at least */
     /* failures */
     int64_t careful_to;           /* below it a block is one row, to tell which one is refused */
     int64_t refused[REFUSED_MAX]; /* offsets whose outputs the broker will never take */
@@ -386,7 +387,7 @@ struct stream_thread {
     struct changes *changes_pool;
     struct letter *letters;
     size_t pending_bytes; /* of outputs not delivered */
-    int64_t commit_due_ns, retry_due_ns, lag_due_ns, topics_due_ns;
+    int64_t commit_due_ns, retry_due_ns, lag_due_ns, topics_due_ns, purge_due_ns;
     bool producer_failed;
     bool committing;     /* tasks with stores are settling */
     bool topics_changed; /* and what follows from it is still to be done */
@@ -445,6 +446,8 @@ uint32_t partitions_task_topics(const struct weir_streams *streams, const char *
 enum weir_err partitions_open(struct stream_thread *thread, struct weir_error *error);
 /* Looks from time to time whether there are more. A failure ends the instance. */
 enum weir_err partitions_look(struct stream_thread *thread, struct weir_error *error);
+/* Deletes from internal topics, from time to time, what their tasks have committed. */
+void partitions_purge(struct stream_thread *thread);
 /* Tasks of a sub-topology: the most partitions that one of its topics has. */
 int32_t partitions_task_count(const struct stream_thread *thread, uint32_t number);
 /* The source topic's number in the topology; it must be one. */

@@ -20,6 +20,9 @@ enum {
     OTHERS_TIMEOUT_MS = 60000, /* longer than the session of one that died */
     MOMENT_MS = 50,
     LONGER_MOMENT_MS = 500,
+    PURGE_EVERY_MS = 30000, /* repartition.purge.interval.ms */
+    PURGE_TIMEOUT_MS = 1000,
+    PURGE_AT_ONCE = 256,
     EXPIRED_KEPT_MS = 24 * 3600 * 1000, /* windowstore.changelog.additional.retention.ms */
 };
 
@@ -408,4 +411,40 @@ enum weir_err partitions_look(struct stream_thread *thread, struct weir_error *e
         weir_log(&streams->options.log, WEIR_LOG_WARN, "streams", "%s; trying again",
                  error->message);
     return WEIR_OK;
+}
+
+static bool is_to_purge(const struct stream_thread *thread, const struct input *input)
+{
+    return input && input->position_committed > input->position_purged &&
+           topology_internal(thread->streams->topology, input->topic);
+}
+
+void partitions_purge(struct stream_thread *thread)
+{
+    const struct weir_streams *streams = thread->streams;
+    struct weir_kafka_partition partitions[PURGE_AT_ONCE];
+    struct input *inputs[PURGE_AT_ONCE];
+    struct weir_error error;
+    uint32_t count = 0;
+    int64_t now_ns = streams_now_ns(streams);
+    if (streams->topology->internal_count == 0 || now_ns < thread->purge_due_ns)
+        return;
+    thread->purge_due_ns = now_ns + PURGE_EVERY_MS * WEIR_NS_PER_MS;
+    for (uint32_t i = 0; i < thread->input_capacity && count < PURGE_AT_ONCE; i++) {
+        struct input *input = thread->inputs[i];
+        if (!is_to_purge(thread, input))
+            continue;
+        inputs[count] = input;
+        partitions[count++] = (struct weir_kafka_partition){.topic = input->topic,
+                                                            .partition = input->task->partition,
+                                                            .offset = input->position_committed};
+    }
+    if (weir_kafka_delete_records(streams->kafka, partitions, count, PURGE_TIMEOUT_MS, &error) !=
+        WEIR_OK) {
+        weir_log(&streams->options.log, WEIR_LOG_WARN, "streams",
+                 "records of internal topics stay for now: %s", error.message);
+        return;
+    }
+    for (uint32_t i = 0; i < count; i++)
+        inputs[i]->position_purged = partitions[i].offset;
 }

@@ -156,6 +156,22 @@ void weir_test_driver_free(struct weir_test_driver *driver)
     weir_free(driver);
 }
 
+struct weir_kafka *weir_test_driver_kafka(struct weir_test_driver *driver)
+{
+    return driver->kafka;
+}
+
+struct weir_store *weir_test_driver_store(struct weir_test_driver *driver, const char *name,
+                                          int32_t partition)
+{
+    const struct stream_thread *thread = driver->streams->threads[0];
+    for (const struct task *task = thread->tasks; task; task = task->next)
+        for (uint32_t i = 0; i < task->store_count && task->partition == partition; i++)
+            if (strcmp(task->stores[i].kind->options.name, name) == 0)
+                return task->stores[i].store;
+    return NULL;
+}
+
 enum weir_err weir_test_driver_pipe(struct weir_test_driver *driver,
                                     const struct weir_kafka_record *record,
                                     struct weir_error *error)

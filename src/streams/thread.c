@@ -425,6 +425,7 @@ enum weir_err thread_step(struct stream_thread *thread, int32_t timeout_ms,
         retry_parked(thread, error);
         punctuate(thread, error);
         commit_if_due(thread, error);
+        partitions_purge(thread);
         err = partitions_look(thread, error);
     }
     bool restores = false;

@@ -357,6 +357,32 @@ static enum weir_err topic_grow(struct weir_kafka *kafka, const char *name, int3
     return err;
 }
 
+static enum weir_err delete_records(struct weir_kafka *kafka,
+                                    const struct weir_kafka_partition *partitions, uint32_t count,
+                                    int32_t timeout_ms, struct weir_error *error)
+{
+    struct fake *fake = fake_of(kafka);
+    enum weir_err err = WEIR_OK;
+    (void)timeout_ms;
+    fake_lock(fake);
+    for (uint32_t i = 0; i < count && err == WEIR_OK; i++) {
+        struct fake_topic *topic = fake_topic_find(fake, partitions[i].topic);
+        int32_t partition = partitions[i].partition;
+        err = admin_begin(fake, partitions[i].topic, error);
+        if (err == WEIR_OK && (topic == NULL || partition >= topic->partition_count))
+            err = weir_error_set(error, WEIR_NOT_FOUND, -1, "there is no %s [%d]",
+                                 partitions[i].topic, (int)partition);
+        else if (err == WEIR_OK && partitions[i].offset > topic->partitions[partition].next)
+            err = weir_error_set(error, WEIR_INVALID, -1, "%s [%d] has no offset %lld",
+                                 partitions[i].topic, (int)partition,
+                                 (long long)partitions[i].offset);
+        else if (err == WEIR_OK && partitions[i].offset > topic->partitions[partition].first)
+            fake_log_trim(&topic->partitions[partition], partitions[i].offset);
+    }
+    fake_unlock(fake);
+    return err;
+}
+
 static enum weir_err topic_partitions(struct weir_kafka *kafka, const char *name,
                                       int32_t timeout_ms, int32_t *partitions_out,
                                       struct weir_error *error)
@@ -438,6 +464,7 @@ const struct weir_kafka_ops weir_kafka_fake_ops = {
     .free = cluster_free,
     .topics_create = topics_create,
     .topic_grow = topic_grow,
+    .delete_records = delete_records,
     .topic_partitions = topic_partitions,
     .offsets = offsets,
     .topics_list = topics_list,

@@ -172,6 +172,8 @@ bool fake_wait(struct fake *fake, int64_t deadline_ns);
 /* Lets things happen that are due. */
 void fake_advance(struct fake *fake);
 struct fake_topic *fake_topic_find(struct fake *fake, const char *name);
+/* Records before the offset, which is in the log, are gone. */
+void fake_log_trim(struct fake_partition *log, int64_t offset);
 enum weir_err fake_topic_grow(struct fake *fake, const char *name, int32_t partitions,
                               struct fake_topic **topic_out);
 /* True when this call has to fail, with *error filled. */

@@ -200,6 +200,12 @@ void weir_kafka_fake_gap(struct weir_kafka *kafka, const char *topic, int32_t pa
     fake_unlock(fake);
 }
 
+void fake_log_trim(struct fake_partition *log, int64_t offset)
+{
+    log->record_first = fake_search(log, offset);
+    log->first = offset;
+}
+
 void weir_kafka_fake_delete_before(struct weir_kafka *kafka, const char *topic, int32_t partition,
                                    int64_t offset)
 {
@@ -207,8 +213,7 @@ void weir_kafka_fake_delete_before(struct weir_kafka *kafka, const char *topic, 
     fake_lock(fake);
     struct fake_partition *log = partition_named(fake, topic, partition);
     weir_assert(offset >= log->first && offset <= log->next);
-    log->record_first = fake_search(log, offset);
-    log->first = offset;
+    fake_log_trim(log, offset);
     fake_changed(fake);
     fake_unlock(fake);
 }

@@ -113,7 +113,7 @@ static enum weir_err put(const struct waiting *waiting, struct weir_context *con
         return WEIR_NOMEM;
     store_put64(bytes, record->timestamp_ms);
     bytes[8] = value.data != NULL;
-    if (value.bytes > 0)
+    if (value.data)
         memcpy(bytes + VALUE_BYTES, value.data, value.bytes);
     return weir_key_value_put(waiting->store, by_time, weir_slice(bytes, VALUE_BYTES + value.bytes),
                               record->timestamp_ms, error);

@@ -391,6 +391,30 @@ static void a_rewind_reads_again_from_there(void **state)
     free(seen);
 }
 
+static void records_are_deleted_before_an_offset(void **state)
+{
+    struct world *world = *state;
+    char name[32];
+    int64_t first, next;
+    struct weir_error error = {0};
+    if (world->cluster.is_mock)
+        skip(); /* it knows no DeleteRecords */
+    const char *topic = fresh_topic(world, 2, name, sizeof(name));
+    produce_numbers(world, topic, 20, 2);
+    struct weir_kafka_partition partitions[] = {{.topic = topic, .partition = 0, .offset = 7},
+                                                {.topic = topic, .partition = 1, .offset = 10}};
+    if (weir_kafka_delete_records(world->kafka, partitions, 2, LIMIT_MS, &error) != WEIR_OK)
+        fail_msg("%s", error.message);
+    assert_int_equal(weir_kafka_offsets(world->kafka, topic, 0, LIMIT_MS, &first, &next, NULL),
+                     WEIR_OK);
+    assert_int_equal(first, 7);
+    assert_int_equal(next, 10);
+    partitions[0].offset = 11; /* there is no such offset */
+    assert_int_not_equal(weir_kafka_delete_records(world->kafka, partitions, 1, LIMIT_MS, &error),
+                         WEIR_OK);
+    assert_non_null(strstr(error.message, topic));
+}
+
 static void commits_are_found_by_the_next_member(void **state)
 {
     struct world *world = *state;
@@ -500,6 +524,7 @@ int main(void)
         cmocka_unit_test(a_table_ends_where_it_was_opened),
         cmocka_unit_test(a_table_waits_for_its_topic),
         cmocka_unit_test(topics_are_made_and_described),
+        cmocka_unit_test(records_are_deleted_before_an_offset),
         cmocka_unit_test(commits_are_found_by_the_next_member),
         cmocka_unit_test(a_rewind_reads_again_from_there),
     };

@@ -259,6 +259,33 @@ static void word_count(void **state)
     weir_test_driver_free(driver);
 }
 
+/* What has been counted need not lie between the sub-topologies any more. */
+static void internal_topics_are_emptied(void **state)
+{
+    struct weir_builder *builder = begin();
+    int64_t first, next;
+    (void)state;
+    struct weir_stream *words = weir_builder_stream(builder, "in", &text_with);
+    struct weir_grouped *by_word = weir_stream_group_by(words, value_as_key, NULL, NULL);
+    weir_stream_to(
+        weir_table_to_stream(weir_grouped_count(by_word, uncached("counts", NULL), NULL), NULL),
+        "out", NULL);
+    struct weir_test_driver *driver = drive(builder);
+    struct weir_kafka *kafka = weir_test_driver_kafka(driver);
+    for (int i = 0; i < 5; i++)
+        feed(driver, NULL, "to", i);
+    assert_int_equal(weir_test_driver_advance(driver, 2000, NULL), WEIR_OK); /* a commit */
+    assert_int_equal(weir_kafka_offsets(kafka, "app-counts-repartition", 0, 0, &first, &next, NULL),
+                     WEIR_OK);
+    assert_int_equal(next, 5);
+    assert_int_equal(first, 0);
+    assert_int_equal(weir_test_driver_advance(driver, 40000, NULL), WEIR_OK);
+    assert_int_equal(weir_kafka_offsets(kafka, "app-counts-repartition", 0, 0, &first, &next, NULL),
+                     WEIR_OK);
+    assert_int_equal(first, 5);
+    weir_test_driver_free(driver);
+}
+
 /* The last count of each word, at the commit. */
 static void a_cached_table_tells_the_last(void **state)
 {
@@ -616,6 +643,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(word_count),
+        cmocka_unit_test(internal_topics_are_emptied),
         cmocka_unit_test(a_cached_table_tells_the_last),
         cmocka_unit_test(one_record_at_a_time),
         cmocka_unit_test(branches_and_merge),
