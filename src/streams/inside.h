@@ -301,8 +301,10 @@ enum weir_err stores_make(struct task *task, struct weir_error *error);
 void stores_close(struct task *task);
 /* Opens them, waits for the directory, reads on. A failure ends the instance. */
 enum weir_err stores_restore(struct task *task, bool *ready_out, struct weir_error *error);
-/* Cached ones tell their changelogs. */
+/* Cached ones tell their changelogs, and those downstream. */
 enum weir_err stores_flush(struct task *task, struct weir_error *error);
+/* Have they something to tell? */
+bool stores_are_dirty(const struct task *task);
 /* All that is pending. A failure ends the instance. */
 enum weir_err stores_commit(struct task *task, struct weir_error *error);
 /* Forgets what is pending. */

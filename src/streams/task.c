@@ -364,6 +364,7 @@ static enum weir_err process(struct task *task, struct input *input, uint32_t en
         return weir_error_set(error, err, -1, "no memory for a block in flight");
     note_time(task, input->source, block);
     err = run_block(task, input, block, error);
+    weir_arena_reset(&task->arena);
     if (err == WEIR_AGAIN) {
         progress_park(task);
         task->parked = input;
@@ -485,15 +486,27 @@ enum weir_err task_punctuate(struct task *task, struct weir_error *error)
     return err;
 }
 
-static enum weir_err call_flush(struct task *task, void *opaque, struct weir_error *error)
+static enum weir_err flush_processors(struct task *task, struct weir_error *error)
 {
     const struct weir_topology *topology = topology_of(task);
     enum weir_err err = WEIR_OK;
-    (void)opaque;
     for (uint32_t i = 0; i < topology->node_count && err == WEIR_OK; i++)
         if (task->contexts[i].open && topology->nodes[i].ops->flush)
             err = topology->nodes[i].ops->flush(task->contexts[i].self, &task->contexts[i], error);
-    return err == WEIR_OK ? stores_flush(task, error) : err;
+    return err;
+}
+
+/* What one gives goes into others: until there is nothing more. */
+static enum weir_err call_flush(struct task *task, void *opaque, struct weir_error *error)
+{
+    enum weir_err err = flush_processors(task, error);
+    (void)opaque;
+    while (err == WEIR_OK && stores_are_dirty(task)) {
+        err = stores_flush(task, error);
+        if (err == WEIR_OK)
+            err = flush_processors(task, error);
+    }
+    return err;
 }
 
 enum weir_err task_flush(struct task *task, struct weir_error *error)

@@ -170,7 +170,12 @@ static enum weir_err show_change(void *opaque, struct weir_store *of,
 {
     const struct task_store *store = opaque;
     (void)of;
-    return store->listener ? store->listen(store->listener, change, error) : WEIR_OK;
+    if (!store->listener)
+        return WEIR_OK;
+    enum weir_err err = store->listen(store->listener, change, error);
+    if (!store->task->input) /* else a record's memory is in use */
+        weir_arena_reset(&store->task->arena);
+    return err;
 }
 
 /* ---- opening --------------------------------------------------------------------------------- */
@@ -389,6 +394,14 @@ enum weir_err stores_flush(struct task *task, struct weir_error *error)
     for (uint32_t i = 0; i < task->store_count && err == WEIR_OK; i++)
         err = store_flush(task->stores[i].store, error);
     return err;
+}
+
+bool stores_are_dirty(const struct task *task)
+{
+    bool dirty = false;
+    for (uint32_t i = 0; i < task->store_count; i++)
+        dirty |= store_is_dirty(task->stores[i].store);
+    return dirty;
 }
 
 enum weir_err stores_commit(struct task *task, struct weir_error *error)

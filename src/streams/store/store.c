@@ -80,6 +80,11 @@ uint64_t weir_store_count(const struct weir_store *store)
     return byte_store_count(&store->bytes) + store->bytes.pending.count;
 }
 
+bool store_is_dirty(const struct weir_store *store)
+{
+    return store->bytes.dirty_first != NULL;
+}
+
 size_t store_pending_bytes(const struct weir_store *store)
 {
     return store->bytes.pending_bytes;

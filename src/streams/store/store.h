@@ -68,6 +68,8 @@ WEIR_MUST_USE enum weir_err store_flush(struct weir_store *store, struct weir_er
 WEIR_MUST_USE enum weir_err store_commit(struct weir_store *store, int64_t position,
                                          struct weir_error *error);
 void store_rollback(struct weir_store *store);
+/* Has it something to tell at a flush? */
+bool store_is_dirty(const struct weir_store *store);
 /* What is pending takes so much memory: the task commits when it is too much. */
 size_t store_pending_bytes(const struct weir_store *store);
 

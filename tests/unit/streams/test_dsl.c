@@ -305,6 +305,30 @@ static void a_cached_table_tells_the_last(void **state)
     weir_test_driver_free(driver);
 }
 
+/* The table's store comes behind the counts', which its changes lead to. */
+static void a_flush_reaches_all_stores_in_any_order(void **state)
+{
+    struct weir_builder *builder = begin();
+    (void)state;
+    struct weir_table *table = weir_builder_table(builder, "in", &text_with, NULL);
+    struct weir_stream *changes = weir_table_to_stream(table, NULL);
+    struct weir_grouped *by_key = weir_stream_group_by_key(changes, NULL);
+    weir_stream_to(weir_table_to_stream(weir_grouped_count(by_key, NULL, NULL), NULL), "out", NULL);
+    struct weir_stream *other = weir_builder_stream(builder, "other", &text_with);
+    weir_stream_to(weir_stream_join_table(other, table, false, join_texts, NULL, NULL), "joined",
+                   &text_with);
+    struct weir_test_driver *driver = drive(builder);
+    for (int round = 1; round <= 3; round++) {
+        char wanted[32];
+        feed(driver, "k", "a", 10 * round);
+        feed(driver, "k", "b", 10 * round + 1);
+        assert_int_equal(weir_test_driver_advance(driver, 2000, NULL), WEIR_OK);
+        snprintf(wanted, sizeof wanted, "k=%d@%d ", round, 10 * round + 1);
+        assert_string_equal(taken(driver), wanted);
+    }
+    weir_test_driver_free(driver);
+}
+
 static void one_record_at_a_time(void **state)
 {
     static const size_t three = 3;
@@ -645,6 +669,7 @@ int main(void)
         cmocka_unit_test(word_count),
         cmocka_unit_test(internal_topics_are_emptied),
         cmocka_unit_test(a_cached_table_tells_the_last),
+        cmocka_unit_test(a_flush_reaches_all_stores_in_any_order),
         cmocka_unit_test(one_record_at_a_time),
         cmocka_unit_test(branches_and_merge),
         cmocka_unit_test(tumbling_windows_and_grace),
