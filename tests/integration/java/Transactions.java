@@ -213,9 +213,13 @@ public final class Transactions {
                 new OffsetAndMetadata(5, "m")), new ConsumerGroupMetadata("crashed"));
             next.commitTransaction();
         }
-        say("offsets of the next", admin.listConsumerGroupOffsets("crashed",
-            new ListConsumerGroupOffsetsOptions().requireStable(true))
-            .partitionsToOffsetAndMetadata().get());
+        // Apache Kafka answers the commit first and shows its offsets a little later.
+        Map<TopicPartition, OffsetAndMetadata> offsets = Map.of();
+        for (int i = 0; i < 100 && offsets.isEmpty(); i++, Thread.sleep(50))
+            offsets = admin.listConsumerGroupOffsets("crashed",
+                new ListConsumerGroupOffsetsOptions().requireStable(true))
+                .partitionsToOffsetAndMetadata().get();
+        say("offsets of the next", offsets);
         crashed.close(Duration.ZERO);
     }
 
