@@ -248,6 +248,14 @@ struct weir_restore {
     int64_t offset, end; /* next to read, and where it ends; equal: it is done */
 };
 
+/* Kafka Streams' exception handlers. Where there is a dead-letter topic the record goes there
+ * first, whatever follows. */
+enum weir_handler {
+    WEIR_HANDLER_DEFAULT,  /* go on where there are dead letters, else fail; processing: fail */
+    WEIR_HANDLER_FAIL,     /* LogAndFail */
+    WEIR_HANDLER_CONTINUE, /* LogAndContinue; counted: records_dropped */
+};
+
 struct weir_streams_options {
     const char *application_id;    /* required: group.id and prefix of names */
     const char *group_instance_id; /* NULL = dynamic member */
@@ -261,9 +269,13 @@ struct weir_streams_options {
     /* How long a task waits for an empty input when others have records: they are processed in the
      * order of their timestamps. 0: only for what the broker has; -1: not at all [0] */
     int32_t max_task_idle_ms;
-    const char *dead_letter_topic; /* errors.dead.letter.queue.topic.name; NULL: bad rows fail */
-    size_t output_bytes;           /* send queue; reading waits while it is full [64 MiB] */
-    int32_t drain_timeout_ms;      /* stop gives up then [30000] */
+    const char *dead_letter_topic; /* errors.dead.letter.queue.topic.name; NULL = none */
+    /* What follows when a record can't be decoded or deserialized; when a processor of records says
+     * that it can't be processed (by an error that is not NOMEM, TIMEOUT, nor of disk or broker);
+     * when the broker refuses for good what it led to [DEFAULT] */
+    enum weir_handler deserialization_handler, processing_handler, production_handler;
+    size_t output_bytes;      /* send queue; reading waits while it is full [64 MiB] */
+    int32_t drain_timeout_ms; /* stop gives up then [30000] */
     /* Where persistent stores lie, each task's in <state_dir>/<application.id>/<task>; instances of
      * one machine may share it. NULL: there are no such stores */
     const char *state_dir;
@@ -305,7 +317,7 @@ void weir_streams_failure(const struct weir_streams *streams, struct weir_error 
 struct weir_streams_stats {
     uint64_t records_consumed, records_forwarded_to_sinks, records_delivered, dead_letters;
     uint64_t commits, commit_failures, rebalances, rewinds, global_records;
-    uint64_t records_dropped; /* too late for their windows */
+    uint64_t records_dropped; /* too late for their windows, or by a handler */
     int64_t lag_records;      /* of our partitions; -1 = not known */
     uint32_t tasks, threads;
 };
@@ -335,6 +347,8 @@ WEIR_MUST_USE enum weir_err weir_test_driver_read(struct weir_test_driver *drive
                                                   const char *topic, struct weir_kafka_batch *out);
 /* The in-memory cluster that it runs on; borrowed. */
 struct weir_kafka *weir_test_driver_kafka(struct weir_test_driver *driver);
+/* The instance: its figures. Borrowed. */
+const struct weir_streams *weir_test_driver_streams(const struct weir_test_driver *driver);
 /* A task's store, to be looked at between records; NULL: there is none. */
 struct weir_store *weir_test_driver_store(struct weir_test_driver *driver, const char *name,
                                           int32_t partition);

@@ -58,6 +58,37 @@ enum weir_err dead_letter_send(struct task *task, const struct weir_rows *rows, 
     return WEIR_OK;
 }
 
+/* One line for the first, and again whenever their number has doubled. */
+static void drop(struct task *task, const struct weir_rows *rows, uint32_t row, const char *message)
+{
+    struct weir_streams *streams = task->thread->streams;
+    count_up(&streams->counters.dropped, 1);
+    uint64_t count = atomic_load(&streams->counters.dropped);
+    if ((count & (count - 1)) == 0)
+        weir_log(&streams->options.log, WEIR_LOG_WARN, "streams",
+                 "%s-%d, offset %lld is left out, one of %llu by now: %s", rows->topic,
+                 (int)rows->partition, (long long)rows->offset[row], (unsigned long long)count,
+                 message);
+}
+
+enum weir_err row_refused(struct task *task, const struct weir_rows *rows, uint32_t row,
+                          enum weir_err why, const char *message, bool with_value,
+                          enum weir_handler handler, struct weir_error *error)
+{
+    const bool has_letters = task->thread->streams->options.dead_letter_topic != NULL;
+    char copy[WEIR_ERROR_TEXT_MAX]; /* message may be error's own */
+    snprintf(copy, sizeof copy, "%s", message ? message : "");
+    if (!has_letters && handler == WEIR_HANDLER_CONTINUE) {
+        drop(task, rows, row, copy);
+        return WEIR_OK;
+    }
+    enum weir_err err = dead_letter_send(task, rows, row, why, copy, with_value, error);
+    if (err != WEIR_OK || handler != WEIR_HANDLER_FAIL)
+        return err;
+    return weir_error_set(error, why, rows->offset[row], "%s-%d, offset %lld: %s", rows->topic,
+                          (int)rows->partition, (long long)rows->offset[row], copy);
+}
+
 /* ---- letters that no block holds back -------------------------------------------------------- */
 
 static struct weir_slice copy_to(uint8_t **at, struct weir_slice from)

@@ -360,6 +360,11 @@ enum {
 enum weir_err dead_letter_send(struct task *task, const struct weir_rows *rows, uint32_t row,
                                enum weir_err why, const char *message, bool with_value,
                                struct weir_error *error);
+/* A row that can't be used: sends it to the dead letters where there are any; what follows says the
+ * handler. */
+enum weir_err row_refused(struct task *task, const struct weir_rows *rows, uint32_t row,
+                          enum weir_err why, const char *message, bool with_value,
+                          enum weir_handler handler, struct weir_error *error);
 /* A copy that is sent until it is delivered. */
 enum weir_err dead_letter_keep(struct stream_thread *thread, const struct weir_rows *rows,
                                uint32_t row, enum weir_err why, const char *message,

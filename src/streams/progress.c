@@ -199,7 +199,8 @@ void progress_report(struct inflight *inflight, const struct weir_error *error)
         return;
     }
     if ((error->code == WEIR_LIMIT || error->code == WEIR_INVALID) &&
-        task->thread->streams->options.dead_letter_topic)
+        (task->thread->streams->options.dead_letter_topic ||
+         task->thread->streams->options.production_handler == WEIR_HANDLER_CONTINUE))
         note_refusal(inflight);
     task_fail(task, error, false);
 }

@@ -52,15 +52,37 @@ static enum weir_err record_of_row(struct weir_context *context, const struct no
                           : err;
 }
 
+/* Does it say something about the record, not about the machine? */
+static bool is_of_the_record(enum weir_err err)
+{
+    switch (err) {
+    case WEIR_OK:
+    case WEIR_AGAIN:
+    case WEIR_NOMEM:
+    case WEIR_TIMEOUT:
+    case WEIR_IO:
+    case WEIR_CORRUPT:
+    case WEIR_BROKER:
+    case WEIR_CLOSED:
+    case WEIR_FENCED:
+    case WEIR_DENIED:
+        return false;
+    default:
+        return true;
+    }
+}
+
 static enum weir_err run_row(struct task *task, const struct node *from,
                              struct weir_context *context, const struct weir_block *block,
                              struct weir_error *error)
 {
+    const struct weir_streams_options *options = &task->thread->streams->options;
     struct weir_record record;
     uint32_t row = task->row;
     enum weir_err err = record_of_row(context, from, &block->rows_meta, row, &record, error);
     if (err == WEIR_PARSE)
-        return dead_letter_send(task, &block->rows_meta, row, err, error->message, true, error);
+        return row_refused(task, &block->rows_meta, row, err, error->message, true,
+                           options->deserialization_handler, error);
     for (; err == WEIR_OK && task->row_child < from->child_count; task->row_child++) {
         uint32_t child = from->children[task->row_child];
         if (node_takes_records(&topology_of(task)->nodes[child]))
@@ -68,6 +90,9 @@ static enum weir_err run_row(struct task *task, const struct node *from,
         if (err != WEIR_OK)
             break;
     }
+    if (is_of_the_record(err) && options->processing_handler != WEIR_HANDLER_DEFAULT)
+        return row_refused(task, &block->rows_meta, row, err, error->message, true,
+                           options->processing_handler, error);
     return err;
 }
 
@@ -165,7 +190,8 @@ static enum weir_err refuse(struct task *task, const struct weir_kafka_record *o
                                    .offset = &offset,
                                    .headers = &out->headers,
                                    .header_count = &out->header_count};
-    return dead_letter_send(task, &rows, 0, why, error->message, false, error);
+    return row_refused(task, &rows, 0, why, error->message, false,
+                       task->thread->streams->options.production_handler, error);
 }
 
 static enum weir_err run_sink(struct task *task, uint32_t index, const struct node *sink,

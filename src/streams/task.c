@@ -153,8 +153,8 @@ static enum weir_err sink_rows(struct task *task, const struct node *sink, uint3
         progress_report(inflight, NULL); /* no report will come for it */
     if ((err == WEIR_LIMIT || err == WEIR_INVALID) && first + accepted < end) {
         /* this very record will never be taken: a dead letter without value, and on behind it */
-        err = dead_letter_send(task, rows, first + accepted, err, error ? error->message : "",
-                               false, error);
+        err = row_refused(task, rows, first + accepted, err, error ? error->message : "", false,
+                          thread->streams->options.production_handler, error);
         if (err == WEIR_OK && first + accepted + 1 < end)
             err = sink_rows(task, sink, node, rows, first + accepted + 1, end, error);
     }
@@ -308,8 +308,9 @@ static enum weir_err send_undecodable(struct task *task, const struct input *inp
         if (block->status[row] == WEIR_OK)
             continue;
         weir_decode_explain(decoder, block->rows_meta.value[row], &why);
-        err = dead_letter_send(task, &block->rows_meta, row, (enum weir_err)block->status[row],
-                               why.message, true, error);
+        err = row_refused(task, &block->rows_meta, row, (enum weir_err)block->status[row],
+                          why.message, true, task->thread->streams->options.deserialization_handler,
+                          error);
     }
     return err;
 }
@@ -338,8 +339,9 @@ static enum weir_err run_block(struct task *task, const struct input *input,
                                struct weir_block *block, struct weir_error *error)
 {
     if (block->rows == 1 && is_refused(input, block->rows_meta.offset[0]))
-        return dead_letter_send(task, &block->rows_meta, 0, WEIR_LIMIT,
-                                "the broker refuses what this record leads to", false, error);
+        return row_refused(task, &block->rows_meta, 0, WEIR_LIMIT,
+                           "the broker refuses what this record leads to", false,
+                           task->thread->streams->options.production_handler, error);
     enum weir_err err = forward_source(task, input, block, error);
     if (err == WEIR_OK)
         err = send_undecodable(task, input, block, error);

@@ -161,6 +161,11 @@ struct weir_kafka *weir_test_driver_kafka(struct weir_test_driver *driver)
     return driver->kafka;
 }
 
+const struct weir_streams *weir_test_driver_streams(const struct weir_test_driver *driver)
+{
+    return driver->streams;
+}
+
 struct weir_store *weir_test_driver_store(struct weir_test_driver *driver, const char *name,
                                           int32_t partition)
 {

@@ -91,17 +91,23 @@ static void add_sink(struct weir_topology *topology, const char *parent,
                      WEIR_OK);
 }
 
+static struct weir_test_driver *drive_with(struct weir_topology *topology,
+                                           const struct weir_streams_options *options)
+{
+    struct weir_test_driver *driver;
+    struct weir_error error;
+    if (weir_test_driver_new(topology, options, 1000, 1, &driver, &error) != WEIR_OK)
+        fail_msg("%s", error.message);
+    return driver;
+}
+
 static struct weir_test_driver *drive(struct weir_topology *topology)
 {
     struct weir_streams_options options;
-    struct weir_test_driver *driver;
-    struct weir_error error;
     weir_streams_options_default(&options);
     options.application_id = "app";
     options.dead_letter_topic = "dead";
-    if (weir_test_driver_new(topology, &options, 1000, 1, &driver, &error) != WEIR_OK)
-        fail_msg("%s", error.message);
-    return driver;
+    return drive_with(topology, &options);
 }
 
 static void pipe_integer(struct weir_test_driver *driver, int32_t integer)
@@ -181,6 +187,84 @@ static void what_cannot_be_read_or_used_becomes_a_dead_letter(void **state)
     weir_test_driver_free(driver);
 }
 
+/* Fails on odd numbers. */
+static enum weir_err fail_odd(void *self, struct weir_context *context,
+                              const struct weir_record *record, struct weir_error *error)
+{
+    note(self, record);
+    if (record->value.integer % 2)
+        return weir_error_set(error, WEIR_MODEL_FAILED, -1, "it is odd");
+    return weir_context_forward_record(context, record, error);
+}
+
+static const struct weir_processor_ops failer = {
+    .abi = WEIR_PROCESSOR_ABI, .init = adder_init, .process = fail_odd};
+
+/* An odd number, a text, an even number. */
+static enum weir_err pipe_three(struct weir_test_driver *driver, struct weir_error *error)
+{
+    static const char *const values[] = {"\0\0\0\3", "seven", "\0\0\0\4"};
+    enum weir_err err = WEIR_OK;
+    for (int i = 0; i < 3 && err == WEIR_OK; i++) {
+        const struct weir_kafka_record record = {
+            .topic = "in",
+            .timestamp_ms = -1,
+            .value = weir_slice(values[i], i == 1 ? strlen(values[i]) : 4)};
+        err = weir_test_driver_pipe(driver, &record, error);
+    }
+    return err;
+}
+
+static uint32_t count_on(struct weir_test_driver *driver, const char *topic)
+{
+    struct weir_kafka_batch out;
+    uint32_t count = 0;
+    while (weir_test_driver_read(driver, topic, &out) == WEIR_OK)
+        count += out.count;
+    return count;
+}
+
+static void handlers_say_what_follows(void **state)
+{
+    static const struct {
+        enum weir_handler processing, deserialization;
+        bool letters;
+        enum weir_err err;
+        uint32_t out, dead;
+        uint64_t dropped;
+    } cases[] = {
+        {WEIR_HANDLER_CONTINUE, WEIR_HANDLER_CONTINUE, false, WEIR_OK, 1, 0, 2},
+        {WEIR_HANDLER_CONTINUE, WEIR_HANDLER_CONTINUE, true, WEIR_OK, 1, 2, 0},
+        {WEIR_HANDLER_CONTINUE, WEIR_HANDLER_DEFAULT, true, WEIR_OK, 1, 2, 0},
+        {WEIR_HANDLER_CONTINUE, WEIR_HANDLER_FAIL, false, WEIR_INVALID, 0, 0, 1},
+        {WEIR_HANDLER_CONTINUE, WEIR_HANDLER_FAIL, true, WEIR_PARSE, 0, 3, 0},
+        {WEIR_HANDLER_DEFAULT, WEIR_HANDLER_CONTINUE, true, WEIR_MODEL_FAILED, 0, 0, 0},
+        {WEIR_HANDLER_FAIL, WEIR_HANDLER_CONTINUE, true, WEIR_MODEL_FAILED, 0, 2, 0},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct weir_topology *topology = integers();
+        struct weir_streams_options options;
+        struct weir_streams_stats stats;
+        struct weir_error error = {0};
+        add_node(topology, &failer, "f", "in");
+        add_sink(topology, "f", &weir_serde_int32);
+        weir_streams_options_default(&options);
+        options.application_id = "app";
+        options.dead_letter_topic = cases[i].letters ? "dead" : NULL;
+        options.processing_handler = cases[i].processing;
+        options.deserialization_handler = cases[i].deserialization;
+        struct weir_test_driver *driver = drive_with(topology, &options);
+        if (pipe_three(driver, &error) != cases[i].err)
+            fail_msg("case %zu: %s", i, error.message);
+        weir_streams_stats(weir_test_driver_streams(driver), &stats);
+        assert_int_equal(stats.records_dropped, cases[i].dropped);
+        assert_int_equal(count_on(driver, "out"), cases[i].out);
+        assert_int_equal(count_on(driver, "dead"), cases[i].dead);
+        weir_test_driver_free(driver);
+    }
+}
+
 static void a_value_that_its_serde_does_not_take_is_an_error(void **state)
 {
     struct weir_topology *topology = integers();
@@ -225,6 +309,7 @@ int main(void)
         cmocka_unit_test(each_record_goes_all_the_way_before_the_next),
         cmocka_unit_test(blocks_and_records_take_turns),
         cmocka_unit_test(what_cannot_be_read_or_used_becomes_a_dead_letter),
+        cmocka_unit_test(handlers_say_what_follows),
         cmocka_unit_test(a_value_that_its_serde_does_not_take_is_an_error),
         cmocka_unit_test(numbers_are_kafkas),
     };
