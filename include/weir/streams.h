@@ -163,6 +163,19 @@ WEIR_MUST_USE enum weir_err weir_topology_add_source(struct weir_topology *topol
                                                      uint32_t topic_count,
                                                      weir_decoder_factory *decoder, void *config,
                                                      struct weir_error *error);
+/*
+ * Kafka Streams' TimestampExtractor: when the record happened, ms since 1970, for example from its
+ * value, or rows->timestamp_ms[row]. newest_ms: the largest of its partition so far, -1 before the
+ * first. Negative: it can't be told, which the deserialization handler deals with.
+ */
+typedef int64_t weir_timestamp_extractor(void *config, const struct weir_rows *rows, uint32_t row,
+                                         int64_t newest_ms);
+/* Records of the source have these times instead of their own, also for which of a task's records
+ * is next. NOT_FOUND: no such source. */
+WEIR_MUST_USE enum weir_err weir_topology_set_timestamps(struct weir_topology *topology,
+                                                         const char *source,
+                                                         weir_timestamp_extractor *extractor,
+                                                         void *config, struct weir_error *error);
 /* What these sources read is joined by key: their topics must have the same number of partitions,
  * else the instance ends in ERROR, which names them. NOT_FOUND: no such source. */
 WEIR_MUST_USE enum weir_err weir_topology_copartition(struct weir_topology *topology,

@@ -6,15 +6,45 @@
  * empty that order is not known, so that the others wait for it: as long as there is something to
  * be read of it, and max_task_idle_ms longer (KIP-695).
  */
+#include "base/alloc.h"
 #include "base/assert.h"
 #include "streams/inside.h"
 
-void input_take(struct input *input, const struct weir_kafka_batch *batch)
+/* The times that the source's extractor tells stand in for the records' own. */
+static enum weir_err extract_times(struct input *input)
 {
-    weir_assert(!input->has_batch);
+    const struct stream_thread *thread = input->task->thread;
+    const struct node *source = &thread->streams->topology->nodes[input->source];
+    struct weir_rows *rows = &input->batch.rows;
+    if (!source->extractor)
+        return WEIR_OK;
+    if (!input->times_ms)
+        input->times_ms = weir_calloc(thread->streams->options.batch_rows, sizeof(int64_t));
+    if (!input->times_ms)
+        return WEIR_NOMEM;
+    if (!rows->topic)
+        rows->topic = input->topic;
+    for (uint32_t row = 0; row < input->batch.count; row++) {
+        int64_t time_ms = source->extractor(source->extractor_config, rows, row, input->newest_ms);
+        input->times_ms[row] = time_ms;
+        if (time_ms > input->newest_ms)
+            input->newest_ms = time_ms;
+    }
+    rows->timestamp_ms = input->times_ms;
+    return WEIR_OK;
+}
+
+enum weir_err input_take(struct input *input, const struct weir_kafka_batch *batch)
+{
+    weir_assert(!input->has_batch &&
+                batch->count <= input->task->thread->streams->options.batch_rows);
     input->batch = *batch;
     input->has_batch = true;
     input->row = 0;
+    enum weir_err err = extract_times(input);
+    if (err != WEIR_OK)
+        input_drop(input);
+    return err;
 }
 
 void input_drop(struct input *input)

@@ -55,6 +55,8 @@ struct node {
     void *config;
     const struct weir_serde *key_serde, *value_serde; /* of a source or sink; NULL = bytes */
     bool by_key;                                      /* a sink: never the task's own partition */
+    weir_timestamp_extractor *extractor;              /* of a source; NULL = the records' own */
+    void *extractor_config;
     uint32_t children[CHILDREN_MAX], child_count;
     uint32_t parents[CHILDREN_MAX], parent_count;
     uint32_t copartition; /* sources of one number need the same number of partitions; 0 = none */
@@ -129,6 +131,8 @@ struct input {
     bool has_batch;
     uint32_t row;          /* of the batch: rows before it are done */
     int64_t idle_until_ns; /* nothing is there to be read: others wait until then; -1 = not idle */
+    int64_t *times_ms;     /* of the batch, where the source has an extractor; else NULL */
+    int64_t newest_ms;     /* that it has told; -1 = none */
     /* progress */
     int64_t position_read, position_delivered, position_done, position_committed;
     int64_t position_purged; /* an internal topic's: records before it are deleted */
@@ -323,8 +327,8 @@ uint32_t store_number(const struct weir_streams *streams, uint32_t kind);
  * for, see max_task_idle_ms.
  */
 struct input *inputs_choose(struct task *task, uint32_t *end_out);
-/* Takes a batch, which the input must not have. */
-void input_take(struct input *input, const struct weir_kafka_batch *batch);
+/* Takes a batch, which the input must not have. NOMEM: the batch is given back. */
+enum weir_err input_take(struct input *input, const struct weir_kafka_batch *batch);
 /* Forgets it. */
 void input_drop(struct input *input);
 /* Is a batch in hand that is not parked? */

@@ -74,6 +74,7 @@ static void open_input(struct task *task, const struct weir_kafka_partition *par
                             .topic = topic->name,
                             .index = index,
                             .idle_until_ns = -1,
+                            .newest_ms = -1,
                             .position_read = partition->offset,
                             .position_delivered = partition->offset,
                             .position_done = partition->offset,
@@ -128,6 +129,8 @@ void task_free(struct task *task)
     task_drop(task);
     stores_close(task);
     weir_arena_release(&task->arena);
+    for (uint32_t i = 0; i < task->input_count; i++)
+        weir_free(task->inputs[i].times_ms);
     weir_free(task->inputs);
     weir_free(task);
 }
@@ -270,6 +273,17 @@ static enum weir_err forward_source(struct task *task, const struct input *input
 
 /* ---- blocks ---------------------------------------------------------------------------------- */
 
+static const char no_time[] = "the source's timestamp extractor can't tell its time";
+
+static void mark_timeless(struct weir_block *block)
+{
+    for (uint32_t row = 0; row < block->rows; row++)
+        if (block->rows_meta.timestamp_ms[row] < 0 && block->status[row] == WEIR_OK) {
+            block->status[row] = WEIR_INVALID;
+            block->failed++;
+        }
+}
+
 /* Makes the thread's block of this source hold rows of the batch. */
 static enum weir_err fill_block(const struct input *input, uint32_t first, uint32_t end,
                                 struct weir_block **out, struct weir_error *error)
@@ -291,6 +305,8 @@ static enum weir_err fill_block(const struct input *input, uint32_t first, uint3
         if (decoder)
             err = weir_decode(decoder, block);
     }
+    if (err == WEIR_OK && topology_of(input->task)->nodes[input->source].extractor)
+        mark_timeless(block);
     *out = block;
     if (err != WEIR_OK)
         weir_error_set(error, err, -1, "no memory for a block of records");
@@ -307,7 +323,11 @@ static enum weir_err send_undecodable(struct task *task, const struct input *inp
         struct weir_error why = {.code = WEIR_OK};
         if (block->status[row] == WEIR_OK)
             continue;
-        weir_decode_explain(decoder, block->rows_meta.value[row], &why);
+        if (block->rows_meta.timestamp_ms[row] < 0 &&
+            topology_of(task)->nodes[input->source].extractor)
+            weir_error_set(&why, WEIR_INVALID, -1, "%s", no_time);
+        else
+            weir_decode_explain(decoder, block->rows_meta.value[row], &why);
         err = row_refused(task, &block->rows_meta, row, (enum weir_err)block->status[row],
                           why.message, true, task->thread->streams->options.deserialization_handler,
                           error);

@@ -394,7 +394,11 @@ static enum weir_err read_records(struct stream_thread *thread, int32_t timeout_
         weir_kafka_batch_release(&batch);
         return WEIR_OK;
     }
-    input_take(input, &batch);
+    if (input_take(input, &batch) != WEIR_OK) {
+        weir_error_set(error, WEIR_NOMEM, -1, "no memory for the times of records");
+        task_fail(input->task, error, false);
+        return WEIR_OK;
+    }
     run(input->task, error);
     return WEIR_OK;
 }

@@ -251,6 +251,18 @@ enum weir_err weir_topology_add_sink(struct weir_topology *topology, const char 
     return end_node(topology, node, connect(topology, node, parents, parent_count, error));
 }
 
+enum weir_err weir_topology_set_timestamps(struct weir_topology *topology, const char *source,
+                                           weir_timestamp_extractor *extractor, void *config,
+                                           struct weir_error *error)
+{
+    int32_t found = find_node(topology, source);
+    if (found < 0 || topology->nodes[found].kind != NODE_SOURCE)
+        return weir_error_set(error, WEIR_NOT_FOUND, -1, "there is no source \"%s\"", source);
+    topology->nodes[found].extractor = extractor;
+    topology->nodes[found].extractor_config = config;
+    return WEIR_OK;
+}
+
 enum weir_err weir_topology_set_serdes(struct weir_topology *topology, const char *name,
                                        const struct weir_serde *key, const struct weir_serde *value,
                                        struct weir_error *error)

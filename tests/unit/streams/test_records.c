@@ -284,6 +284,43 @@ static void a_value_that_its_serde_does_not_take_is_an_error(void **state)
     weir_test_driver_free(driver);
 }
 
+/* The value is the time; odd ones are none. */
+static int64_t value_as_time(void *config, const struct weir_rows *rows, uint32_t row,
+                             int64_t newest_ms)
+{
+    const uint8_t *bytes = rows->value[row].data;
+    *(int64_t *)config = newest_ms;
+    return bytes[3] % 2 ? -1 : bytes[3] * 1000;
+}
+
+static void a_source_can_tell_the_times_itself(void **state)
+{
+    struct weir_topology *topology = integers();
+    struct weir_kafka_batch out;
+    int64_t newest_ms = 0;
+    (void)state;
+    assert_int_equal(weir_topology_set_timestamps(topology, "none", value_as_time, NULL, NULL),
+                     WEIR_NOT_FOUND);
+    assert_int_equal(weir_topology_set_timestamps(topology, "in", value_as_time, &newest_ms, NULL),
+                     WEIR_OK);
+    add_node(topology, &adder, "a", "in");
+    add_sink(topology, "a", &weir_serde_int32);
+    struct weir_test_driver *driver = drive(topology);
+    pipe_integer(driver, 4);
+    pipe_integer(driver, 2);
+    pipe_integer(driver, 3);
+    assert_int_equal(newest_ms, 4000);
+    assert_int_equal(weir_test_driver_read(driver, "out", &out), WEIR_OK);
+    assert_int_equal(out.rows.timestamp_ms[0], 4000);
+    assert_int_equal(weir_test_driver_read(driver, "out", &out), WEIR_OK);
+    assert_int_equal(out.rows.timestamp_ms[0], 2000);
+    assert_int_equal(count_on(driver, "out"), 0);
+    assert_int_equal(weir_test_driver_read(driver, "dead", &out), WEIR_OK);
+    assert_non_null(memmem(out.rows.headers[0][1].value.data, out.rows.headers[0][1].value.bytes,
+                           "can't tell its time", 19));
+    weir_test_driver_free(driver);
+}
+
 static void numbers_are_kafkas(void **state)
 {
     static const uint8_t half[] = {0x3f, 0xe0, 0, 0, 0, 0, 0, 0},
@@ -311,6 +348,7 @@ int main(void)
         cmocka_unit_test(what_cannot_be_read_or_used_becomes_a_dead_letter),
         cmocka_unit_test(handlers_say_what_follows),
         cmocka_unit_test(a_value_that_its_serde_does_not_take_is_an_error),
+        cmocka_unit_test(a_source_can_tell_the_times_itself),
         cmocka_unit_test(numbers_are_kafkas),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
