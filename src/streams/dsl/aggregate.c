@@ -358,7 +358,8 @@ static struct weir_table *add(const struct weir_grouped *grouped, const struct w
 static struct weir_table *count(const struct weir_grouped *grouped, const struct windows *windows,
                                 const struct weir_materialized *materialized, const char *name)
 {
-    struct operation operation = {.aggregator = count_one,
+    struct operation operation = {.needs_function = true,
+                                  .aggregator = count_one,
                                   .merger = add_counts,
                                   .initial = weir_value_integer(0),
                                   .value = &weir_serde_int64};
@@ -371,8 +372,11 @@ static struct weir_table *reduce(const struct weir_grouped *grouped, const struc
                                  weir_aggregator *reducer, void *config,
                                  const struct weir_materialized *materialized, const char *name)
 {
-    struct operation operation = {
-        .aggregator = reducer, .config = config, .is_reduce = true, .value = grouped->stream.value};
+    struct operation operation = {.needs_function = true,
+                                  .aggregator = reducer,
+                                  .config = config,
+                                  .is_reduce = true,
+                                  .value = grouped->stream.value};
     return add(grouped, windows, &operation, materialized, "KSTREAM-REDUCE-", name);
 }
 
@@ -395,7 +399,8 @@ struct weir_table *weir_grouped_aggregate(struct weir_grouped *grouped, struct w
                                           const struct weir_materialized *materialized,
                                           const char *name)
 {
-    struct operation operation = {.aggregator = aggregator, .config = config, .initial = initial};
+    struct operation operation = {
+        .needs_function = true, .aggregator = aggregator, .config = config, .initial = initial};
     return add(grouped, NULL, &operation, materialized, "KSTREAM-AGGREGATE-", name);
 }
 
@@ -452,8 +457,11 @@ struct weir_table *weir_windowed_aggregate(struct weir_windowed *windowed,
                                            const struct weir_materialized *materialized,
                                            const char *name)
 {
-    struct operation operation = {
-        .aggregator = aggregator, .merger = merger, .config = config, .initial = initial};
+    struct operation operation = {.needs_function = true,
+                                  .aggregator = aggregator,
+                                  .merger = merger,
+                                  .config = config,
+                                  .initial = initial};
     if (windowed->windows.kind == SESSIONS && !merger)
         dsl_fault(windowed->grouped->stream.builder, WEIR_INVALID,
                   "sessions need a merger, for they grow together");

@@ -142,6 +142,9 @@ void dsl_add(struct weir_builder *builder, const char *name, const struct weir_p
              const struct operation *operation, const char *parent)
 {
     struct operation *copy = dsl_alloc(builder, sizeof *copy);
+    if (operation->needs_function && !operation->predicate && !operation->mapper &&
+        !operation->visitor && !operation->aggregator && !operation->joiner)
+        dsl_fault(builder, WEIR_INVALID, "node \"%s\" is given no function", name);
     if (dsl_failed(builder))
         return;
     *copy = *operation;

@@ -71,10 +71,11 @@ struct operation {
     weir_merger *merger;
     weir_joiner *joiner;
     void *config;
-    bool negate;    /* filter */
-    bool left;      /* join */
-    bool is_reduce; /* the first value is the aggregate */
-    bool keeps_key; /* map */
+    bool needs_function; /* one of these */
+    bool negate;         /* filter */
+    bool left;           /* join */
+    bool is_reduce;      /* the first value is the aggregate */
+    bool keeps_key;      /* map */
     bool keeps_value;
     struct weir_value initial;
     struct windows windows;

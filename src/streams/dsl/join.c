@@ -53,7 +53,7 @@ struct weir_stream *weir_stream_join_table(struct weir_stream *stream, struct we
     struct weir_builder *builder = stream->builder;
     struct weir_stream from = *stream;
     const struct operation operation = {
-        .joiner = joiner, .config = config, .left = left, .table = table};
+        .needs_function = true, .joiner = joiner, .config = config, .left = left, .table = table};
     if (!from.key)
         from.key = table->stream.key;
     if (from.is_rekeyed)
@@ -74,6 +74,9 @@ struct weir_stream *weir_stream_join_global_table(struct weir_stream *stream,
                                                   weir_joiner *joiner, void *config,
                                                   const char *name)
 {
+    if (!key_mapper || !joiner)
+        dsl_fault(stream->builder, WEIR_INVALID,
+                  "a join with a global table needs a key mapper and a joiner");
     const struct operation operation = {
         .mapper = key_mapper, .joiner = joiner, .config = config, .left = left, .global = table};
     const char *node = dsl_name_or(stream->builder, name, "KSTREAM-LEFTJOIN-");

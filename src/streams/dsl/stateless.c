@@ -96,14 +96,16 @@ static struct weir_stream *add(struct weir_stream *stream, const struct weir_pro
 struct weir_stream *weir_stream_filter(struct weir_stream *stream, weir_predicate *predicate,
                                        void *config, const char *name)
 {
-    const struct operation operation = {.predicate = predicate, .config = config};
+    const struct operation operation = {
+        .needs_function = true, .predicate = predicate, .config = config};
     return add(stream, &filter_ops, &operation, name, "KSTREAM-FILTER-");
 }
 
 struct weir_stream *weir_stream_filter_not(struct weir_stream *stream, weir_predicate *predicate,
                                            void *config, const char *name)
 {
-    const struct operation operation = {.predicate = predicate, .config = config, .negate = true};
+    const struct operation operation = {
+        .needs_function = true, .predicate = predicate, .config = config, .negate = true};
     return add(stream, &filter_ops, &operation, name, "KSTREAM-FILTER-");
 }
 
@@ -111,7 +113,7 @@ struct weir_stream *weir_stream_filter_not(struct weir_stream *stream, weir_pred
 struct weir_stream *weir_stream_map(struct weir_stream *stream, weir_mapper *mapper, void *config,
                                     const char *name)
 {
-    const struct operation operation = {.mapper = mapper, .config = config};
+    const struct operation operation = {.needs_function = true, .mapper = mapper, .config = config};
     struct weir_stream *out = add(stream, &map_ops, &operation, name, "KSTREAM-MAP-");
     out->key = out->value = NULL;
     out->is_rekeyed = true;
@@ -121,7 +123,8 @@ struct weir_stream *weir_stream_map(struct weir_stream *stream, weir_mapper *map
 struct weir_stream *weir_stream_map_values(struct weir_stream *stream, weir_mapper *mapper,
                                            void *config, const char *name)
 {
-    const struct operation operation = {.mapper = mapper, .config = config, .keeps_key = true};
+    const struct operation operation = {
+        .needs_function = true, .mapper = mapper, .config = config, .keeps_key = true};
     struct weir_stream *out = add(stream, &map_ops, &operation, name, "KSTREAM-MAPVALUES-");
     out->value = NULL;
     return out;
@@ -130,7 +133,8 @@ struct weir_stream *weir_stream_map_values(struct weir_stream *stream, weir_mapp
 struct weir_stream *weir_stream_select_key(struct weir_stream *stream, weir_mapper *mapper,
                                            void *config, const char *name)
 {
-    const struct operation operation = {.mapper = mapper, .config = config, .keeps_value = true};
+    const struct operation operation = {
+        .needs_function = true, .mapper = mapper, .config = config, .keeps_value = true};
     struct weir_stream *out = add(stream, &map_ops, &operation, name, "KSTREAM-KEY-SELECT-");
     out->key = NULL;
     out->is_rekeyed = true;
@@ -140,7 +144,8 @@ struct weir_stream *weir_stream_select_key(struct weir_stream *stream, weir_mapp
 struct weir_stream *weir_stream_flat_map(struct weir_stream *stream, weir_visitor *visitor,
                                          void *config, const char *name)
 {
-    const struct operation operation = {.visitor = visitor, .config = config};
+    const struct operation operation = {
+        .needs_function = true, .visitor = visitor, .config = config};
     struct weir_stream *out = add(stream, &visit_ops, &operation, name, "KSTREAM-FLATMAP-");
     out->key = out->value = NULL;
     out->is_rekeyed = true;
@@ -150,7 +155,8 @@ struct weir_stream *weir_stream_flat_map(struct weir_stream *stream, weir_visito
 struct weir_stream *weir_stream_flat_map_values(struct weir_stream *stream, weir_visitor *visitor,
                                                 void *config, const char *name)
 {
-    const struct operation operation = {.visitor = visitor, .config = config};
+    const struct operation operation = {
+        .needs_function = true, .visitor = visitor, .config = config};
     struct weir_stream *out = add(stream, &visit_ops, &operation, name, "KSTREAM-FLATMAPVALUES-");
     out->value = NULL;
     return out;
@@ -159,14 +165,16 @@ struct weir_stream *weir_stream_flat_map_values(struct weir_stream *stream, weir
 struct weir_stream *weir_stream_peek(struct weir_stream *stream, weir_visitor *visitor,
                                      void *config, const char *name)
 {
-    const struct operation operation = {.visitor = visitor, .config = config};
+    const struct operation operation = {
+        .needs_function = true, .visitor = visitor, .config = config};
     return add(stream, &peek_ops, &operation, name, "KSTREAM-PEEK-");
 }
 
 void weir_stream_foreach(struct weir_stream *stream, weir_visitor *visitor, void *config,
                          const char *name)
 {
-    const struct operation operation = {.visitor = visitor, .config = config};
+    const struct operation operation = {
+        .needs_function = true, .visitor = visitor, .config = config};
     (void)add(stream, &visit_ops, &operation, name, "KSTREAM-FOREACH-");
 }
 

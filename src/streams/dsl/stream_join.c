@@ -371,6 +371,8 @@ struct weir_stream *weir_stream_join(struct weir_stream *stream, struct weir_str
     struct side *sides = dsl_alloc(builder, 2 * sizeof *sides);
     struct weir_stream both[2] = {*stream, *other};
     struct names names;
+    if (!joiner)
+        dsl_fault(builder, WEIR_INVALID, "a join needs a joiner");
     if (within_ms < 0 || grace_ms < 0)
         dsl_fault(builder, WEIR_INVALID,
                   "a join within %lld ms, with %lld ms of grace: neither "

@@ -194,14 +194,15 @@ static struct weir_table *derive(struct weir_table *table, const struct operatio
 struct weir_table *weir_table_filter(struct weir_table *table, weir_predicate *predicate,
                                      void *config, const char *name)
 {
-    const struct operation operation = {.predicate = predicate, .config = config};
+    const struct operation operation = {
+        .needs_function = true, .predicate = predicate, .config = config};
     return derive(table, &operation, name, "KTABLE-FILTER-");
 }
 
 struct weir_table *weir_table_map_values(struct weir_table *table, weir_mapper *mapper,
                                          void *config, const char *name)
 {
-    const struct operation operation = {.mapper = mapper, .config = config};
+    const struct operation operation = {.needs_function = true, .mapper = mapper, .config = config};
     struct weir_table *out = derive(table, &operation, name, "KTABLE-MAPVALUES-");
     out->stream.value = NULL;
     return out;

@@ -660,6 +660,13 @@ static void the_first_fault_is_told(void **state)
     weir_builder_stream(builder, "in", NULL);
     weir_builder_stream(builder, "in", NULL);
     assert_int_equal(weir_builder_build(builder, &topology, &error), WEIR_EXISTS);
+    builder = begin();
+    weir_stream_filter(weir_builder_stream(builder, "in", NULL), NULL, NULL, "long ones");
+    assert_int_equal(weir_builder_build(builder, &topology, &error), WEIR_INVALID);
+    assert_non_null(strstr(error.message, "\"long ones\""));
+    builder = begin();
+    weir_builder_stream(builder, NULL, NULL);
+    assert_int_equal(weir_builder_build(builder, &topology, &error), WEIR_INVALID);
     weir_builder_free(begin());
 }
 
