@@ -11,7 +11,7 @@
 
 #include <weir/streams_dsl.h>
 
-enum { TEXT_BYTES = 1 << 16, MOMENT_NS = 50 * 1000000, TRIES = 1200, QUIET = 8 };
+enum { TEXT_BYTES = 1 << 16, MOMENT_NS = 50 * 1000000, TRIES = 1200, QUIET = 24 };
 
 static const struct weir_with text = {.key = &weir_serde_string, .value = &weir_serde_string};
 

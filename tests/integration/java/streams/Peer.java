@@ -181,11 +181,11 @@ public final class Peer {
             streams.start();
             long until = System.nanoTime() + 60_000_000_000L;
             int done = 0;
-            while (done < 8 && System.nanoTime() < until) {
+            while (done < 24 && System.nanoTime() < until) {
                 Thread.sleep(50);
                 done = isDone(admin, name) ? done + 1 : 0;
             }
-            if (done < 8)
+            if (done < 24)
                 throw new IllegalStateException(name + " does not get to the end");
         }
     }
