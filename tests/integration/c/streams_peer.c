@@ -2,7 +2,7 @@
  * Topologies that java/streams/Peer has, too: what weir-streams makes of them.
  *
  * usage: streams_peer describe                  all of them, as text
- *        streams_peer run ADDRESS DIR [NAME...]   each to the end of the input; all by default
+ *        streams_peer run ADDRESS DIR [NAME...]   to the end of the input, all at a time
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,7 +11,7 @@
 
 #include <weir/streams_dsl.h>
 
-enum { TEXT_BYTES = 1 << 16, MOMENT_NS = 50 * 1000000, TRIES = 1200, QUIET = 24 };
+enum { TEXT_BYTES = 1 << 16, MOMENT_NS = 50 * 1000000, TRIES = 2400, QUIET = 24, ADMIN_MS = 10000 };
 
 static const struct weir_with text = {.key = &weir_serde_string, .value = &weir_serde_string};
 
@@ -21,6 +21,16 @@ static void stop_if(bool failed, const char *why)
         return;
     fprintf(stderr, "streams_peer: %s\n", why);
     exit(1);
+}
+
+/* The topics that are written: of each topology its own when it runs. */
+static char prefix[64];
+
+static const char *out(const char *topic)
+{
+    static char whole[128];
+    snprintf(whole, sizeof whole, "%s%s", prefix, topic);
+    return whole;
 }
 
 /* ---- functions ------------------------------------------------------------------------------- */
@@ -157,7 +167,7 @@ static const struct weir_materialized *uncached(const char *name, const struct w
 
 static void to_out(struct weir_table *table)
 {
-    weir_stream_to(weir_table_to_stream(table, NULL), "out", NULL);
+    weir_stream_to(weir_table_to_stream(table, NULL), out("out"), NULL);
 }
 
 static void count_words(struct weir_builder *builder, bool named)
@@ -194,8 +204,10 @@ static void join_table(struct weir_builder *builder)
     struct weir_table *table = weir_builder_table(builder, "other", &text, uncached(NULL, NULL));
     table = weir_table_map_values(table, append, prime, NULL);
     table = weir_table_filter(table, begins_with_another, b, NULL);
-    weir_stream_to(weir_stream_join_table(stream, table, false, join, NULL, NULL), "out", &text);
-    weir_stream_to(weir_stream_join_table(stream, table, true, join, NULL, NULL), "left", &text);
+    weir_stream_to(weir_stream_join_table(stream, table, false, join, NULL, NULL), out("out"),
+                   &text);
+    weir_stream_to(weir_stream_join_table(stream, table, true, join, NULL, NULL), out("left"),
+                   &text);
 }
 
 static void repartition(struct weir_builder *builder)
@@ -209,7 +221,7 @@ static void repartition(struct weir_builder *builder)
     stream = weir_stream_join_table(stream, table, false, join, NULL, NULL);
     stream = weir_stream_peek(stream, nothing, NULL, NULL);
     stream = weir_stream_select_key(stream, value_as_key, NULL, NULL);
-    weir_stream_to(weir_stream_repartition(stream, &single), "out", &text);
+    weir_stream_to(weir_stream_repartition(stream, &single), out("out"), &text);
 }
 
 static void join_global(struct weir_builder *builder)
@@ -217,14 +229,15 @@ static void join_global(struct weir_builder *builder)
     struct weir_global_table *table = weir_builder_global_table(builder, "other", &text, NULL);
     struct weir_stream *stream = weir_builder_stream(builder, "in", &text);
     stream = weir_stream_join_global_table(stream, table, value_as_key, true, join, NULL, NULL);
-    weir_stream_to(stream, "out", &text);
+    weir_stream_to(stream, out("out"), &text);
 }
 
 static void join_streams(struct weir_builder *builder, enum weir_join kind)
 {
     struct weir_stream *one = weir_builder_stream(builder, "in", &text);
     struct weir_stream *other = weir_builder_stream(builder, "other", &text);
-    weir_stream_to(weir_stream_join(one, other, kind, 1000, 300, join, NULL, NULL), "out", &text);
+    weir_stream_to(weir_stream_join(one, other, kind, 1000, 300, join, NULL, NULL), out("out"),
+                   &text);
 }
 
 static void branch(struct weir_builder *builder)
@@ -234,8 +247,8 @@ static void branch(struct weir_builder *builder)
                                      {.predicate = NULL}};
     weir_stream_split(weir_builder_stream(builder, "in", &text), branches, 3, NULL);
     struct weir_stream *marked = weir_stream_map_values(branches[1].stream, append, star, NULL);
-    weir_stream_to(weir_stream_merge(branches[0].stream, marked, NULL), "out", &text);
-    weir_stream_to(branches[2].stream, "left", &text);
+    weir_stream_to(weir_stream_merge(branches[0].stream, marked, NULL), out("out"), &text);
+    weir_stream_to(branches[2].stream, out("left"), &text);
 }
 
 static void limit(struct weir_builder *builder)
@@ -248,6 +261,8 @@ static void limit(struct weir_builder *builder)
 static const char *const names[] = {"words", "named",         "tumbling",   "hopping", "sessions",
                                     "table", "repartitioned", "global",     "inner",   "left",
                                     "outer", "branches",      "suppressed", "limited"};
+
+enum { COUNT = sizeof names / sizeof names[0] };
 
 static void make(struct weir_builder *builder, const char *name)
 {
@@ -299,7 +314,7 @@ static struct weir_topology *topology(const char *name, const struct weir_store_
 static void describe(void)
 {
     static char description[TEXT_BYTES];
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+    for (size_t i = 0; i < COUNT; i++) {
         struct weir_topology *made = topology(names[i], weir_store_in_memory());
         (void)weir_topology_describe(made, description, sizeof description);
         printf("== %s\n%s", names[i], description);
@@ -307,24 +322,17 @@ static void describe(void)
     }
 }
 
-/* Until nothing has been left to read for a while, after something has been read. */
-static void run_to_end(struct weir_streams *streams)
+static bool is_done(const struct weir_streams *streams)
 {
-    const struct timespec moment = {.tv_nsec = MOMENT_NS};
     struct weir_streams_stats stats;
     struct weir_error error;
-    int done = 0;
-    for (int i = 0; i < TRIES && done < QUIET; i++) {
-        nanosleep(&moment, NULL);
-        weir_streams_stats(streams, &stats);
-        weir_streams_failure(streams, &error);
-        stop_if(error.code != WEIR_OK, error.message);
-        done = stats.records_consumed > 0 && stats.lag_records == 0 ? done + 1 : 0;
-    }
-    stop_if(done < QUIET, "it does not get to the end");
+    weir_streams_failure(streams, &error);
+    stop_if(error.code != WEIR_OK, error.message);
+    weir_streams_stats(streams, &stats);
+    return stats.records_consumed > 0 && stats.lag_records == 0;
 }
 
-static void run(struct weir_kafka *kafka, const char *dir, const char *name)
+static struct weir_streams *start(struct weir_kafka *kafka, const char *dir, const char *name)
 {
     struct weir_streams_options settings;
     struct weir_streams *streams;
@@ -338,23 +346,48 @@ static void run(struct weir_kafka *kafka, const char *dir, const char *name)
                              &error) != WEIR_OK,
             error.message);
     stop_if(weir_streams_start(streams, &error) != WEIR_OK, error.message);
-    run_to_end(streams);
-    stop_if(weir_streams_stop(streams) != WEIR_OK, "it did not stop in order");
-    weir_streams_free(streams);
+    return streams;
 }
 
-static void run_all(const char *address, const char *dir, char **chosen, int count)
+static void make_topic(struct weir_kafka *kafka, const char *name)
 {
+    const struct weir_kafka_topic topic = {.name = name, .partitions = 1, .replication = -1};
+    struct weir_error error;
+    stop_if(weir_kafka_topics_create(kafka, &topic, 1, ADMIN_MS, NULL, &error) != WEIR_OK,
+            error.message);
+}
+
+/* All at a time, until nothing has been left to read for a while. */
+static void run(const char *address, const char *dir, const char *const *chosen, int count)
+{
+    const struct timespec moment = {.tv_nsec = MOMENT_NS};
+    struct weir_streams *streams[COUNT];
     struct weir_kafka_options options;
     struct weir_kafka *kafka;
     struct weir_error error;
+    int done = 0;
+    stop_if(count > COUNT, "there are not so many topologies");
     weir_kafka_options_default(&options);
     options.bootstrap_servers = address;
     stop_if(weir_kafka_new(&options, &kafka, &error) != WEIR_OK, error.message);
-    for (int i = 0; i < count; i++)
-        run(kafka, dir, chosen[i]);
-    for (size_t i = 0; count == 0 && i < sizeof names / sizeof names[0]; i++)
-        run(kafka, dir, names[i]);
+    for (int i = 0; i < count; i++) {
+        snprintf(prefix, sizeof prefix, "%s-", chosen[i]);
+        make_topic(kafka, out("out"));
+        make_topic(kafka, out("left"));
+        streams[i] = start(kafka, dir, chosen[i]);
+    }
+    for (int i = 0; i < TRIES && done < QUIET; i++) {
+        bool all = true;
+        nanosleep(&moment, NULL);
+        for (int k = 0; k < count; k++)
+            all &= is_done(streams[k]);
+        done = all ? done + 1 : 0;
+    }
+    stop_if(done < QUIET, "not all get to the end");
+    for (int i = 0; i < count; i++) {
+        stop_if(weir_streams_stop(streams[i]) != WEIR_OK, "one did not stop in order");
+        weir_streams_free(streams[i]);
+    }
     weir_kafka_free(kafka);
 }
 
@@ -362,8 +395,10 @@ int main(int argc, char **argv)
 {
     if (argc == 2 && strcmp(argv[1], "describe") == 0)
         describe();
-    else if (argc >= 4 && strcmp(argv[1], "run") == 0)
-        run_all(argv[2], argv[3], argv + 4, argc - 4);
+    else if (argc > 4 && strcmp(argv[1], "run") == 0)
+        run(argv[2], argv[3], (const char *const *)(argv + 4), argc - 4);
+    else if (argc == 4 && strcmp(argv[1], "run") == 0)
+        run(argv[2], argv[3], names, COUNT);
     else
         stop_if(true, "usage: describe | run ADDRESS DIR [NAME...]");
     return 0;

@@ -21,7 +21,7 @@ import org.apache.kafka.streams.state.*;
  *
  * usage: Peer describe                        all of them, as text
  *        Peer feed ADDRESS BASE_MS RECORDS    makes the topics and their input
- *        Peer run ADDRESS DIR [NAME...]       each to the end of the input; all of them, by default
+ *        Peer run ADDRESS DIR [NAME...]       to the end of the input, all at a time
  *        Peer dump ADDRESS TOPIC...           the topics' records, in hexadecimal digits
  */
 public final class Peer {
@@ -33,6 +33,9 @@ public final class Peer {
         "sessions", "table", "repartitioned", "global", "inner", "left", "outer", "branches",
         "suppressed", "limited");
 
+    /** Of the topics that are written: none in descriptions, of each topology its own when it runs. */
+    private static String prefix = "";
+
     private static <S extends org.apache.kafka.streams.processor.StateStore>
         Materialized<String, String, S> texts() {
         return Materialized.<String, String, S>with(TEXT, TEXT).withCachingDisabled();
@@ -43,7 +46,7 @@ public final class Peer {
             .flatMapValues(line -> List.of(line.split(" ")))
             .groupBy((key, word) -> word, named ? Grouped.with("by-word", TEXT, TEXT) : GROUP)
             .count(named ? Materialized.as("counts") : Materialized.with(TEXT, Serdes.Long()));
-        counts.toStream().to("out", Produced.with(TEXT, Serdes.Long()));
+        counts.toStream().to(prefix + "out", Produced.with(TEXT, Serdes.Long()));
     }
 
     private static KTable<Windowed<String>, Long> tumbling(StreamsBuilder builder, String store) {
@@ -71,7 +74,7 @@ public final class Peer {
         case "left" -> one.leftJoin(other, both, windows, with);
         default -> one.outerJoin(other, both, windows, with);
         };
-        joined.to("out", WRITE);
+        joined.to(prefix + "out", WRITE);
     }
 
     private static Topology topology(String name) {
@@ -81,37 +84,37 @@ public final class Peer {
         switch (name) {
         case "words" -> words(builder, false);
         case "named" -> words(builder, true);
-        case "tumbling" -> tumbling(builder, "counts").toStream().to("out", windowed());
+        case "tumbling" -> tumbling(builder, "counts").toStream().to(prefix + "out", windowed());
         case "hopping" -> builder.stream("in", READ).groupByKey(GROUP)
             .windowedBy(TimeWindows.ofSizeAndGrace(Duration.ofMillis(1000), Duration.ZERO)
                 .advanceBy(Duration.ofMillis(400)))
             .reduce((a, b) -> a + b, Peer.<WindowStore<Bytes, byte[]>>texts()).toStream()
-            .to("out", Produced.with(WindowedSerdes.timeWindowedSerdeFrom(String.class, 1000),
+            .to(prefix + "out", Produced.with(WindowedSerdes.timeWindowedSerdeFrom(String.class, 1000),
                 TEXT));
         case "sessions" -> builder.stream("in", READ).groupByKey(GROUP)
             .windowedBy(SessionWindows.ofInactivityGapAndGrace(Duration.ofMillis(300),
                 Duration.ofMillis(200)))
             .aggregate(() -> "", (key, value, text) -> text + value, (key, a, b) -> a + b,
                 Peer.<SessionStore<Bytes, byte[]>>texts()).toStream()
-            .to("out", Produced.with(WindowedSerdes.sessionWindowedSerdeFrom(String.class), TEXT));
+            .to(prefix + "out", Produced.with(WindowedSerdes.sessionWindowedSerdeFrom(String.class), TEXT));
         case "table" -> {
             KStream<String, String> stream = builder.stream("in", READ);
             KTable<String, String> table = builder.table("other", READ).mapValues(v -> v + "'")
                 .filter((key, value) -> !value.startsWith("b"));
-            stream.join(table, (a, b) -> a + b, Joined.with(TEXT, TEXT, TEXT)).to("out", WRITE);
+            stream.join(table, (a, b) -> a + b, Joined.with(TEXT, TEXT, TEXT)).to(prefix + "out", WRITE);
             stream.leftJoin(table, (a, b) -> a + (b == null ? "?" : b),
-                Joined.with(TEXT, TEXT, TEXT)).to("left", WRITE);
+                Joined.with(TEXT, TEXT, TEXT)).to(prefix + "left", WRITE);
         }
         case "repartitioned" -> builder.stream("in", READ).filter((key, value) -> value != null)
             .map((key, value) -> KeyValue.pair(value.substring(0, 1), value))
             .join(builder.table("other", READ), (a, b) -> a + b, Joined.with(TEXT, TEXT, TEXT))
             .peek((key, value) -> { }).selectKey((key, value) -> value)
             .repartition(Repartitioned.with(TEXT, TEXT).withNumberOfPartitions(1))
-            .to("out", WRITE);
+            .to(prefix + "out", WRITE);
         case "global" -> {
             GlobalKTable<String, String> table = builder.globalTable("other", READ);
             builder.stream("in", READ).leftJoin(table, (key, value) -> value,
-                (a, b) -> a + (b == null ? "?" : b)).to("out", WRITE);
+                (a, b) -> a + (b == null ? "?" : b)).to(prefix + "out", WRITE);
         }
         case "inner", "left", "outer" -> join(builder, name);
         case "branches" -> {
@@ -122,15 +125,15 @@ public final class Peer {
             List<String> names = new ArrayList<>(branches.keySet());
             names.sort(null); // the default's ends with 0
             branches.get(names.get(1)).merge(branches.get(names.get(2)).mapValues(v -> v + "*"))
-                .to("out", WRITE);
-            branches.get(names.get(0)).to("left", WRITE);
+                .to(prefix + "out", WRITE);
+            branches.get(names.get(0)).to(prefix + "left", WRITE);
         }
         case "suppressed" -> tumbling(builder, "counts")
             .suppress(Suppressed.untilWindowCloses(Suppressed.BufferConfig.unbounded()))
-            .toStream().to("out", windowed());
+            .toStream().to(prefix + "out", windowed());
         default -> builder.table("in", READ).toStream().toTable()
             .suppress(Suppressed.untilTimeLimit(Duration.ofMillis(1000),
-                Suppressed.BufferConfig.unbounded())).toStream().to("out", WRITE);
+                Suppressed.BufferConfig.unbounded())).toStream().to(prefix + "out", WRITE);
         }
         return builder.build();
     }
@@ -144,8 +147,7 @@ public final class Peer {
                  Map.of("bootstrap.servers", address), new StringSerializer(),
                  new StringSerializer())) {
             admin.createTopics(List.of(new NewTopic("in", 1, (short) 1),
-                new NewTopic("other", 1, (short) 1), new NewTopic("out", 1, (short) 1),
-                new NewTopic("left", 1, (short) 1))).all().get();
+                new NewTopic("other", 1, (short) 1))).all().get();
             for (int i = 0; i < records; i++) {
                 boolean other = random.nextInt(3) == 0;
                 long at = baseMs + i * 80L - random.nextInt(6) * 100 + (other ? 1 : 0);
@@ -169,24 +171,42 @@ public final class Peer {
         return done;
     }
 
-    private static void run(String address, String name, String dir) throws Exception {
+    private static KafkaStreams start(String address, String name, String dir) {
         Properties settings = new Properties();
         settings.putAll(Map.of("bootstrap.servers", address, "application.id", name,
             "state.dir", dir, "statestore.cache.max.bytes", "0", "commit.interval.ms", "100",
             "producer.linger.ms", "5", "metadata.max.age.ms", "500"));
         // the same results whatever the time of day
         settings.put("__emit.interval.ms.kstreams.outer.join.spurious.results.fix__", 0L);
-        try (KafkaStreams streams = new KafkaStreams(topology(name), settings);
-             Admin admin = Admin.create(Map.of("bootstrap.servers", address))) {
-            streams.start();
-            long until = System.nanoTime() + 60_000_000_000L;
+        prefix = name + "-";
+        KafkaStreams streams = new KafkaStreams(topology(name), settings);
+        streams.start();
+        return streams;
+    }
+
+    private static void run(String address, String dir, List<String> names) throws Exception {
+        try (Admin admin = Admin.create(Map.of("bootstrap.servers", address))) {
+            List<NewTopic> topics = new ArrayList<>();
+            for (String name : names)
+                for (String topic : List.of("out", "left"))
+                    topics.add(new NewTopic(name + "-" + topic, 1, (short) 1));
+            admin.createTopics(topics).all().get();
+            List<KafkaStreams> started = new ArrayList<>();
+            for (String name : names)
+                started.add(start(address, name, dir));
+            long until = System.nanoTime() + 120_000_000_000L;
             int done = 0;
             while (done < 24 && System.nanoTime() < until) {
                 Thread.sleep(50);
-                done = isDone(admin, name) ? done + 1 : 0;
+                boolean all = true;
+                for (String name : names)
+                    all &= isDone(admin, name);
+                done = all ? done + 1 : 0;
             }
+            for (KafkaStreams streams : started)
+                streams.close();
             if (done < 24)
-                throw new IllegalStateException(name + " does not get to the end");
+                throw new IllegalStateException("not all get to the end");
         }
     }
 
@@ -219,10 +239,7 @@ public final class Peer {
                 System.out.print("== " + name + "\n" + topology(name).describe());
         }
         case "feed" -> feed(a[1], Long.parseLong(a[2]), Integer.parseInt(a[3]));
-        case "run" -> {
-            for (String name : a.length > 3 ? List.of(a).subList(3, a.length) : NAMES)
-                run(a[1], name, a[2]);
-        }
+        case "run" -> run(a[1], a[2], a.length > 3 ? List.of(a).subList(3, a.length) : NAMES);
         default -> {
             for (String topic : List.of(a).subList(2, a.length))
                 dump(a[1], topic);
