@@ -6,9 +6,9 @@
  *      commit: nothing in flight --> offsets --> store_commit(position)
  *      rewind: store_rollback
  *
- * So offsets, and what is in an engine, always speak of the same records. What a crash leaves
- * between them lies in the changelog, and is read from there: those records count twice, as at
- * least once allows.
+ * So offsets, and what is in an engine, always speak of the same records. What was delivered since
+ * the last commit when a process dies lies in the changelog, is read from there and processed
+ * again: it counts twice, as at least once allows.
  *
  * Stores of a thread are read one after the other, for each needs a client meanwhile.
  */
