@@ -103,6 +103,9 @@ struct weir_kafka_producer_options {
     int32_t delivery_timeout_ms; /* a record not taken by then is reported as TIMEOUT [120000] */
     size_t queue_bytes;          /* what may wait for the broker [64 MiB] */
     const char *compression;     /* none, gzip, snappy, lz4, zstd [none] */
+    /* transactional.id: records are produced in transactions, see below; NULL = without [NULL] */
+    const char *transactional_id;
+    int32_t transaction_timeout_ms;  /* the broker aborts what takes longer; >= 1000 [60000] */
     weir_kafka_delivered *delivered; /* may be NULL */
     void *opaque;
 };
@@ -122,8 +125,8 @@ WEIR_MUST_USE enum weir_err
 weir_kafka_producer_new(struct weir_kafka *kafka, const struct weir_kafka_producer_options *options,
                         struct weir_kafka_producer **producer_out, struct weir_error *error);
 /* Copies the record into the send queue. AGAIN: the queue is full; poll and try again. LIMIT: it is
- * larger than message.max.bytes. NOT_FOUND: the topic has no such partition. After a failure
- * `delivered` is not called for it. */
+ * larger than message.max.bytes. NOT_FOUND: the topic has no such partition. CLOSED: there is no
+ * transaction, or it is to be aborted. After a failure `delivered` is not called for it. */
 WEIR_MUST_USE enum weir_err weir_kafka_produce(struct weir_kafka_producer *producer,
                                                const struct weir_kafka_record *record,
                                                struct weir_error *error);
@@ -143,19 +146,63 @@ WEIR_MUST_USE enum weir_err weir_kafka_producer_flush(struct weir_kafka_producer
                                                       int32_t timeout_ms);
 /* Records without report yet. */
 uint64_t weir_kafka_producer_pending(const struct weir_kafka_producer *producer);
-/* What can't be delivered any more is reported as CLOSED. NULL is allowed. */
+/* What can't be delivered any more is reported as CLOSED. An open transaction is aborted, if that
+ * is done within a second; else by its time-out. NULL is allowed. */
 void weir_kafka_producer_close(struct weir_kafka_producer *producer);
 
-/* ---- consumer of a group --------------------------------------------------------------------- */
+/* ---- transactions ---------------------------------------------------------------------------- */
+
+/*
+ * Of a producer with a transactional_id: records and a group's offsets are committed together or
+ * not at all (KIP-98, KIP-447). Consumers and tables read what is committed (read_committed).
+ *
+ *      init -> begin -> produce ..., offsets -> commit
+ *                ^                          `-> abort
+ *                `------------------------------'
+ *
+ * Each waits up to timeout_ms for the broker, serving delivery reports meanwhile. What a failure
+ * asks for:
+ *   retriable: the same call again, nothing else (a commit whose answer did not come in time);
+ *   fatal:     the producer is of no use any more: close it. FENCED: another one of its
+ *              transactional_id has begun, or its transaction took longer than its time-out.
+ *              What became of a commit that was asked for is not known then;
+ *   else:      abort.
+ */
 
 struct weir_kafka_consumer;
+
+/* Once, before the first transaction: ends what the last producer of this transactional_id left
+ * open, and fences it. */
+WEIR_MUST_USE enum weir_err weir_kafka_transactions_init(struct weir_kafka_producer *producer,
+                                                         int32_t timeout_ms,
+                                                         struct weir_error *error);
+WEIR_MUST_USE enum weir_err weir_kafka_transaction_begin(struct weir_kafka_producer *producer,
+                                                         struct weir_error *error);
+/* Adds offsets of the consumer's group, which become its committed ones with the transaction.
+ * AGAIN: a rebalance is under way, later. FENCED, not fatal: the membership is over, abort.
+ * partitions[i].err is set as weir_kafka_commit does. */
+WEIR_MUST_USE enum weir_err weir_kafka_transaction_offsets(struct weir_kafka_producer *producer,
+                                                           struct weir_kafka_consumer *consumer,
+                                                           struct weir_kafka_partition *partitions,
+                                                           uint32_t count, int32_t timeout_ms,
+                                                           struct weir_error *error);
+/* Waits for the delivery of all records first; one that was not delivered fails it: abort. */
+WEIR_MUST_USE enum weir_err weir_kafka_transaction_commit(struct weir_kafka_producer *producer,
+                                                          int32_t timeout_ms,
+                                                          struct weir_error *error);
+/* Records that are still under way are reported as CLOSED. */
+WEIR_MUST_USE enum weir_err weir_kafka_transaction_abort(struct weir_kafka_producer *producer,
+                                                         int32_t timeout_ms,
+                                                         struct weir_error *error);
+
+/* ---- consumer of a group --------------------------------------------------------------------- */
 
 /*
  * Rebalance, told inside poll and close on the consumer's thread.
  * gained: partitions[i].offset is where reading will begin, always a real offset: the committed
  *         one, or else the log's first or end, found now; a commit below the log's first is
- *         moved there with a warning to the log. If the offsets can't be had, the partition
- *         is not told yet and it is tried again. indexes[i] is the number by which poll knows
+ *         moved there with a warning to the log. If the offsets can't be had, or one is part of
+ *         a transaction that is open yet, the partition is not told and it is tried again. indexes[i] is the number by which poll knows
  *         the partition from now on; numbers of lost partitions are used again.
  * lost:   the callee commits what it can (weir_kafka_commit, synchronous) unless `gone` says that
  *         the membership has ended already and commits will be refused. After it returns no record
@@ -240,6 +287,9 @@ struct weir_kafka_table_options {
     int64_t offset;     /* where to begin: WEIR_KAFKA_BEGINNING, _END or an offset [BEGINNING] */
     int32_t partition;  /* -1 = all [-1] */
     size_t queue_bytes; /* what may be fetched ahead [16 MiB] */
+    /* The end at open is that of all records, also of transactions that are open then: how they
+     * end is waited for. Else it is that of what can be read [no] */
+    bool open_transactions;
 };
 void weir_kafka_table_options_default(struct weir_kafka_table_options *options);
 
@@ -292,7 +342,7 @@ WEIR_MUST_USE enum weir_err weir_kafka_delete_records(struct weir_kafka *kafka,
 WEIR_MUST_USE enum weir_err weir_kafka_topic_partitions(struct weir_kafka *kafka, const char *topic,
                                                         int32_t timeout_ms, int32_t *partitions_out,
                                                         struct weir_error *error);
-/* First and next offset of a partition. */
+/* First and next offset of a partition; records of open transactions count. */
 WEIR_MUST_USE enum weir_err weir_kafka_offsets(struct weir_kafka *kafka, const char *topic,
                                                int32_t partition, int32_t timeout_ms,
                                                int64_t *first_out, int64_t *next_out,

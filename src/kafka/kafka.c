@@ -9,7 +9,12 @@
 #include "base/assert.h"
 #include "kafka/ops.h"
 
-enum { LINGER_MS_MAX = 900000, PARTITIONS_EXPECTED_MAX = 100000, TOPICS_MAX = 1024 };
+enum {
+    TRANSACTION_TIMEOUT_MS_MIN = 1000,
+    LINGER_MS_MAX = 900000,
+    PARTITIONS_EXPECTED_MAX = 100000,
+    TOPICS_MAX = 1024
+};
 static const size_t queue_bytes_min = 64 << 10;
 static const size_t queue_bytes_max = (size_t)1 << 40;
 
@@ -30,6 +35,11 @@ static const size_t queue_bytes_max = (size_t)1 << 40;
     X(producer_flush)                                                                              \
     X(producer_pending)                                                                            \
     X(producer_close)                                                                              \
+    X(transactions_init)                                                                           \
+    X(transaction_begin)                                                                           \
+    X(transaction_offsets)                                                                         \
+    X(transaction_commit)                                                                          \
+    X(transaction_abort)                                                                           \
     X(consumer_new)                                                                                \
     X(poll)                                                                                        \
     X(commit)                                                                                      \
@@ -193,6 +203,7 @@ void weir_kafka_producer_options_default(struct weir_kafka_producer_options *opt
         .delivery_timeout_ms = 120000,
         .queue_bytes = 64 << 20,
         .compression = "none",
+        .transaction_timeout_ms = 60000,
     };
 }
 
@@ -218,6 +229,9 @@ enum weir_err weir_kafka_producer_new(struct weir_kafka *kafka,
         err = weir_error_set(error, WEIR_INVALID, -1,
                              "linger_ms is %d, it must be below delivery_timeout_ms, which is %d",
                              options->linger_ms, options->delivery_timeout_ms);
+    if (err == WEIR_OK && options->transactional_id != NULL)
+        err = check_range("transaction_timeout_ms", options->transaction_timeout_ms,
+                          TRANSACTION_TIMEOUT_MS_MIN, INT32_MAX, error);
     if (err != WEIR_OK)
         return err;
     return kafka->ops->producer_new(kafka, options, producer_out, error);
@@ -258,6 +272,46 @@ void weir_kafka_producer_close(struct weir_kafka_producer *producer)
 {
     if (producer != NULL)
         producer->ops->producer_close(producer);
+}
+
+/* ---- transactions ---------------------------------------------------------------------------- */
+
+enum weir_err weir_kafka_transactions_init(struct weir_kafka_producer *producer, int32_t timeout_ms,
+                                           struct weir_error *error)
+{
+    return producer->ops->transactions_init(producer, timeout_ms, error);
+}
+
+enum weir_err weir_kafka_transaction_begin(struct weir_kafka_producer *producer,
+                                           struct weir_error *error)
+{
+    return producer->ops->transaction_begin(producer, error);
+}
+
+enum weir_err weir_kafka_transaction_offsets(struct weir_kafka_producer *producer,
+                                             struct weir_kafka_consumer *consumer,
+                                             struct weir_kafka_partition *partitions,
+                                             uint32_t count, int32_t timeout_ms,
+                                             struct weir_error *error)
+{
+    for (uint32_t i = 0; i < count; i++)
+        weir_assert(partitions[i].topic != NULL && partitions[i].offset >= 0);
+    weir_assert(producer->ops == consumer->ops);
+    return count > 0 ? producer->ops->transaction_offsets(producer, consumer, partitions, count,
+                                                          timeout_ms, error)
+                     : WEIR_OK;
+}
+
+enum weir_err weir_kafka_transaction_commit(struct weir_kafka_producer *producer,
+                                            int32_t timeout_ms, struct weir_error *error)
+{
+    return producer->ops->transaction_commit(producer, timeout_ms, error);
+}
+
+enum weir_err weir_kafka_transaction_abort(struct weir_kafka_producer *producer, int32_t timeout_ms,
+                                           struct weir_error *error)
+{
+    return producer->ops->transaction_abort(producer, timeout_ms, error);
 }
 
 /* ---- consumer -------------------------------------------------------------------------------- */

@@ -58,6 +58,18 @@ struct weir_kafka_ops {
     enum weir_err (*producer_flush)(struct weir_kafka_producer *producer, int32_t timeout_ms);
     uint64_t (*producer_pending)(const struct weir_kafka_producer *producer);
     void (*producer_close)(struct weir_kafka_producer *producer);
+    enum weir_err (*transactions_init)(struct weir_kafka_producer *producer, int32_t timeout_ms,
+                                       struct weir_error *error);
+    enum weir_err (*transaction_begin)(struct weir_kafka_producer *producer,
+                                       struct weir_error *error);
+    enum weir_err (*transaction_offsets)(struct weir_kafka_producer *producer,
+                                         struct weir_kafka_consumer *consumer,
+                                         struct weir_kafka_partition *partitions, uint32_t count,
+                                         int32_t timeout_ms, struct weir_error *error);
+    enum weir_err (*transaction_commit)(struct weir_kafka_producer *producer, int32_t timeout_ms,
+                                        struct weir_error *error);
+    enum weir_err (*transaction_abort)(struct weir_kafka_producer *producer, int32_t timeout_ms,
+                                       struct weir_error *error);
 
     enum weir_err (*consumer_new)(struct weir_kafka *kafka,
                                   const struct weir_kafka_consumer_options *options,

@@ -158,6 +158,20 @@ enum weir_err rd_producer_flush(struct weir_kafka_producer *base, int32_t timeou
 uint64_t rd_producer_pending(const struct weir_kafka_producer *base);
 void rd_producer_close(struct weir_kafka_producer *base);
 
+/* ---- rd_transaction.c ---- */
+
+enum weir_err rd_transactions_init(struct weir_kafka_producer *base, int32_t timeout_ms,
+                                   struct weir_error *error);
+enum weir_err rd_transaction_begin(struct weir_kafka_producer *base, struct weir_error *error);
+enum weir_err rd_transaction_offsets(struct weir_kafka_producer *base,
+                                     struct weir_kafka_consumer *of,
+                                     struct weir_kafka_partition *partitions, uint32_t count,
+                                     int32_t timeout_ms, struct weir_error *error);
+enum weir_err rd_transaction_commit(struct weir_kafka_producer *base, int32_t timeout_ms,
+                                    struct weir_error *error);
+enum weir_err rd_transaction_abort(struct weir_kafka_producer *base, int32_t timeout_ms,
+                                   struct weir_error *error);
+
 /* ---- rd_signal.c: sleeping until a queue has something ---- */
 
 struct rd_signal {

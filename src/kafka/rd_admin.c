@@ -17,9 +17,12 @@ enum weir_err rd_admin_get(struct weir_kafka *kafka, struct rd_client **admin_ou
     enum weir_err err = WEIR_OK;
     pthread_mutex_lock(&cluster->mutex);
     if (cluster->admin == NULL) {
+        /* Ends are those of all records: whoever needs them waits for transactions to end. */
+        static const struct rd_setting fixed[] = {{"isolation.level", "read_uncommitted"},
+                                                  {NULL, NULL}};
         struct rd_client *admin = weir_calloc(1, sizeof(*admin));
         rd_kafka_conf_t *conf;
-        err = admin != NULL ? rd_conf_new(cluster, NULL, NULL, &conf, error)
+        err = admin != NULL ? rd_conf_new(cluster, NULL, fixed, &conf, error)
                             : weir_error_set(error, WEIR_NOMEM, -1, "no memory for a client");
         if (err == WEIR_OK)
             err = rd_client_open(admin, cluster, RD_KAFKA_CONSUMER, conf, error);

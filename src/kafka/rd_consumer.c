@@ -328,17 +328,18 @@ static enum weir_err commit_allowed(struct rd_consumer *consumer, struct weir_er
     return WEIR_AGAIN;
 }
 
-enum weir_err rd_consumer_commit(struct weir_kafka_consumer *base,
-                                 struct weir_kafka_partition *partitions, uint32_t count,
-                                 int32_t timeout_ms, struct weir_error *error)
+enum weir_err rd_consumer_commit_list(struct rd_consumer *consumer,
+                                      struct weir_kafka_partition *partitions, uint32_t count,
+                                      rd_kafka_topic_partition_list_t **list_out,
+                                      enum weir_err *foreign_out, struct weir_error *error)
 {
-    struct rd_consumer *consumer = consumer_of(base);
-    enum weir_err foreign = WEIR_OK, err = commit_allowed(consumer, error);
+    enum weir_err err = commit_allowed(consumer, error);
     if (err != WEIR_OK) {
         for (uint32_t i = 0; i < count; i++)
             partitions[i].err = err;
         return err;
     }
+    *foreign_out = WEIR_OK;
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)count);
     for (uint32_t i = 0; i < count; i++) {
         int32_t index = rd_member_index(consumer, partitions[i].topic, partitions[i].partition);
@@ -347,11 +348,26 @@ enum weir_err rd_consumer_commit(struct weir_kafka_consumer *base,
         if (partitions[i].err == WEIR_OK)
             rd_kafka_topic_partition_list_add(list, partitions[i].topic, partitions[i].partition)
                 ->offset = partitions[i].offset;
-        else if (foreign == WEIR_OK)
-            foreign = weir_error_set(error, WEIR_FENCED, partitions[i].offset,
-                                     "%s [%d] is not ours to commit", partitions[i].topic,
-                                     partitions[i].partition);
+        else if (*foreign_out == WEIR_OK)
+            *foreign_out = weir_error_set(error, WEIR_FENCED, partitions[i].offset,
+                                          "%s [%d] is not ours to commit", partitions[i].topic,
+                                          partitions[i].partition);
     }
+    *list_out = list;
+    return WEIR_OK;
+}
+
+enum weir_err rd_consumer_commit(struct weir_kafka_consumer *base,
+                                 struct weir_kafka_partition *partitions, uint32_t count,
+                                 int32_t timeout_ms, struct weir_error *error)
+{
+    struct rd_consumer *consumer = consumer_of(base);
+    rd_kafka_topic_partition_list_t *list;
+    enum weir_err foreign = WEIR_OK;
+    enum weir_err err =
+        rd_consumer_commit_list(consumer, partitions, count, &list, &foreign, error);
+    if (err != WEIR_OK)
+        return err;
     if (list->cnt > 0) {
         uint64_t number = ++consumer->commit_number;
         rd_kafka_resp_err_t code = rd_kafka_commit_queue(

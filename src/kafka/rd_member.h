@@ -69,6 +69,14 @@ void rd_member_ask_sources(struct rd_consumer *consumer);
 /* Tells `lost` of all that was told, without membership. */
 void rd_member_lose_all(struct rd_consumer *consumer);
 void rd_member_release(struct rd_consumer *consumer);
+/*
+ * What may be committed now, for librdkafka: a list that is the caller's. partitions[i].err is set;
+ * *foreign_out = FENCED if some are not ours. AGAIN, FENCED: nothing may, and there is no list.
+ */
+enum weir_err rd_consumer_commit_list(struct rd_consumer *consumer,
+                                      struct weir_kafka_partition *partitions, uint32_t count,
+                                      rd_kafka_topic_partition_list_t **list_out,
+                                      enum weir_err *foreign_out, struct weir_error *error);
 /* Takes the failure, which may be NULL. */
 void rd_member_log(struct rd_consumer *consumer, rd_kafka_error_t *failure, const char *what);
 

@@ -10,31 +10,14 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/clock.h"
-#include "base/map.h"
-#include "kafka/rd.h"
+#include "kafka/rd_producer.h"
 
 enum {
     PRODUCER_TOPICS_MAX = 10000,
     MESSAGE_OVERHEAD = 256, /* bytes librdkafka spends on a message beyond its content, about */
     PURGE_MS = 1000,
+    ABORT_MS = 1000,
 };
-
-struct rd_producer {
-    struct weir_kafka_producer base;
-    struct rd_client client;
-    weir_kafka_delivered *delivered;
-    void *opaque;
-    uint64_t pending;
-    uint32_t reported;            /* since poll or flush began */
-    struct weir_map topics;       /* name -> rd_kafka_topic_t */
-    rd_kafka_topic_t *last_topic; /* of the record before: most often the same again */
-    const char *last_name;
-};
-
-static struct rd_producer *producer_of(const struct weir_kafka_producer *base)
-{
-    return (struct rd_producer *)(uintptr_t)base;
-}
 
 /* The report of one record. */
 static void on_delivered(rd_kafka_t *rk, const rd_kafka_message_t *message, void *opaque)
@@ -70,11 +53,18 @@ enum weir_err rd_producer_new(struct weir_kafka *kafka,
                               const struct weir_kafka_producer_options *options,
                               struct weir_kafka_producer **producer_out, struct weir_error *error)
 {
-    char linger[16], timeout[16], kbytes[24], messages[24];
+    char linger[16], timeout[16], transaction_timeout[16], kbytes[24], messages[24];
+    bool has_transactions = options->transactional_id != NULL;
     size_t queue_kbytes = options->queue_bytes / 1024;
     size_t queue_messages = options->queue_bytes / MESSAGE_OVERHEAD;
     snprintf(linger, sizeof(linger), "%d", options->linger_ms);
-    snprintf(timeout, sizeof(timeout), "%d", options->delivery_timeout_ms);
+    /* A transaction does not wait for a record longer than the broker for the transaction. */
+    snprintf(timeout, sizeof(timeout), "%d",
+             has_transactions && options->transaction_timeout_ms < options->delivery_timeout_ms
+                 ? options->transaction_timeout_ms
+                 : options->delivery_timeout_ms);
+    snprintf(transaction_timeout, sizeof(transaction_timeout), "%d",
+             options->transaction_timeout_ms);
     snprintf(kbytes, sizeof(kbytes), "%zu",
              queue_kbytes > INT32_MAX ? (size_t)INT32_MAX : queue_kbytes);
     snprintf(messages, sizeof(messages), "%zu",
@@ -87,6 +77,8 @@ enum weir_err rd_producer_new(struct weir_kafka *kafka,
         {"queue.buffering.max.kbytes", kbytes},
         {"queue.buffering.max.messages", messages},
         {"compression.codec", options->compression != NULL ? options->compression : "none"},
+        {"transactional.id", options->transactional_id},
+        {"transaction.timeout.ms", has_transactions ? transaction_timeout : NULL},
         {NULL, NULL},
     };
     struct rd_producer *producer = weir_calloc(1, sizeof(*producer));
@@ -95,6 +87,7 @@ enum weir_err rd_producer_new(struct weir_kafka *kafka,
     producer->base.ops = &weir_kafka_rd_ops;
     producer->delivered = options->delivered;
     producer->opaque = options->opaque;
+    producer->has_transactions = has_transactions;
     weir_map_init(&producer->topics, PRODUCER_TOPICS_MAX);
     rd_kafka_conf_t *conf;
     struct rd_cluster *cluster = rd_cluster_of(kafka);
@@ -162,6 +155,9 @@ static enum weir_err refused(struct rd_producer *producer, const char *topic, in
     rd_kafka_resp_err_t code = rd_kafka_error_code(failure);
     rd_kafka_error_destroy(failure);
     enum weir_err err = rd_error(&producer->client, error, code, "%s [%d]", topic, partition);
+    if (code == RD_KAFKA_RESP_ERR__STATE)
+        err = weir_error_set(error, WEIR_CLOSED, -1,
+                             "%s [%d]: no transaction is open, or it failed", topic, partition);
     char reason[200];
     rd_kafka_resp_err_t fatal = rd_kafka_fatal_error(producer->client.rk, reason, sizeof(reason));
     if (fatal != RD_KAFKA_RESP_ERR_NO_ERROR) {
@@ -214,7 +210,7 @@ static inline enum weir_err produce_one(struct rd_producer *producer, rd_kafka_t
 enum weir_err rd_produce(struct weir_kafka_producer *base, const struct weir_kafka_record *record,
                          struct weir_error *error)
 {
-    struct rd_producer *producer = producer_of(base);
+    struct rd_producer *producer = rd_producer_of(base);
     rd_kafka_topic_t *topic = NULL;
     enum weir_err err = topic_get(producer, record->topic, &topic, error);
     return err == WEIR_OK ? produce_one(producer, topic, record, error) : err;
@@ -226,7 +222,7 @@ enum weir_err rd_produce_rows(struct weir_kafka_producer *base, const char *topi
                               struct weir_error *error)
 {
     static const struct weir_slice none;
-    struct rd_producer *producer = producer_of(base);
+    struct rd_producer *producer = rd_producer_of(base);
     rd_kafka_topic_t *topic = NULL;
     enum weir_err err = topic_get(producer, topic_name, &topic, error);
     uint32_t row = first;
@@ -253,7 +249,7 @@ enum weir_err rd_produce_rows(struct weir_kafka_producer *base, const char *topi
 
 uint32_t rd_producer_poll(struct weir_kafka_producer *base, int32_t timeout_ms)
 {
-    struct rd_producer *producer = producer_of(base);
+    struct rd_producer *producer = rd_producer_of(base);
     producer->reported = 0;
     rd_kafka_poll(producer->client.rk, timeout_ms);
     return producer->reported;
@@ -261,7 +257,7 @@ uint32_t rd_producer_poll(struct weir_kafka_producer *base, int32_t timeout_ms)
 
 enum weir_err rd_producer_flush(struct weir_kafka_producer *base, int32_t timeout_ms)
 {
-    struct rd_producer *producer = producer_of(base);
+    struct rd_producer *producer = rd_producer_of(base);
     if (producer->pending > 0)
         (void)rd_kafka_flush(producer->client.rk, timeout_ms); /* also ends the lingering */
     return producer->pending == 0 ? WEIR_OK : WEIR_TIMEOUT;
@@ -269,12 +265,17 @@ enum weir_err rd_producer_flush(struct weir_kafka_producer *base, int32_t timeou
 
 uint64_t rd_producer_pending(const struct weir_kafka_producer *base)
 {
-    return producer_of(base)->pending;
+    return rd_producer_of(base)->pending;
 }
 
 void rd_producer_close(struct weir_kafka_producer *base)
 {
-    struct rd_producer *producer = producer_of(base);
+    struct rd_producer *producer = rd_producer_of(base);
+    rd_kafka_error_t *failure = NULL;
+    if (producer->has_transactions) /* fails where none is open, which is well */
+        failure = rd_kafka_abort_transaction(producer->client.rk, ABORT_MS);
+    if (failure != NULL)
+        rd_kafka_error_destroy(failure);
     if (producer->pending > 0) {
         rd_kafka_purge(producer->client.rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
         int64_t deadline_ns = weir_clock_now_ns(NULL) + PURGE_MS * WEIR_NS_PER_MS;

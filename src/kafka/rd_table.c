@@ -34,6 +34,7 @@ struct rd_table {
     char *topic;
     int64_t offset;
     int32_t partition;
+    bool open_transactions;          /* the end is behind them */
     _Atomic int32_t partition_count; /* of the topic; -1 = not known */
     bool known, ended;               /* an answer came; END was told */
     struct rd_slot **slots;          /* by partition; NULL = not selected or not begun */
@@ -112,6 +113,7 @@ enum weir_err rd_table_open(struct weir_kafka *kafka,
     table->topic = topic;
     table->offset = options->offset;
     table->partition = options->partition;
+    table->open_transactions = options->open_transactions;
     atomic_init(&table->partition_count, -1);
     weir_batch_pool_init(&table->pool, rd_batch_dispose);
     rd_kafka_poll_set_consumer(table->client.rk);
@@ -193,7 +195,11 @@ static enum weir_err found(struct rd_table *table, int32_t count, struct weir_er
             rd_kafka_topic_partition_list_add(list, table->topic, p);
     enum weir_err err = WEIR_OK;
     if (list->cnt > 0) {
-        err = rd_ask_offsets(&table->client, list, RD_ANSWER_MS, &firsts, &ends, error);
+        struct rd_client *asker = &table->client;
+        if (table->open_transactions)
+            err = rd_admin_get(&table->client.cluster->base, &asker, error);
+        if (err == WEIR_OK)
+            err = rd_ask_offsets(asker, list, RD_ANSWER_MS, &firsts, &ends, error);
         if (err == WEIR_OK) {
             err = add_partitions(table, count, firsts, ends);
             if (err != WEIR_OK)

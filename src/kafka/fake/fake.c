@@ -50,7 +50,7 @@ static bool something_falls_due(const struct fake *fake)
     for (uint32_t i = 0; i < fake->group_count; i++)
         if (fake->groups[i]->rebalancing && !fake->groups[i]->held)
             return true;
-    return fake_producers_wait(fake);
+    return fake->open != NULL || fake_producers_wait(fake);
 }
 
 bool fake_wait(struct fake *fake, int64_t deadline_ns)
@@ -70,6 +70,7 @@ bool fake_wait(struct fake *fake, int64_t deadline_ns)
 void fake_advance(struct fake *fake)
 {
     fake_producers_advance(fake);
+    fake_transactions_advance(fake);
     fake_groups_advance(fake);
 }
 
@@ -135,6 +136,7 @@ static void cluster_free(struct weir_kafka *kafka)
     for (uint32_t i = 0; i < fake->group_count; i++)
         fake_group_free(fake->groups[i]);
     weir_free(fake->groups);
+    fake_transactions_free(fake);
     for (uint32_t i = 0; i < fake->topic_count; i++)
         topic_free(fake->topics[i]);
     weir_free(fake->topics);
@@ -476,6 +478,11 @@ const struct weir_kafka_ops weir_kafka_fake_ops = {
     .producer_flush = fake_producer_flush,
     .producer_pending = fake_producer_pending,
     .producer_close = fake_producer_close,
+    .transactions_init = fake_transactions_init,
+    .transaction_begin = fake_transaction_begin,
+    .transaction_offsets = fake_transaction_offsets,
+    .transaction_commit = fake_transaction_commit,
+    .transaction_abort = fake_transaction_abort,
     .consumer_new = fake_consumer_new,
     .poll = fake_consumer_poll,
     .commit = fake_consumer_commit,

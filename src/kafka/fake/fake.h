@@ -15,7 +15,7 @@
  * commit and the like TIMEOUT at once; advance the clock and call again. With `threads` (always
  * with the real clock) they wait in real time, up to timeout_ms, for something to happen, which
  * includes weir_kafka_fake_tick after an advance.
- * Static membership is taken for dynamic.
+ * Static membership is taken for dynamic. Transactions time out by the clock, too.
  *
  * A group: with `sources`, too, it shares out the partitions of the topics subscribed to, and what
  * follows here names those. Members join in their first poll. A rebalance begins when a member
@@ -100,6 +100,8 @@ void weir_kafka_fake_evict(struct weir_kafka *kafka, const char *group, const ch
                            int32_t partition);
 /* While held, a rebalance is under way and does not end: commit and rewind say AGAIN. */
 void weir_kafka_fake_hold_rebalance(struct weir_kafka *kafka, const char *group, bool hold);
+/* Open transactions end as their time-out ends them: aborted, their producers FENCED. */
+void weir_kafka_fake_expire(struct weir_kafka *kafka);
 
 /* ---- failures -------------------------------------------------------------------------------- */
 
@@ -109,6 +111,9 @@ enum weir_kafka_fake_call {
     WEIR_KAFKA_FAKE_COMMIT,   /* of any partition of the topic; nothing is committed then */
     WEIR_KAFKA_FAKE_FETCH,    /* what weir_kafka_poll and weir_kafka_table_poll return */
     WEIR_KAFKA_FAKE_ADMIN,    /* topics_create, topic_partitions, offsets, topics_list */
+    WEIR_KAFKA_FAKE_TRANSACTION_OFFSETS, /* of any partition of the topic; nothing is added then */
+    WEIR_KAFKA_FAKE_TRANSACTION_COMMIT,  /* nothing has happened then */
+    WEIR_KAFKA_FAKE_TRANSACTION_ANSWER,  /* the commit takes place, its answer does not come */
     WEIR_KAFKA_FAKE_CALL_COUNT,
 };
 

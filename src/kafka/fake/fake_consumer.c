@@ -221,6 +221,9 @@ static void take_over(struct fake_consumer *consumer, struct fake_slot *slot, st
     if (!sources_of(consumer, slot, sources, &count) || !is_to_gain(consumer, slot) ||
         !make_room(consumer, count))
         return;
+    for (uint32_t i = 0; i < count; i++)
+        if (fake_transaction_holds(consumer->fake, sources[i]))
+            return; /* how that ends decides where reading begins */
     slot->owner = consumer;
     for (uint32_t i = 0; i < count; i++) {
         while (consumer->owned[index].slot != NULL)
@@ -402,9 +405,9 @@ static bool is_read(const struct fake_consumer *consumer, const struct fake_slot
     return false;
 }
 
-static enum weir_err commit_one(struct fake_consumer *consumer,
-                                const struct weir_kafka_partition *partition,
-                                struct weir_error *error)
+enum weir_err fake_commit_slot(const struct fake_consumer *consumer,
+                               const struct weir_kafka_partition *partition,
+                               struct fake_slot **slot_out, struct weir_error *error)
 {
     struct fake_slot *slot =
         fake_slot_find(consumer->group, partition->topic, partition->partition);
@@ -417,13 +420,13 @@ static enum weir_err commit_one(struct fake_consumer *consumer,
         return weir_error_set(error, WEIR_INVALID, partition->offset,
                               "%s [%d]: offset %lld is beyond the log's end", partition->topic,
                               partition->partition, (long long)partition->offset);
-    slot->committed = partition->offset;
+    *slot_out = slot;
     return WEIR_OK;
 }
 
-/* What stands against any commit now. */
-static enum weir_err commit_allowed(struct fake_consumer *consumer, const char *topic,
-                                    struct weir_error *error)
+enum weir_err fake_commit_allowed(const struct fake_consumer *consumer,
+                                  enum weir_kafka_fake_call call, const char *topic,
+                                  struct weir_error *error)
 {
     struct fake *fake = consumer->fake;
     enum weir_err err = WEIR_OK;
@@ -438,11 +441,22 @@ static enum weir_err commit_allowed(struct fake_consumer *consumer, const char *
         err = weir_error_set(&failure, WEIR_AGAIN, -1, "group %s is rebalancing",
                              consumer->group->name);
         failure.retriable = true;
-    } else if (fake_fails(fake, WEIR_KAFKA_FAKE_COMMIT, topic, &failure)) {
+    } else if (fake_fails(fake, call, topic, &failure)) {
         err = failure.code;
     }
     if (err != WEIR_OK && error != NULL)
         *error = failure;
+    return err;
+}
+
+static enum weir_err commit_one(struct fake_consumer *consumer,
+                                const struct weir_kafka_partition *partition,
+                                struct weir_error *error)
+{
+    struct fake_slot *slot;
+    enum weir_err err = fake_commit_slot(consumer, partition, &slot, error);
+    if (err == WEIR_OK)
+        slot->committed = partition->offset;
     return err;
 }
 
@@ -454,7 +468,8 @@ enum weir_err fake_consumer_commit(struct weir_kafka_consumer *base,
     struct fake_consumer *consumer = consumer_of(base);
     fake_lock(consumer->fake);
     fake_advance(consumer->fake);
-    enum weir_err err = commit_allowed(consumer, partitions[0].topic, error);
+    enum weir_err err =
+        fake_commit_allowed(consumer, WEIR_KAFKA_FAKE_COMMIT, partitions[0].topic, error);
     bool allowed = err == WEIR_OK;
     for (uint32_t i = 0; i < count; i++) {
         partitions[i].err =
@@ -510,7 +525,8 @@ int64_t fake_consumer_lag(const struct weir_kafka_consumer *base, int32_t partit
     struct fake_owned *owned = owned_at(consumer, partition_index);
     int64_t lag = -1;
     if (owned != NULL)
-        lag = owned->read->topic->partitions[owned->read->partition].next - owned->position;
+        lag = fake_readable_end(consumer->fake, owned->read->topic, owned->read->partition) -
+              owned->position;
     fake_unlock(consumer->fake);
     return lag;
 }

@@ -3,6 +3,7 @@
  *
  *      fake -- topics -- partitions -- records (bytes in one arena, in offset order)
  *           -- producers -- sends: what was produced, in order; waiting, then reported
+ *                        -- transaction: places in logs, offsets of groups; open, then ended
  *           -- groups -- slots: one a partition, with commit, owner and target
  *                     -- members: consumers, in the order of joining
  *
@@ -34,6 +35,7 @@ struct fake_record {
     const struct weir_header *headers;
     uint32_t header_count;
     int64_t timestamp_ms, offset;
+    const struct fake_transaction *transaction; /* NULL = none */
 };
 
 struct fake_partition {
@@ -47,6 +49,28 @@ struct fake_topic {
     char *name;
     struct fake_partition *partitions;
     int32_t partition_count;
+};
+
+struct fake_slot;
+
+/* Lives as long as the cluster, for its records tell by it whether they can be read. */
+struct fake_transaction {
+    struct fake_transaction *next; /* of those that are open */
+    struct fake_producer *producer;
+    enum { FAKE_OPEN, FAKE_COMMITTED, FAKE_ABORTED } state;
+    int64_t expiry_ns;
+    bool failed; /* a record was not delivered */
+    struct fake_place {
+        struct fake_topic *topic;
+        int32_t partition;
+        int64_t first; /* offset of its first record */
+    } * places;
+    uint32_t place_count, place_capacity;
+    struct fake_pending {
+        struct fake_slot *slot;
+        int64_t offset;
+    } * offsets;
+    uint32_t offset_count, offset_capacity;
 };
 
 enum fake_send_state { FAKE_SEND_WAITS, FAKE_SEND_DONE };
@@ -73,6 +97,11 @@ struct fake_producer {
     int32_t delivery_timeout_ms;
     weir_kafka_delivered *delivered;
     void *opaque;
+    char *transactional_id; /* NULL = without transactions */
+    int32_t transaction_timeout_ms;
+    bool initialised, fenced;
+    struct fake_transaction *transaction; /* that is open; NULL = none */
+    bool answer_lost;                     /* of its commit, which took place */
 };
 
 struct fake_consumer;
@@ -124,7 +153,7 @@ struct fake_table {
     char *topic;
     int64_t offset;
     int32_t partition;
-    bool known, ended, awake;
+    bool known, ended, awake, open_transactions;
     bool started;      /* positions are set */
     int32_t end_count; /* partitions there were at open */
     int64_t *ends, *positions;
@@ -145,6 +174,7 @@ struct fake {
     struct fake_group **groups;
     uint32_t group_count, group_capacity;
     struct fake_producer *producers;
+    struct fake_transaction *open, *ended;
     uint32_t client_count;
     uint32_t keyless_next; /* partition of the next record without a key */
     struct weir_arena arena;
@@ -191,10 +221,14 @@ enum weir_err fake_record_copy(struct fake *fake, const struct weir_kafka_record
 int32_t fake_partition_of(struct fake *fake, const struct fake_topic *topic,
                           const struct weir_kafka_record *record);
 enum weir_err fake_append(struct fake_partition *partition, const struct fake_record *record);
+/* Where the oldest open transaction begins, or the log's end: what can be read ends there. */
+int64_t fake_readable_end(const struct fake *fake, const struct fake_topic *topic,
+                          int32_t partition);
 /* Index of the first record at or after offset (record_count = none). */
 uint32_t fake_search(const struct fake_partition *partition, int64_t offset);
 /* Takes up to count_max records from *position (below end) on, and moves it. AGAIN: there are none;
  * *position then stands behind gaps that end there. */
+/* Of ended transactions those that were committed; not beyond fake_readable_end. */
 enum weir_err fake_take(struct fake *fake, struct weir_batch_pool *pool,
                         const struct fake_topic *topic, int32_t partition, int64_t end,
                         uint32_t count_max, int64_t *position, struct weir_kafka_batch *batch);
@@ -215,6 +249,10 @@ uint32_t fake_producer_poll(struct weir_kafka_producer *base, int32_t timeout_ms
 enum weir_err fake_producer_flush(struct weir_kafka_producer *base, int32_t timeout_ms);
 uint64_t fake_producer_pending(const struct weir_kafka_producer *base);
 void fake_producer_close(struct weir_kafka_producer *base);
+/* What has not come to its log yet is reported as CLOSED. */
+void fake_producer_purge(struct fake_producer *producer, const char *why);
+/* Calls back for what is done; the lock is let go meanwhile. Returns how many. */
+uint32_t fake_producer_report(struct fake_producer *producer);
 
 enum weir_err fake_consumer_new(struct weir_kafka *kafka,
                                 const struct weir_kafka_consumer_options *options,
@@ -228,6 +266,13 @@ enum weir_err fake_consumer_poll(struct weir_kafka_consumer *base, uint32_t coun
 enum weir_err fake_consumer_commit(struct weir_kafka_consumer *base,
                                    struct weir_kafka_partition *partitions, uint32_t count,
                                    int32_t timeout_ms, struct weir_error *error);
+/* What stands against any commit now, and against that of one partition. */
+enum weir_err fake_commit_allowed(const struct fake_consumer *consumer,
+                                  enum weir_kafka_fake_call call, const char *topic,
+                                  struct weir_error *error);
+enum weir_err fake_commit_slot(const struct fake_consumer *consumer,
+                               const struct weir_kafka_partition *partition,
+                               struct fake_slot **slot_out, struct weir_error *error);
 enum weir_err fake_consumer_rewind(struct weir_kafka_consumer *base, int32_t partition_index,
                                    int64_t offset, struct weir_error *error);
 void fake_consumer_sources_changed(struct weir_kafka_consumer *base);
@@ -244,6 +289,32 @@ int32_t fake_table_partitions(const struct weir_kafka_table *base);
 int64_t fake_table_end(const struct weir_kafka_table *base, int32_t partition);
 void fake_table_wake(struct weir_kafka_table *base);
 void fake_table_close(struct weir_kafka_table *base);
+
+/* ---- fake_transaction.c (members of the table, too) ---- */
+
+enum weir_err fake_transactions_init(struct weir_kafka_producer *base, int32_t timeout_ms,
+                                     struct weir_error *error);
+enum weir_err fake_transaction_begin(struct weir_kafka_producer *base, struct weir_error *error);
+enum weir_err fake_transaction_offsets(struct weir_kafka_producer *base,
+                                       struct weir_kafka_consumer *consumer,
+                                       struct weir_kafka_partition *partitions, uint32_t count,
+                                       int32_t timeout_ms, struct weir_error *error);
+enum weir_err fake_transaction_commit(struct weir_kafka_producer *base, int32_t timeout_ms,
+                                      struct weir_error *error);
+enum weir_err fake_transaction_abort(struct weir_kafka_producer *base, int32_t timeout_ms,
+                                     struct weir_error *error);
+/* May it produce? */
+enum weir_err fake_transaction_check(const struct fake_producer *producer,
+                                     struct weir_error *error);
+/* A record of it comes to this log. */
+enum weir_err fake_transaction_touch(struct fake_producer *producer, struct fake_topic *topic,
+                                     int32_t partition);
+/* Ends it: markers take an offset in each log, offsets become the groups'. */
+void fake_transaction_end(struct fake *fake, struct fake_transaction *transaction, bool committed);
+void fake_transactions_advance(struct fake *fake);
+void fake_transactions_free(struct fake *fake);
+/* Is an offset of it part of an open transaction? */
+bool fake_transaction_holds(const struct fake *fake, const struct fake_slot *slot);
 
 /* ---- fake_producer.c: time ---- */
 

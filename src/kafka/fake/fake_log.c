@@ -112,15 +112,36 @@ uint32_t fake_search(const struct fake_partition *partition, int64_t offset)
     return low;
 }
 
+int64_t fake_readable_end(const struct fake *fake, const struct fake_topic *topic,
+                          int32_t partition)
+{
+    int64_t end = topic->partitions[partition].next;
+    for (const struct fake_transaction *open = fake->open; open != NULL; open = open->next)
+        for (uint32_t i = 0; i < open->place_count; i++) {
+            const struct fake_place *place = &open->places[i];
+            if (place->topic == topic && place->partition == partition && place->first < end)
+                end = place->first;
+        }
+    return end;
+}
+
+static bool is_readable(const struct fake_record *record)
+{
+    return record->transaction == NULL || record->transaction->state == FAKE_COMMITTED;
+}
+
 enum weir_err fake_take(struct fake *fake, struct weir_batch_pool *pool,
                         const struct fake_topic *topic, int32_t partition, int64_t end,
                         uint32_t count_max, int64_t *position, struct weir_kafka_batch *batch)
 {
     const struct fake_partition *from = &topic->partitions[partition];
-    uint32_t index = fake_search(from, *position), count = 0;
-    while (count < count_max && index + count < from->record_count &&
-           from->records[index + count].offset < end)
-        count++;
+    int64_t readable = fake_readable_end(fake, topic, partition);
+    if (end > readable)
+        end = readable;
+    uint32_t index = fake_search(from, *position), behind = index, count = 0;
+    for (; count < count_max && behind < from->record_count && from->records[behind].offset < end;
+         behind++)
+        count += is_readable(&from->records[behind]);
     if (count == 0) {
         if (*position < end)
             *position = end;
@@ -130,20 +151,22 @@ enum weir_err fake_take(struct fake *fake, struct weir_batch_pool *pool,
     enum weir_err err = weir_batch_get(pool, count, &out);
     if (err != WEIR_OK)
         return err;
-    for (uint32_t i = 0; i < count; i++) {
-        const struct fake_record *record = &from->records[index + i];
+    for (uint32_t i = 0; index < behind; index++) {
+        const struct fake_record *record = &from->records[index];
+        if (!is_readable(record))
+            continue;
         out->key[i] = record->key;
         out->value[i] = record->value;
         out->timestamp_ms[i] = record->timestamp_ms;
         out->offset[i] = record->offset;
         out->headers[i] = record->headers;
-        out->header_count[i] = record->header_count;
+        out->header_count[i++] = record->header_count;
     }
     weir_batch_publish(out, count, batch);
     batch->rows.topic = topic->name;
     batch->rows.partition = partition;
     batch->rows.received_ns = fake_now_ns(fake);
-    *position = from->records[index + count - 1].offset + 1;
+    *position = from->records[behind - 1].offset + 1;
     batch->offset_next = *position;
     return WEIR_OK;
 }

@@ -37,6 +37,14 @@ enum weir_err fake_producer_new(struct weir_kafka *kafka,
     producer->delivery_timeout_ms = options->delivery_timeout_ms;
     producer->delivered = options->delivered;
     producer->opaque = options->opaque;
+    producer->transaction_timeout_ms = options->transaction_timeout_ms;
+    if (options->transactional_id != NULL) {
+        producer->transactional_id = weir_strdup(options->transactional_id);
+        if (producer->transactional_id == NULL) {
+            weir_free(producer);
+            return weir_error_set(error, WEIR_NOMEM, -1, "no memory for a producer");
+        }
+    }
     fake_lock(fake);
     producer->next = fake->producers;
     fake->producers = producer;
@@ -68,12 +76,17 @@ static bool send_settle(struct fake_producer *producer, struct fake_send *send, 
         send->error.retriable = true;
     } else if (!fake_fails(fake, WEIR_KAFKA_FAKE_DELIVERY, send->topic->name, &send->error)) {
         struct fake_partition *log = &send->topic->partitions[send->partition];
-        enum weir_err err = fake_append(log, &send->record);
+        enum weir_err err = fake_transaction_touch(producer, send->topic, send->partition);
+        send->record.transaction = producer->transaction;
+        if (err == WEIR_OK)
+            err = fake_append(log, &send->record);
         if (err != WEIR_OK)
             weir_error_set(&send->error, err, -1, "%s [%d]: the log is full", send->topic->name,
                            send->partition);
         send->record.offset = log->next - 1;
     }
+    if (producer->transaction != NULL && send->error.code != WEIR_OK)
+        producer->transaction->failed = true;
     send_finish(producer, send);
     return true;
 }
@@ -152,7 +165,10 @@ static enum weir_err produce_locked(struct fake_producer *producer,
         return failure.code;
     }
     struct fake_send send = {.opaque = record->opaque};
-    enum weir_err err = find_place(fake, record, &send.topic, &send.partition, error);
+    enum weir_err err = fake_transaction_check(producer, error);
+    if (err != WEIR_OK)
+        return err;
+    err = find_place(fake, record, &send.topic, &send.partition, error);
     if (err != WEIR_OK)
         return err;
     size_t bytes = record->key.bytes + record->value.bytes;
@@ -219,8 +235,7 @@ enum weir_err fake_produce_rows(struct weir_kafka_producer *base, const char *to
 
 /* ---- reports --------------------------------------------------------------------------------- */
 
-/* Reports what is done. The lock is let go around each call. */
-static uint32_t report_locked(struct fake_producer *producer)
+uint32_t fake_producer_report(struct fake_producer *producer)
 {
     uint32_t count = 0;
     while (producer->done_count > 0) {
@@ -247,9 +262,9 @@ uint32_t fake_producer_poll(struct weir_kafka_producer *base, int32_t timeout_ms
     fake_lock(fake);
     fake_advance(fake);
     int64_t deadline_ns = fake_deadline(fake, timeout_ms);
-    uint32_t count = report_locked(producer);
+    uint32_t count = fake_producer_report(producer);
     while (count == 0 && producer->send_count > 0 && fake_wait(fake, deadline_ns))
-        count = report_locked(producer);
+        count = fake_producer_report(producer);
     fake_unlock(fake);
     return count;
 }
@@ -261,9 +276,9 @@ enum weir_err fake_producer_flush(struct weir_kafka_producer *base, int32_t time
     fake_lock(fake);
     fake_advance(fake);
     int64_t deadline_ns = fake_deadline(fake, timeout_ms);
-    report_locked(producer);
+    fake_producer_report(producer);
     while (producer->send_count > 0 && fake_wait(fake, deadline_ns))
-        report_locked(producer);
+        fake_producer_report(producer);
     enum weir_err err = producer->send_count > 0 ? WEIR_TIMEOUT : WEIR_OK;
     fake_unlock(fake);
     return err;
@@ -278,19 +293,26 @@ uint64_t fake_producer_pending(const struct weir_kafka_producer *base)
     return pending;
 }
 
+void fake_producer_purge(struct fake_producer *producer, const char *why)
+{
+    while (producer->done_count < producer->send_count) {
+        struct fake_send *send = send_at(producer, producer->done_count);
+        weir_error_set(&send->error, WEIR_CLOSED, -1, "%s [%d]: %s", send->topic->name,
+                       send->partition, why);
+        send_finish(producer, send);
+    }
+}
+
 void fake_producer_close(struct weir_kafka_producer *base)
 {
     struct fake_producer *producer = producer_of(base);
     struct fake *fake = producer->fake;
     fake_lock(fake);
     fake_advance(fake);
-    while (producer->done_count < producer->send_count) {
-        struct fake_send *send = send_at(producer, producer->done_count);
-        weir_error_set(&send->error, WEIR_CLOSED, -1, "%s [%d]: the producer was closed",
-                       send->topic->name, send->partition);
-        send_finish(producer, send);
-    }
-    report_locked(producer);
+    fake_producer_purge(producer, "the producer was closed");
+    fake_producer_report(producer);
+    if (producer->transaction != NULL)
+        fake_transaction_end(fake, producer->transaction, false);
     struct fake_producer **link = &fake->producers;
     while (*link != producer)
         link = &(*link)->next;
@@ -298,5 +320,6 @@ void fake_producer_close(struct weir_kafka_producer *base)
     fake->client_count--;
     fake_unlock(fake);
     weir_free(producer->sends);
+    weir_free(producer->transactional_id);
     weir_free(producer);
 }

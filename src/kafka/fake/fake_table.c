@@ -22,6 +22,7 @@ enum weir_err fake_table_open(struct weir_kafka *kafka,
     table->fake = fake;
     table->offset = options->offset;
     table->partition = options->partition;
+    table->open_transactions = options->open_transactions;
     weir_batch_pool_init(&table->pool, NULL);
     table->topic = weir_strdup(options->topic);
     if (table->topic == NULL) {
@@ -67,7 +68,9 @@ static enum weir_err table_refresh(struct fake_table *table)
             return WEIR_NOMEM;
         for (int32_t p = table->partition_count; p < count; p++) {
             table->positions[p] = start_of(table, &topic->partitions[p], at_open);
-            table->ends[p] = at_open ? topic->partitions[p].next : topic->partitions[p].first;
+            table->ends[p] = !at_open                   ? topic->partitions[p].first
+                             : table->open_transactions ? topic->partitions[p].next
+                                                        : fake_readable_end(table->fake, topic, p);
         }
         table->partition_count = count;
     }
