@@ -236,6 +236,7 @@ int main(void)
     check(weir_builder_build(builder, &topology, &error), &error);
     weir_streams_options_default(&options);
     options.application_id = "custom-store";
+    options.commit_interval_ms = 1000;
     check(weir_test_driver_new(topology, &options, 0, 1, &driver, &error), &error);
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
         const struct weir_kafka_record record = {.topic = "in",

@@ -19,11 +19,18 @@
  * records one by one (weir/streams_record.h: process and forward_record), the convenient one.
  * Either may stand behind the other.
  *
- * Guarantee: at least once. For each partition the runtime keeps a low-water mark, below which
+ * Guarantee, at least once: for each partition the runtime keeps a low-water mark, below which
  * everything that each record led to has been reported delivered; that, and nothing beyond it, is
  * committed: every commit_interval_ms, when a task is taken away, and at the end. A delivery that
  * fails in passing rewinds the task to its last commit; a record that the broker refuses for good
  * (LIMIT, INVALID) becomes a dead letter without value; rewinds that make no progress end in ERROR.
+ *
+ * Guarantee, exactly once (exactly_once_v2): what the records led to -- outputs, dead letters, changes
+ * of stores -- and their offsets are one transaction of the thread, committed every
+ * commit_interval_ms. Who reads committed records (read_committed) sees the outputs of each input
+ * once, whatever dies. A failure of one task aborts the transaction and rewinds all of the thread.
+ * Not covered: what processors do elsewhere than through forward, dead letters and stores; dead
+ * letters of global stores.
  */
 #ifndef WEIR_STREAMS_H
 #define WEIR_STREAMS_H
@@ -269,16 +276,23 @@ enum weir_handler {
     WEIR_HANDLER_CONTINUE, /* LogAndContinue; counted: records_dropped */
 };
 
+/* processing.guarantee */
+enum weir_guarantee { WEIR_AT_LEAST_ONCE, WEIR_EXACTLY_ONCE_V2 };
+
 struct weir_streams_options {
-    const char *application_id;    /* required: group.id and prefix of names */
-    const char *group_instance_id; /* NULL = dynamic member */
-    uint32_t threads;              /* num.stream.threads [1] */
-    int32_t commit_interval_ms;    /* [30000] */
-    int32_t poll_ms;               /* [100] */
-    uint32_t batch_rows;           /* rows of a block at most [1024]; <= WEIR_KAFKA_BATCH_MAX */
-    int32_t linger_ms;             /* of the producers [100, as Kafka Streams has it] */
-    size_t input_bytes;            /* what all threads' fetch queues may hold [64 MiB] */
-    uint32_t partitions_expected;  /* of a thread, to share that out [16] */
+    const char *application_id;               /* required: group.id and prefix of names */
+    const char *group_instance_id;            /* NULL = dynamic member */
+    uint32_t threads;                         /* num.stream.threads [1] */
+    enum weir_guarantee processing_guarantee; /* [WEIR_AT_LEAST_ONCE] */
+    int32_t commit_interval_ms;               /* [0 = 30000, with exactly once 100] */
+    /* With exactly once: the broker aborts what takes longer from the first output to its commit;
+     * >= 1000 and above commit_interval_ms [10000] */
+    int32_t transaction_timeout_ms;
+    int32_t poll_ms;              /* [100] */
+    uint32_t batch_rows;          /* rows of a block at most [1024]; <= WEIR_KAFKA_BATCH_MAX */
+    int32_t linger_ms;            /* of the producers [100, as Kafka Streams has it] */
+    size_t input_bytes;           /* what all threads' fetch queues may hold [64 MiB] */
+    uint32_t partitions_expected; /* of a thread, to share that out [16] */
     /* How long a task waits for an empty input when others have records: they are processed in the
      * order of their timestamps. 0: only for what the broker has; -1: not at all [0] */
     int32_t max_task_idle_ms;

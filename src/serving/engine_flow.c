@@ -120,7 +120,8 @@ static void build_lane(struct flow_lane *lane, uint32_t number)
     source.records_max = streams->batch_rows;
     source.blocks = BLOCKS_ON_THE_WAY;
     source.commit_records = UINT32_MAX; /* by time alone */
-    source.commit_ms = streams->commit_interval_ms;
+    if (streams->commit_interval_ms > 0)
+        source.commit_ms = streams->commit_interval_ms;
     source.drain_ms = streams->drain_timeout_ms;
     producer_options(server, &producer);
     producer.rows = flow_scoring_rows;

@@ -161,7 +161,10 @@ void dead_letters_send_kept(struct stream_thread *thread)
             continue;
         }
         letter->record.opaque = (void *)((uintptr_t)letter | OPAQUE_KEPT_LETTER);
-        enum weir_err err = weir_kafka_produce(thread->producer, &letter->record, NULL);
+        struct weir_error error;
+        enum weir_err err = transaction_enter(thread, &error);
+        if (err == WEIR_OK)
+            err = weir_kafka_produce(thread->producer, &letter->record, &error);
         letter->sent = err == WEIR_OK;
         if (letter->sent || ((err == WEIR_LIMIT || err == WEIR_INVALID) && shorten(thread, letter)))
             continue;
@@ -178,12 +181,31 @@ void dead_letter_report(struct letter *letter, const struct weir_error *error)
     struct letter **at = &thread->letters;
     while (*at != letter)
         at = &(*at)->next;
+    if (!error && thread->transaction != TRANSACTION_NONE) {
+        letter->delivered = true;
+        return;
+    }
     letter->sent = false;
     bool refused = error && (error->code == WEIR_LIMIT || error->code == WEIR_INVALID);
     if (error && (!refused || shorten(thread, letter)))
         return; /* again with the next round */
     *at = letter->next;
     weir_free(letter);
+}
+
+void dead_letters_settle(struct stream_thread *thread, bool committed)
+{
+    for (struct letter **at = &thread->letters; *at;) {
+        struct letter *letter = *at;
+        if (!letter->delivered || !committed) {
+            letter->sent &= !letter->delivered;
+            letter->delivered = false;
+            at = &letter->next;
+            continue;
+        }
+        *at = letter->next;
+        weir_free(letter);
+    }
 }
 
 void dead_letters_free(struct stream_thread *thread)

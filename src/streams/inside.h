@@ -164,6 +164,7 @@ struct letter {
     struct stream_thread *thread;
     struct weir_kafka_record record; /* points into `bytes` */
     bool sent;
+    bool delivered; /* and waits for the commit of its transaction */
     _Alignas(struct weir_header) uint8_t bytes[];
 };
 
@@ -236,6 +237,7 @@ struct task {
     struct inflight *in_hand; /* outputs made now belong to it */
     /* failures */
     bool must_rewind, failed_in_processor, letter_failed;
+    bool dragged; /* must_rewind, for its transaction is aborted: it has not failed itself */
     struct weir_error why;
     uint32_t rewinds, processor_rewinds; /* since the last progress */
     int64_t resume_ns;                   /* not read before */
@@ -297,6 +299,8 @@ enum weir_err record_run(struct task *task, uint32_t index, const struct weir_re
 void task_fail(struct task *task, const struct weir_error *why, bool in_processor);
 /* Forgets all that was read but not committed. */
 void task_drop(struct task *task);
+/* Has it done nothing since its last commit? */
+bool task_is_untouched(const struct task *task);
 
 /* ---- task_stores.c ---- */
 
@@ -375,9 +379,22 @@ enum weir_err dead_letter_keep(struct stream_thread *thread, const struct weir_r
                                struct weir_error *error);
 void dead_letters_send_kept(struct stream_thread *thread);
 void dead_letter_report(struct letter *letter, const struct weir_error *error);
+/* The transaction ended: those in it are done with, or come again. */
+void dead_letters_settle(struct stream_thread *thread, bool committed);
 void dead_letters_free(struct stream_thread *thread);
 
-/* ---- threads (thread.c, rebalance.c, partitions.c, global.c) --------------------------------- */
+/* ---- threads (thread.c, commit.c, transaction.c, rebalance.c, partitions.c, global.c) -------- */
+
+/* The thread's transaction, see transaction.c. */
+enum transaction_state {
+    TRANSACTION_NONE,       /* at least once */
+    TRANSACTION_NEW,        /* the producer is to be initialised */
+    TRANSACTION_IDLE,       /* begins with the next output */
+    TRANSACTION_OPEN,       /* */
+    TRANSACTION_COMMITTING, /* the answer is still to come */
+    TRANSACTION_ABORTING,   /* likewise */
+    TRANSACTION_FENCED,     /* producer and consumer are to be made anew */
+};
 
 struct stream_thread {
     struct weir_streams *streams;
@@ -400,7 +417,9 @@ struct stream_thread {
     size_t pending_bytes; /* of outputs not delivered */
     int64_t commit_due_ns, retry_due_ns, lag_due_ns, topics_due_ns, purge_due_ns;
     bool producer_failed;
-    bool committing;     /* tasks with stores are settling */
+    enum transaction_state transaction;
+    uint32_t reopenings; /* since the last commit of a transaction */
+    bool committing;     /* tasks are settling */
     bool topics_changed; /* and what follows from it is still to be done */
     bool closing;        /* no more waiting for room */
     int64_t close_deadline_ns;
@@ -415,6 +434,9 @@ struct stream_thread {
 
 /* Makes producer and consumer; partitions of sinks are asked for. */
 enum weir_err thread_open(struct stream_thread *thread, struct weir_error *error);
+/* The clients alone: made, and ended with all tasks. */
+enum weir_err thread_open_clients(struct stream_thread *thread, struct weir_error *error);
+void thread_close_clients(struct stream_thread *thread);
 /* One round; waits for records up to timeout_ms. A failure ends the instance. */
 enum weir_err thread_step(struct stream_thread *thread, int32_t timeout_ms,
                           struct weir_error *error);
@@ -431,9 +453,25 @@ enum weir_err thread_produce(struct stream_thread *thread, const struct weir_kaf
                              struct weir_error *error);
 
 /* Commits what is done, of the marked tasks or of all: of tasks with stores when they are settled,
- * offsets first, then the stores. */
+ * offsets first, then the stores. With exactly once always of all. AGAIN: later. */
 enum weir_err thread_commit(struct stream_thread *thread, bool marked_only,
                             struct weir_error *error);
+/* For transaction.c: offsets into the transaction; are there any; it is committed. */
+enum weir_err commit_send_offsets(struct stream_thread *thread, bool marked_only,
+                                  struct weir_error *error);
+bool commit_is_needed(const struct stream_thread *thread);
+enum weir_err commit_note_transaction(struct stream_thread *thread, struct weir_error *error);
+
+/* May outputs be made? */
+bool transaction_is_decided(const struct stream_thread *thread);
+/* An output is to be made: a transaction begins if there is none. */
+enum weir_err transaction_enter(struct stream_thread *thread, struct weir_error *error);
+/* Each round: what is to be done before anything else. A failure ends the instance. */
+enum weir_err transaction_step(struct stream_thread *thread, struct weir_error *error);
+/* AGAIN: the answer is still to come, or a rebalance is under way. */
+enum weir_err transaction_commit(struct stream_thread *thread, struct weir_error *error);
+/* Tasks are about to be closed: nothing of theirs may be committed any more. */
+void transaction_lost(struct stream_thread *thread);
 /* Members of weir_kafka_rebalance. */
 void rebalance_gained(void *opaque, struct weir_kafka_partition *partitions, const int32_t *indexes,
                       uint32_t count);
@@ -491,7 +529,8 @@ struct weir_streams {
     struct sub_topologies numbers;
     struct weir_kafka *kafka;
     struct weir_streams_options options;
-    char *texts; /* the options' strings */
+    char *texts;         /* the options' strings */
+    char process_id[33]; /* with exactly once: part of the producers' transactional.id */
     /* Names of topics, WEIR_KAFKA_TOPIC_BYTES_MAX + 1 bytes each: */
     char *task_topics; /* by sub-topology */
     char *changelogs;  /* by store */
@@ -517,6 +556,11 @@ void streams_fail(struct weir_streams *streams, const struct weir_error *error);
 /* Waits so long in real time, or until a wake; not at all with a virtual clock. */
 void streams_pause(struct weir_streams *streams, int64_t ms);
 int64_t streams_now_ns(const struct weir_streams *streams);
+
+static inline bool is_exactly_once(const struct weir_streams *streams)
+{
+    return streams->options.processing_guarantee == WEIR_EXACTLY_ONCE_V2;
+}
 
 static inline void count_up(atomic_uint_least64_t *counter, uint64_t more)
 {

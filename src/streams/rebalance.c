@@ -1,11 +1,9 @@
 /*
- * streams/rebalance.c - tasks that come and go, and commits.
+ * streams/rebalance.c - tasks that come and go.
  *
  * Rebalances are told inside the poll: a task that is lost first gets deliveries of what was read
- * for it (for a bounded time), then its commit, then it is closed.
- *
- * Brokers forget offsets of topics that no member of a group subscribes to, and we subscribe to
- * tasks alone: what lies still is committed again each hour.
+ * for it (for a bounded time), then its commit, then it is closed. With exactly once all tasks of
+ * the thread are committed then, for they share its transaction.
  */
 #include <string.h>
 #include <time.h>
@@ -15,98 +13,10 @@
 #include "streams/inside.h"
 
 enum {
-    COMMIT_TIMEOUT_MS = 5000,
-    COMMIT_AT_ONCE = 512,
     REVOKE_TIMEOUT_MS = 10000, /* for the deliveries of what is lost */
     LAST_COMMIT_MS = 3000,
-    KEEP_MS = 3600000,
     REPORTS_WAIT_MS = 10,
 };
-
-/* ---- committing ------------------------------------------------------------------------------ */
-
-static void note_commit(struct input *input, const struct weir_kafka_partition *partition)
-{
-    struct task *task = input->task;
-    if (partition->err != WEIR_OK)
-        return;
-    if (partition->offset > input->position_committed)
-        task->rewinds = task->processor_rewinds = 0; /* there is progress */
-    input->position_committed = partition->offset;
-    input->is_kept = true;
-    input->kept_ns = streams_now_ns(task->thread->streams);
-}
-
-static enum weir_err commit_some(struct stream_thread *thread, struct input **inputs,
-                                 uint32_t count, struct weir_error *error)
-{
-    struct weir_kafka_partition partitions[COMMIT_AT_ONCE];
-    for (uint32_t i = 0; i < count; i++)
-        partitions[i] = (struct weir_kafka_partition){.topic = inputs[i]->topic,
-                                                      .partition = inputs[i]->task->partition,
-                                                      .offset = inputs[i]->position_done};
-    enum weir_err err =
-        weir_kafka_commit(thread->consumer, partitions, count, COMMIT_TIMEOUT_MS, error);
-    if (err == WEIR_OK) {
-        for (uint32_t i = 0; i < count; i++)
-            note_commit(inputs[i], &partitions[i]);
-        count_up(&thread->streams->counters.commits, 1);
-    } else if (err != WEIR_AGAIN) {
-        count_up(&thread->streams->counters.commit_failures, 1);
-        weir_log(&thread->streams->options.log, WEIR_LOG_WARN, "streams",
-                 "offsets were not committed: %s", error->message);
-    }
-    return err;
-}
-
-static bool is_to_commit(const struct input *input, int64_t now_ns, bool marked_only)
-{
-    if (marked_only && !input->task->marked)
-        return false;
-    if (input->position_done > input->position_committed)
-        return !task_has_state(input->task) || task_is_settled(input->task);
-    return input->is_kept && now_ns - input->kept_ns >= KEEP_MS * WEIR_NS_PER_MS;
-}
-
-/* Of tasks whose offsets are committed now. A failure ends the instance: on its next start the
- * changelogs have what is missing. */
-static enum weir_err commit_stores(struct stream_thread *thread, bool marked_only,
-                                   struct weir_error *error)
-{
-    enum weir_err err = WEIR_OK;
-    for (struct task *task = thread->tasks; task && err == WEIR_OK; task = task->next) {
-        bool together = task_is_settled(task) && (task->marked || !marked_only);
-        for (uint32_t i = 0; i < task->input_count; i++)
-            together &= task->inputs[i].position_done == task->inputs[i].position_committed;
-        if (together)
-            err = stores_commit(task, error);
-    }
-    if (err != WEIR_OK)
-        streams_fail(thread->streams, error);
-    return err;
-}
-
-enum weir_err thread_commit(struct stream_thread *thread, bool marked_only,
-                            struct weir_error *error)
-{
-    struct input *inputs[COMMIT_AT_ONCE];
-    int64_t now_ns = streams_now_ns(thread->streams);
-    enum weir_err err = WEIR_OK;
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < thread->input_capacity && err == WEIR_OK; i++) {
-        struct input *input = thread->inputs[i];
-        if (!input || !is_to_commit(input, now_ns, marked_only))
-            continue;
-        inputs[count++] = input;
-        if (count == COMMIT_AT_ONCE) {
-            err = commit_some(thread, inputs, count, error);
-            count = 0;
-        }
-    }
-    if (count && err == WEIR_OK)
-        err = commit_some(thread, inputs, count, error);
-    return err == WEIR_OK ? commit_stores(thread, marked_only, error) : err;
-}
 
 /* ---- gained ---------------------------------------------------------------------------------- */
 
@@ -210,13 +120,19 @@ void rebalance_gained(void *opaque, struct weir_kafka_partition *partitions, con
 
 /* ---- lost ------------------------------------------------------------------------------------ */
 
-/* Waits until everything of the marked tasks is delivered, or one of them fails. */
+/* Is it committed when the marked ones are? */
+static bool is_concerned(const struct task *task)
+{
+    return task->marked || is_exactly_once(task->thread->streams);
+}
+
+/* Waits until everything that is to be committed is delivered, or one of the tasks fails. */
 static bool wait_for_deliveries(struct stream_thread *thread, int64_t deadline_ns)
 {
     for (;;) {
         bool pending = false;
         for (const struct task *task = thread->tasks; task; task = task->next)
-            pending |= task->marked && !task->must_rewind && !task_is_delivered(task);
+            pending |= is_concerned(task) && !task->must_rewind && !task_is_delivered(task);
         if (!pending)
             return true;
         if (streams_now_ns(thread->streams) >= deadline_ns || thread->producer_failed)
@@ -265,25 +181,32 @@ static void mark(struct stream_thread *thread, const int32_t *indexes, uint32_t 
             thread->inputs[indexes[i]]->task->marked = true;
 }
 
+/* What was read for them is delivered and committed, if time allows. */
+static void finish_marked(struct stream_thread *thread)
+{
+    struct weir_error error = {.code = WEIR_OK};
+    int64_t deadline_ns =
+        thread->closing ? thread->close_deadline_ns
+                        : streams_now_ns(thread->streams) + REVOKE_TIMEOUT_MS * WEIR_NS_PER_MS;
+    for (struct task *task = thread->tasks; task; task = task->next)
+        if (is_concerned(task) && task_flush(task, &error) != WEIR_OK)
+            task_fail(task, &error, true);
+    wait_for_deliveries(thread, deadline_ns);
+    commit_lost(thread);
+}
+
 void rebalance_lost(void *opaque, const struct weir_kafka_partition *partitions,
                     const int32_t *indexes, uint32_t count, bool gone)
 {
     struct stream_thread *thread = opaque;
-    struct weir_error error = {.code = WEIR_OK};
     (void)partitions;
     mark(thread, indexes, count);
-    if (!gone) {
-        int64_t deadline_ns =
-            thread->closing ? thread->close_deadline_ns
-                            : streams_now_ns(thread->streams) + REVOKE_TIMEOUT_MS * WEIR_NS_PER_MS;
-        for (struct task *task = thread->tasks; task; task = task->next)
-            if (task->marked && task_flush(task, &error) != WEIR_OK)
-                task_fail(task, &error, true);
-        wait_for_deliveries(thread, deadline_ns);
-        commit_lost(thread);
-    }
+    if (!gone && transaction_is_decided(thread))
+        finish_marked(thread);
+    transaction_lost(thread);
     for (struct task **at = &thread->tasks; *at;) {
         if (!(*at)->marked) {
+            (*at)->settling = false;
             at = &(*at)->next;
             continue;
         }

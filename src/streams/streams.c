@@ -1,6 +1,7 @@
 /* streams/streams.c - the life of an instance, its states and figures. */
 #include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "base/alloc.h"
 #include "base/assert.h"
@@ -9,7 +10,6 @@
 void weir_streams_options_default(struct weir_streams_options *options)
 {
     *options = (struct weir_streams_options){.threads = 1,
-                                             .commit_interval_ms = 30000,
                                              .poll_ms = 100,
                                              .batch_rows = 1024,
                                              .linger_ms = 100,
@@ -17,6 +17,7 @@ void weir_streams_options_default(struct weir_streams_options *options)
                                              .partitions_expected = 16,
                                              .output_bytes = 64 << 20,
                                              .store_uncommitted_bytes = 64 << 20,
+                                             .transaction_timeout_ms = 10000,
                                              .drain_timeout_ms = 30000};
 }
 
@@ -106,7 +107,12 @@ void weir_streams_failure(const struct weir_streams *streams, struct weir_error 
 /* ---- making ---------------------------------------------------------------------------------- */
 
 /* Topics are named after it, with a suffix. */
-enum { APPLICATION_ID_BYTES_MAX = 150 };
+enum {
+    APPLICATION_ID_BYTES_MAX = 150,
+    TRANSACTION_TIMEOUT_MS_MIN = 1000,
+    COMMIT_INTERVAL_MS = 30000, /* Kafka Streams' own defaults */
+    COMMIT_INTERVAL_EXACTLY_ONCE_MS = 100,
+};
 
 static enum weir_err check_options(const struct weir_streams_options *options,
                                    struct weir_error *error)
@@ -126,12 +132,20 @@ static enum weir_err check_options(const struct weir_streams_options *options,
     if (options->batch_rows < 1 || options->batch_rows > WEIR_KAFKA_BATCH_MAX)
         return weir_error_set(error, WEIR_INVALID, -1, "batch_rows must be from 1 to %d",
                               WEIR_KAFKA_BATCH_MAX);
-    if (options->commit_interval_ms < 1 || options->poll_ms < 0 || options->linger_ms < 0 ||
+    if (options->commit_interval_ms < 0 || options->poll_ms < 0 || options->linger_ms < 0 ||
         options->drain_timeout_ms < 0 || !options->input_bytes || !options->output_bytes ||
         !options->store_uncommitted_bytes)
         return weir_error_set(error, WEIR_INVALID, -1,
                               "a time is negative or a size is 0: begin with "
                               "weir_streams_options_default");
+    if (options->processing_guarantee == WEIR_EXACTLY_ONCE_V2 &&
+        (options->transaction_timeout_ms < TRANSACTION_TIMEOUT_MS_MIN ||
+         options->transaction_timeout_ms <= options->commit_interval_ms))
+        return weir_error_set(error, WEIR_INVALID, -1,
+                              "transaction.timeout.ms is %d: it must be at least %d, and above "
+                              "commit.interval.ms, which is %d",
+                              (int)options->transaction_timeout_ms, TRANSACTION_TIMEOUT_MS_MIN,
+                              (int)options->commit_interval_ms);
     return WEIR_OK;
 }
 
@@ -201,6 +215,15 @@ static enum weir_err name_topics(struct weir_streams *streams)
     return WEIR_OK;
 }
 
+/* No two processes share it, which the group's generation makes enough to fence a zombie. */
+static void name_process(struct weir_streams *streams)
+{
+    uint8_t bytes[16];
+    weir_assert(getrandom(bytes, sizeof bytes, 0) == (ssize_t)sizeof bytes);
+    for (size_t i = 0; i < sizeof bytes; i++)
+        snprintf(streams->process_id + 2 * i, 3, "%02x", bytes[i]);
+}
+
 static enum weir_err make_threads(struct weir_streams *streams)
 {
     for (uint32_t i = 0; i < streams->options.threads; i++) {
@@ -249,6 +272,10 @@ enum weir_err weir_streams_new(struct weir_topology *topology, struct weir_kafka
     topology_number(topology, &streams->numbers);
     streams->kafka = kafka;
     streams->options = *options;
+    if (options->commit_interval_ms == 0)
+        streams->options.commit_interval_ms =
+            is_exactly_once(streams) ? COMMIT_INTERVAL_EXACTLY_ONCE_MS : COMMIT_INTERVAL_MS;
+    name_process(streams);
     streams->clock = weir_clock_real();
     pthread_mutex_init(&streams->lock, NULL);
     pthread_cond_init(&streams->changed, NULL);

@@ -368,6 +368,39 @@ static enum weir_err run_block(struct task *task, const struct input *input,
     return err;
 }
 
+/* Are rows of the block done, and nothing of those behind them? */
+static bool is_split(const struct task *task)
+{
+    const struct node *from = &topology_of(task)->nodes[task->in_hand->input->source];
+    bool blocks = false;
+    for (uint32_t i = 0; i < from->child_count; i++)
+        blocks |= !node_takes_records(&topology_of(task)->nodes[from->children[i]]);
+    return !blocks && task->row > 0 && task->row_child == 0;
+}
+
+/* Those have a position of their own, so that they can be committed; what is parked is the rest. */
+static enum weir_err end_split(struct task *task, struct input *input, struct weir_block *block,
+                               struct weir_error *error)
+{
+    const uint32_t whole = block->rows, rows = task->row;
+    const bool vouches = task->in_hand->vouches;
+    const int64_t rest = task->in_hand->offset_next;
+    int64_t next = input->batch.rows.offset[input->row + rows];
+    block->rows = rows;
+    enum weir_err err = send_undecodable(task, input, block, error);
+    block->rows = whole;
+    if (err != WEIR_OK)
+        return err;
+    count_up(&task->thread->streams->counters.consumed, rows);
+    task->in_hand->offset_next = input->position_read = next;
+    input->row += rows;
+    task->child = task->row = task->row_child = 0;
+    progress_end(task);
+    return progress_begin(task, input, next, rest, vouches) == WEIR_OK
+               ? WEIR_AGAIN
+               : weir_error_set(error, WEIR_NOMEM, -1, "no memory for a block in flight");
+}
+
 /* The rows of the input's batch up to `end`, as one block. */
 static enum weir_err process(struct task *task, struct input *input, uint32_t end,
                              struct weir_error *error)
@@ -387,6 +420,8 @@ static enum weir_err process(struct task *task, struct input *input, uint32_t en
     note_time(task, input->source, block);
     err = run_block(task, input, block, error);
     weir_arena_reset(&task->arena);
+    if (err == WEIR_AGAIN && is_split(task))
+        err = end_split(task, input, block, error);
     if (err == WEIR_AGAIN) {
         progress_park(task);
         task->parked = input;
@@ -448,6 +483,14 @@ void task_fail(struct task *task, const struct weir_error *why, bool in_processo
     task->failed_in_processor |= in_processor;
 }
 
+bool task_is_untouched(const struct task *task)
+{
+    bool untouched = !task->oldest && !task->parked_block && stores_pending_bytes(task) == 0;
+    for (uint32_t i = 0; i < task->input_count; i++)
+        untouched &= task->inputs[i].position_read == task->inputs[i].position_committed;
+    return untouched;
+}
+
 void task_drop(struct task *task)
 {
     progress_drop(task);
@@ -457,7 +500,8 @@ void task_drop(struct task *task)
     task->child = task->row = task->row_child = 0;
     task->input = NULL;
     weir_arena_reset(&task->arena);
-    task->must_rewind = task->failed_in_processor = task->letter_failed = task->settling = false;
+    task->must_rewind = task->failed_in_processor = task->letter_failed = task->dragged =
+        task->settling = false;
 }
 
 /* ---- time and flush -------------------------------------------------------------------------- */
@@ -535,6 +579,6 @@ enum weir_err task_flush(struct task *task, struct weir_error *error)
 {
     if (!task->is_ready || task->must_rewind)
         return WEIR_OK;
-    task->settling = task_has_state(task);
+    task->settling = task_has_state(task) || is_exactly_once(task->thread->streams);
     return task->has_flush ? run_aside(task, true, call_flush, NULL, error) : WEIR_OK;
 }

@@ -326,6 +326,7 @@ static enum weir_err open_table(struct task_store *store, struct weir_error *err
     options.topic = store->changelog;
     options.partition = store->task->partition;
     options.offset = store->position >= 0 ? store->position : WEIR_KAFKA_BEGINNING;
+    options.open_transactions = true; /* of the task's last owner: they may be committed yet */
     return weir_kafka_table_open(store->task->thread->streams->kafka, &options, &store->table,
                                  error);
 }

@@ -19,6 +19,7 @@ enum {
     LINGERING_MS = 10,          /* how soon reports are looked for while some are out */
     RESTORING_MS = 1,
     INSTANCE_ID_BYTES = 300,
+    TRANSACTIONAL_ID_BYTES = 300,
 };
 
 int64_t streams_now_ns(const struct weir_streams *streams)
@@ -64,6 +65,14 @@ static enum weir_err open_producer(struct stream_thread *thread, struct weir_err
     options.delivered = delivered;
     options.opaque = thread;
     thread->producer_failed = false;
+    char transactional_id[TRANSACTIONAL_ID_BYTES];
+    if (is_exactly_once(streams)) {
+        snprintf(transactional_id, sizeof transactional_id, "%s-%s-%u",
+                 streams->options.application_id, streams->process_id, thread->number);
+        options.transactional_id = transactional_id;
+        options.transaction_timeout_ms = streams->options.transaction_timeout_ms;
+        thread->transaction = TRANSACTION_NEW;
+    }
     return weir_kafka_producer_new(streams->kafka, &options, &thread->producer, error);
 }
 
@@ -86,8 +95,10 @@ enum weir_err thread_produce_rows(struct stream_thread *thread, const char *topi
                                   uint32_t end, void *opaque, uint32_t *accepted,
                                   struct weir_error *error)
 {
-    enum weir_err err;
+    enum weir_err err = transaction_enter(thread, error);
     *accepted = 0;
+    if (err != WEIR_OK)
+        return err;
     do {
         uint32_t taken = 0;
         err = weir_kafka_produce_rows(thread->producer, topic, partition, rows, first + *accepted,
@@ -108,7 +119,9 @@ bool thread_has_room(const struct stream_thread *thread)
 enum weir_err thread_produce(struct stream_thread *thread, const struct weir_kafka_record *record,
                              struct weir_error *error)
 {
-    enum weir_err err;
+    enum weir_err err = transaction_enter(thread, error);
+    if (err != WEIR_OK)
+        return err;
     do
         err = weir_kafka_produce(thread->producer, record, error);
     while (err == WEIR_AGAIN && wait_for_room(thread));
@@ -142,7 +155,7 @@ static void set_wakeable(struct stream_thread *thread, struct weir_kafka_consume
     pthread_mutex_unlock(&thread->streams->lock);
 }
 
-enum weir_err thread_open(struct stream_thread *thread, struct weir_error *error)
+static enum weir_err open_consumer(struct stream_thread *thread, struct weir_error *error)
 {
     const struct weir_streams *streams = thread->streams;
     const char *topics[WEIR_NODES_MAX];
@@ -164,19 +177,27 @@ enum weir_err thread_open(struct stream_thread *thread, struct weir_error *error
                                                       .lost = rebalance_lost,
                                                       .opaque = thread,
                                                       .sources = rebalance_sources};
-    thread->drained = true;
-    thread->commit_due_ns =
-        streams_now_ns(streams) + streams->options.commit_interval_ms * WEIR_NS_PER_MS;
-    enum weir_err err = open_blocks(thread, error);
-    if (err == WEIR_OK)
-        err = partitions_open(thread, error);
-    if (err == WEIR_OK)
-        err = open_producer(thread, error);
-    if (err == WEIR_OK)
-        err = weir_kafka_consumer_new(streams->kafka, &options, &thread->consumer, error);
+    enum weir_err err = weir_kafka_consumer_new(streams->kafka, &options, &thread->consumer, error);
     if (err == WEIR_OK)
         set_wakeable(thread, thread->consumer);
     return err;
+}
+
+enum weir_err thread_open_clients(struct stream_thread *thread, struct weir_error *error)
+{
+    enum weir_err err = open_producer(thread, error);
+    return err == WEIR_OK ? open_consumer(thread, error) : err;
+}
+
+enum weir_err thread_open(struct stream_thread *thread, struct weir_error *error)
+{
+    thread->drained = true;
+    thread->commit_due_ns = streams_now_ns(thread->streams) +
+                            thread->streams->options.commit_interval_ms * WEIR_NS_PER_MS;
+    enum weir_err err = open_blocks(thread, error);
+    if (err == WEIR_OK)
+        err = partitions_open(thread, error);
+    return err == WEIR_OK ? thread_open_clients(thread, error) : err;
 }
 
 /* ---- rounds ---------------------------------------------------------------------------------- */
@@ -211,23 +232,30 @@ static enum weir_err count_rewind(struct task *task, struct weir_error *error)
 }
 
 /* What is done is committed first, so that a rewind after much work counts as progress; but not of
- * a task with stores, which are as they were at its last commit then. */
-static enum weir_err rewind_task(struct stream_thread *thread, struct task *task,
-                                 struct weir_error *error)
+ * a task with stores, which are as they were at its last commit then. False: not now. */
+static bool commit_before_rewind(struct stream_thread *thread, struct task *task)
 {
     struct weir_error ignored;
+    if (is_exactly_once(thread->streams))
+        return true; /* its transaction was aborted */
     task->marked = true;
     enum weir_err err = thread_commit(thread, true, &ignored);
     task->marked = false;
-    if (err == WEIR_AGAIN)
+    return err != WEIR_AGAIN;
+}
+
+static enum weir_err rewind_task(struct stream_thread *thread, struct task *task,
+                                 struct weir_error *error)
+{
+    enum weir_err err = WEIR_OK;
+    if (!commit_before_rewind(thread, task))
         return WEIR_OK; /* a rebalance is under way: after it */
-    err = WEIR_OK;
     for (uint32_t i = 0; i < task->input_count && err == WEIR_OK; i++)
         err = weir_kafka_rewind(thread->consumer, task->inputs[i].index,
                                 task->inputs[i].position_committed, error);
     if (err == WEIR_AGAIN || err == WEIR_NOT_FOUND)
         return WEIR_OK; /* after the rebalance, or not at all */
-    if (err == WEIR_OK)
+    if (err == WEIR_OK && !task->dragged)
         err = count_rewind(task, error);
     if (err != WEIR_OK)
         return err;
@@ -241,6 +269,8 @@ static enum weir_err rewind_tasks(struct stream_thread *thread, struct weir_erro
     static const struct weir_error lost_producer = {.code = WEIR_BROKER,
                                                     .message = "the producer had to be replaced"};
     enum weir_err err = WEIR_OK;
+    if (!transaction_is_decided(thread))
+        return WEIR_OK;
     if (thread->producer_failed) { /* what it had is reported while it closes */
         weir_kafka_producer_close(thread->producer);
         thread->producer = NULL;
@@ -266,7 +296,7 @@ static bool commit_is_due(const struct stream_thread *thread)
            pending > options->store_uncommitted_bytes / options->threads;
 }
 
-/* Tasks with stores take nothing more until all they led to is delivered. True: so it is. */
+/* Tasks that settle take nothing more until all they led to is delivered. True: so it is. */
 static bool all_settled(struct stream_thread *thread)
 {
     bool settled = true;
@@ -303,6 +333,7 @@ static void commit_if_due(struct stream_thread *thread, struct weir_error *error
 static bool may_run(const struct task *task)
 {
     return task->is_ready && !task->must_rewind && !task->settling &&
+           transaction_is_decided(task->thread) &&
            task->resume_ns <= streams_now_ns(task->thread->streams) &&
            task->inflight_count < INFLIGHT_MAX && thread_has_room(task->thread);
 }
@@ -422,13 +453,16 @@ enum weir_err thread_step(struct stream_thread *thread, int32_t timeout_ms,
                           struct weir_error *error)
 {
     weir_kafka_producer_poll(thread->producer, 0);
-    if (thread->letters)
+    enum weir_err err = transaction_step(thread, error);
+    if (err == WEIR_OK)
+        err = rewind_tasks(thread, error);
+    if (err == WEIR_OK && transaction_is_decided(thread)) {
         dead_letters_send_kept(thread);
-    enum weir_err err = rewind_tasks(thread, error);
-    if (err == WEIR_OK) {
         retry_parked(thread, error);
         punctuate(thread, error);
         commit_if_due(thread, error);
+    }
+    if (err == WEIR_OK) {
         partitions_purge(thread);
         err = partitions_look(thread, error);
     }
@@ -445,6 +479,35 @@ enum weir_err thread_step(struct stream_thread *thread, int32_t timeout_ms,
 
 /* ---- closing --------------------------------------------------------------------------------- */
 
+static void close_consumer(struct stream_thread *thread)
+{
+    set_wakeable(thread, NULL);
+    weir_kafka_consumer_close(thread->consumer, CLOSE_TIMEOUT_MS); /* `lost` drains */
+    thread->consumer = NULL;
+    thread_close_tasks(thread);
+}
+
+void thread_close_clients(struct stream_thread *thread)
+{
+    close_consumer(thread);
+    weir_kafka_producer_close(thread->producer);
+    thread->producer = NULL;
+}
+
+static void send_letters(struct stream_thread *thread)
+{
+    const struct weir_streams *streams = thread->streams;
+    struct weir_error ignored;
+    while (thread->letters && thread->producer && !thread->producer_failed &&
+           transaction_is_decided(thread) && streams_now_ns(streams) < thread->close_deadline_ns &&
+           !streams->clock->is_virtual) {
+        dead_letters_send_kept(thread);
+        weir_kafka_producer_poll(thread->producer, REPORTS_WAIT_MS);
+        if (is_exactly_once(streams))
+            (void)!thread_commit(thread, false, &ignored);
+    }
+}
+
 void thread_close(struct stream_thread *thread)
 {
     struct weir_streams *streams = thread->streams;
@@ -453,16 +516,8 @@ void thread_close(struct stream_thread *thread)
         thread->close_deadline_ns =
             streams_now_ns(streams) + streams->options.drain_timeout_ms * WEIR_NS_PER_MS;
     thread->closing = true;
-    set_wakeable(thread, NULL);
-    if (thread->consumer)
-        weir_kafka_consumer_close(thread->consumer, CLOSE_TIMEOUT_MS); /* `lost` drains */
-    thread->consumer = NULL;
-    thread_close_tasks(thread);
-    while (thread->letters && thread->producer && !thread->producer_failed &&
-           streams_now_ns(streams) < thread->close_deadline_ns && !streams->clock->is_virtual) {
-        dead_letters_send_kept(thread);
-        weir_kafka_producer_poll(thread->producer, REPORTS_WAIT_MS);
-    }
+    close_consumer(thread);
+    send_letters(thread);
     thread->drained &= !thread->letters;
     weir_kafka_producer_close(thread->producer);
     thread->producer = NULL;

@@ -74,6 +74,8 @@ static bool send_settle(struct fake_producer *producer, struct fake_send *send, 
         weir_error_set(&send->error, WEIR_TIMEOUT, -1, "%s [%d]: not delivered within %d ms",
                        send->topic->name, send->partition, producer->delivery_timeout_ms);
         send->error.retriable = true;
+    } else if (producer->fenced) { /* its transaction has ended without it */
+        (void)fake_transaction_check(producer, &send->error);
     } else if (!fake_fails(fake, WEIR_KAFKA_FAKE_DELIVERY, send->topic->name, &send->error)) {
         struct fake_partition *log = &send->topic->partitions[send->partition];
         enum weir_err err = fake_transaction_touch(producer, send->topic, send->partition);

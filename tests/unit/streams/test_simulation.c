@@ -1,6 +1,7 @@
 /*
  * Random rebalances, refusals, failed deliveries and commits, deaths and restarts, from one seed:
  * every input has an output or a dead letter, and no commit ever passes an input that has none.
+ * With exactly once what can be read is at any moment one output of each input that is committed.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,9 +18,10 @@ struct simulation {
     struct weir_streams *instances[INSTANCES_MAX];
     struct behaviour behaviours[INSTANCES_MAX];
     uint32_t topics, inputs[TOPICS][PARTITIONS];
-    bool *seen[TOPICS][PARTITIONS]; /* an output or a dead letter exists */
+    uint8_t *seen[TOPICS][PARTITIONS]; /* outputs and dead letters */
     int64_t read_out[PARTITIONS], read_dead;
-    bool one_by_one, keeps;
+    bool one_by_one, keeps, exactly_once;
+    uint32_t frozen[INSTANCES_MAX]; /* rounds that it does nothing */
 };
 
 static const char *const topics[TOPICS] = {"in", "more"};
@@ -59,7 +61,7 @@ static void note_failures(struct simulation *simulation)
     uint32_t skip = weir_random_below(&simulation->random, 50);
     uint32_t count = 1 + weir_random_below(&simulation->random, 3);
     bool fatal = chance(simulation, 6);
-    switch (weir_random_below(&simulation->random, 5)) {
+    switch (weir_random_below(&simulation->random, simulation->exactly_once ? 9 : 5)) {
     case 0:
         fixture_fail(fixture, WEIR_KAFKA_FAKE_DELIVERY, "out", skip, count, WEIR_BROKER, fatal);
         return;
@@ -74,6 +76,21 @@ static void note_failures(struct simulation *simulation)
         return;
     case 4:
         fixture_fail(fixture, WEIR_KAFKA_FAKE_PRODUCE, "out", skip, 1, WEIR_LIMIT, false);
+        return;
+    case 5:
+        fixture_fail(fixture, WEIR_KAFKA_FAKE_TRANSACTION_OFFSETS, NULL, skip % 5, count,
+                     WEIR_BROKER, fatal);
+        return;
+    case 6:
+        fixture_fail(fixture, WEIR_KAFKA_FAKE_TRANSACTION_COMMIT, NULL, skip % 5, count,
+                     WEIR_BROKER, fatal);
+        return;
+    case 7:
+        fixture_fail(fixture, WEIR_KAFKA_FAKE_TRANSACTION_ANSWER, NULL, skip % 5, 1, WEIR_BROKER,
+                     fatal);
+        return;
+    case 8:
+        weir_kafka_fake_expire(fixture->kafka);
         return;
     }
 }
@@ -108,8 +125,11 @@ static void disturb(struct simulation *simulation)
         weir_kafka_fake_evict(fixture->kafka, "app", "app-tasks-0", partition);
         return;
     }
+    if (simulation->exactly_once && chance(simulation, 80))
+        simulation->frozen[at] = weir_random_below(&simulation->random, 100);
     if (!chance(simulation, 50))
         return;
+    simulation->frozen[at] = 0;
     if (!simulation->instances[at]) {
         start_one(simulation, at);
     } else if (at) { /* one stays */
@@ -129,7 +149,7 @@ static void see(struct simulation *simulation, struct weir_slice name)
     memcpy(copy, name.data, name.bytes);
     assert_int_equal(sscanf(copy, "%u-%u-%u", &topic, &partition, &input), 3);
     assert_true(topic < TOPICS && partition < PARTITIONS && input < INPUTS_MAX);
-    simulation->seen[topic][partition][input] = true;
+    simulation->seen[topic][partition][input]++;
 }
 
 static void look(struct simulation *simulation)
@@ -151,16 +171,21 @@ static void look(struct simulation *simulation)
     }
 }
 
-static void check_commits(struct simulation *simulation)
+static void check_commits(struct simulation *simulation, bool all_readable)
 {
     for (uint32_t topic = 0; topic < simulation->topics; topic++)
         for (int32_t partition = 0; partition < PARTITIONS; partition++) {
             int64_t committed =
                 fixture_committed_of(&simulation->fixture, topics[topic], partition);
-            for (int64_t offset = 0; offset < committed; offset++)
+            for (int64_t offset = 0; offset < committed && all_readable; offset++)
                 if (!simulation->seen[topic][partition][offset])
                     fail_msg("%s-%d: %lld is committed, but %lld led to nothing", topics[topic],
                              partition, (long long)committed, (long long)offset);
+            for (int64_t offset = 0; offset < INPUTS_MAX && simulation->exactly_once; offset++)
+                if (simulation->seen[topic][partition][offset] > (offset < committed ? 1 : 0))
+                    fail_msg("%s-%d: %lld is committed, but %lld led to %u outputs", topics[topic],
+                             partition, (long long)committed, (long long)offset,
+                             simulation->seen[topic][partition][offset]);
         }
 }
 
@@ -170,7 +195,10 @@ static void step_all(struct simulation *simulation)
     for (uint32_t i = 0; i < INSTANCES_MAX; i++) /* reports come while a block is in hand, too */
         simulation->behaviours[i].takes_ms = weir_random_below(&simulation->random, 12);
     for (uint32_t i = 0; i < INSTANCES_MAX; i++)
-        if (simulation->instances[i] && instance_step(simulation->instances[i], &error) != WEIR_OK)
+        if (simulation->frozen[i])
+            simulation->frozen[i]--;
+        else if (simulation->instances[i] &&
+                 instance_step(simulation->instances[i], &error) != WEIR_OK)
             fail_msg("instance %u: %s", i, error.message);
     weir_clock_virtual_advance_ms(&simulation->fixture.clock,
                                   weir_random_below(&simulation->random, 20));
@@ -182,7 +210,7 @@ static void end_failures(struct simulation *simulation)
         fixture_fail(&simulation->fixture, (enum weir_kafka_fake_call)call, NULL, 0, 0, WEIR_OK,
                      false);
     for (uint32_t i = 0; i < INSTANCES_MAX; i++)
-        simulation->behaviours[i].refuse = 0;
+        simulation->behaviours[i].refuse = simulation->frozen[i] = 0;
 }
 
 static void check_end(struct simulation *simulation)
@@ -194,7 +222,7 @@ static void check_end(struct simulation *simulation)
         }
 }
 
-static void run(uint64_t seed, uint32_t topic_count, bool one_by_one, bool keeps)
+static void run(uint64_t seed, uint32_t topic_count, bool one_by_one, bool keeps, bool exactly_once)
 {
     struct simulation *simulation = calloc(1, sizeof *simulation);
     assert_non_null(simulation);
@@ -202,10 +230,16 @@ static void run(uint64_t seed, uint32_t topic_count, bool one_by_one, bool keeps
     simulation->topics = topic_count;
     simulation->one_by_one = one_by_one;
     simulation->keeps = keeps;
-    printf("seed %llu, topics %u%s%s\n", (unsigned long long)seed, topic_count,
-           one_by_one ? ", one by one" : "", keeps ? ", kept until the flush" : "");
+    simulation->exactly_once = exactly_once;
+    printf("seed %llu, topics %u%s%s%s\n", (unsigned long long)seed, topic_count,
+           one_by_one ? ", one by one" : "", keeps ? ", kept until the flush" : "",
+           exactly_once ? ", exactly once" : "");
     fixture_init(&simulation->fixture, PARTITIONS, 7, 15);
     simulation->fixture.options.batch_rows = 16;
+    if (exactly_once) {
+        simulation->fixture.options.processing_guarantee = WEIR_EXACTLY_ONCE_V2;
+        simulation->fixture.options.transaction_timeout_ms = 1000;
+    }
     simulation->fixture.options.max_task_idle_ms = (int32_t)(seed % 3) * 10 - 10;
     for (uint32_t i = 0; i < TOPICS * PARTITIONS; i++) {
         simulation->seen[i / PARTITIONS][i % PARTITIONS] = calloc(INPUTS_MAX, 1);
@@ -217,13 +251,14 @@ static void run(uint64_t seed, uint32_t topic_count, bool one_by_one, bool keeps
         disturb(simulation);
         step_all(simulation);
         look(simulation);
-        check_commits(simulation);
+        /* what is committed may stand behind a transaction that is open yet */
+        check_commits(simulation, !simulation->exactly_once);
     }
     end_failures(simulation);
     for (int round = 0; round < QUIET_ROUNDS; round++)
         step_all(simulation);
     look(simulation);
-    check_commits(simulation);
+    check_commits(simulation, true);
     check_end(simulation);
     for (uint32_t i = 0; i < INSTANCES_MAX; i++)
         if (simulation->instances[i])
@@ -238,28 +273,35 @@ static void nothing_is_lost_by_blocks(void **state)
 {
     (void)state;
     for (uint64_t seed = 1; seed <= 8; seed++)
-        run(seed, 1, false, false);
+        run(seed, 1, false, false, false);
 }
 
 static void nothing_is_lost_row_by_row(void **state)
 {
     (void)state;
     for (uint64_t seed = 101; seed <= 104; seed++)
-        run(seed, 1, true, false);
+        run(seed, 1, true, false, false);
 }
 
 static void nor_of_tasks_with_several_inputs(void **state)
 {
     (void)state;
     for (uint64_t seed = 201; seed <= 206; seed++)
-        run(seed, 2, seed % 2, false);
+        run(seed, 2, seed % 2, false, false);
 }
 
 static void nor_what_is_kept_until_the_flush(void **state)
 {
     (void)state;
     for (uint64_t seed = 301; seed <= 304; seed++)
-        run(seed, 1 + seed % 2, false, true);
+        run(seed, 1 + seed % 2, false, true, false);
+}
+
+static void exactly_once_is_once(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 401; seed <= 416; seed++)
+        run(seed, 1 + seed % 2, seed % 4 > 1, seed % 8 > 5, true);
 }
 
 int main(int argc, char **argv)
@@ -269,9 +311,11 @@ int main(int argc, char **argv)
         cmocka_unit_test(nothing_is_lost_row_by_row),
         cmocka_unit_test(nor_of_tasks_with_several_inputs),
         cmocka_unit_test(nor_what_is_kept_until_the_flush),
+        cmocka_unit_test(exactly_once_is_once),
     };
-    if (argc > 2) { /* seed, topics, and words for the two flags: to run one again */
-        run(strtoull(argv[1], NULL, 10), (uint32_t)strtoul(argv[2], NULL, 10), argc > 3, argc > 4);
+    if (argc == 6) { /* seed, topics, and 0 or 1 for each of the flags: to run one again */
+        run(strtoull(argv[1], NULL, 10), (uint32_t)strtoul(argv[2], NULL, 10), argv[3][0] == '1',
+            argv[4][0] == '1', argv[5][0] == '1');
         return 0;
     }
     return cmocka_run_group_tests(tests, NULL, NULL);
