@@ -456,6 +456,8 @@ enum weir_err thread_produce(struct stream_thread *thread, const struct weir_kaf
  * offsets first, then the stores. With exactly once always of all. AGAIN: later. */
 enum weir_err thread_commit(struct stream_thread *thread, bool marked_only,
                             struct weir_error *error);
+/* The commit is over: tasks take records again. */
+void thread_go_on(struct stream_thread *thread);
 /* For transaction.c: offsets into the transaction; are there any; it is committed. */
 enum weir_err commit_send_offsets(struct stream_thread *thread, bool marked_only,
                                   struct weir_error *error);

@@ -206,7 +206,6 @@ void rebalance_lost(void *opaque, const struct weir_kafka_partition *partitions,
     transaction_lost(thread);
     for (struct task **at = &thread->tasks; *at;) {
         if (!(*at)->marked) {
-            (*at)->settling = false;
             at = &(*at)->next;
             continue;
         }
@@ -214,6 +213,7 @@ void rebalance_lost(void *opaque, const struct weir_kafka_partition *partitions,
             thread->drained &= is_drained(*at);
         close_task(thread, at);
     }
+    thread_go_on(thread);
     count_up(&thread->streams->counters.rebalances, 1);
     if (!thread->tasks)
         streams_become(thread->streams, WEIR_STREAMS_REBALANCING);

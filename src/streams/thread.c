@@ -307,6 +307,15 @@ static bool all_settled(struct stream_thread *thread)
     return settled;
 }
 
+void thread_go_on(struct stream_thread *thread)
+{
+    if (!transaction_is_decided(thread))
+        return; /* what is in the stores is part of it */
+    for (struct task *task = thread->tasks; task; task = task->next)
+        task->settling = false;
+    thread->committing = false;
+}
+
 static void commit_if_due(struct stream_thread *thread, struct weir_error *error)
 {
     if (!thread->committing) {
@@ -323,9 +332,7 @@ static void commit_if_due(struct stream_thread *thread, struct weir_error *error
     int64_t interval_ms = thread->streams->options.commit_interval_ms;
     if (thread_commit(thread, false, &why) != WEIR_OK && interval_ms > RETRY_COMMIT_MS)
         interval_ms = RETRY_COMMIT_MS;
-    for (struct task *task = thread->tasks; task; task = task->next)
-        task->settling = false;
-    thread->committing = false;
+    thread_go_on(thread);
     thread->commit_due_ns = streams_now_ns(thread->streams) + interval_ms * WEIR_NS_PER_MS;
 }
 

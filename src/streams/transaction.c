@@ -201,9 +201,11 @@ enum weir_err transaction_step(struct stream_thread *thread, struct weir_error *
         return initialise(thread, error);
     case TRANSACTION_COMMITTING:
         (void)!commit_on(thread, error); /* what it asks for is noted */
+        thread_go_on(thread);
         return WEIR_OK;
     case TRANSACTION_ABORTING:
         abort_on(thread, ANSWER_MS);
+        thread_go_on(thread);
         return WEIR_OK;
     case TRANSACTION_FENCED:
         return reopen(thread, error);

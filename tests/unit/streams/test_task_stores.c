@@ -486,6 +486,102 @@ static void rewinds_count_nothing_twice(void **state)
     }
 }
 
+/* What a round of the next test may do to the instance, its transactions and its membership. */
+static void disturb_transactions(struct fixture *fixture, struct weir_random *random)
+{
+    static const enum weir_kafka_fake_call calls[] = {
+        WEIR_KAFKA_FAKE_TRANSACTION_OFFSETS, WEIR_KAFKA_FAKE_TRANSACTION_COMMIT,
+        WEIR_KAFKA_FAKE_TRANSACTION_ANSWER, WEIR_KAFKA_FAKE_DELIVERY};
+    if (weir_random_below(random, 20) == 0)
+        fixture_fail(fixture, calls[weir_random_below(random, 4)], NULL,
+                     weir_random_below(random, 3), 1, WEIR_BROKER,
+                     weir_random_below(random, 4) == 0);
+    if (weir_random_below(random, 60) == 0)
+        weir_kafka_fake_expire(fixture->kafka);
+    if (weir_random_below(random, 60) == 0)
+        weir_kafka_fake_rebalance(fixture->kafka, "app");
+}
+
+/* Kills, zombies, lost answers, time-outs: each input counts once, in a store of either kind, and
+ * a replay of the changelog says the same. */
+static void exactly_once_counts_each_input_once(void **state)
+{
+    (void)state;
+    for (uint32_t seed = 1; seed <= 120; seed++) {
+        struct weir_random random = {.state = seed};
+        bool persistent = seed % 2;
+        struct counting counting =
+            counts_in(persistent ? weir_store_persistent() : weir_store_in_memory());
+        struct counting replayed = counts_in(weir_store_in_memory());
+        struct weir_error error = {0};
+        struct fixture fixture;
+        char directory[2][64], wanted[512] = "";
+        uint32_t counts[5] = {0};
+        struct weir_streams *zombie = NULL;
+        counting.options.caching = weir_random_below(&random, 2);
+        fixture_init(&fixture, 1, (int32_t)weir_random_below(&random, 2) * 30, 0);
+        fixture.options.processing_guarantee = WEIR_EXACTLY_ONCE_V2;
+        fixture.options.transaction_timeout_ms = 3000;
+        fixture.options.batch_rows = 1 + weir_random_below(&random, 5);
+        for (int i = 0; i < 2; i++)
+            snprintf(directory[i], sizeof directory[i], "%s", fixture_state_dir());
+        uint32_t home = 0;
+        fixture.options.state_dir = directory[home];
+        struct weir_streams *streams = instance_open(&fixture, counting_topology(&counting));
+        for (int i = 0; i < 300; i++) {
+            char key[2] = {(char)('a' + weir_random_below(&random, 5)), '\0'};
+            if (i < 250) {
+                put(&fixture, key, "x");
+                counts[key[0] - 'a']++;
+            }
+            disturb_transactions(&fixture, &random);
+            const struct task *task = streams->threads[0]->tasks;
+            if (weir_random_below(&random, 40) == 0 && task) {
+                weir_kafka_fake_evict(fixture.kafka, "app", "app-tasks-0", 0);
+                if (zombie)
+                    instance_close(zombie);
+                zombie = streams;
+                home = !home;
+                fixture.options.state_dir = directory[home];
+                streams = instance_open(&fixture, counting_topology(&counting));
+            }
+            if (zombie && weir_random_below(&random, 30) == 0) {
+                instance_close(zombie); /* it wakes up, and finds itself replaced */
+                zombie = NULL;
+            }
+            if (instance_step(streams, &error) != WEIR_OK)
+                fail_msg("seed %u: %s", seed, error.message);
+            weir_clock_virtual_advance_ms(&fixture.clock, weir_random_below(&random, 60));
+        }
+        if (zombie)
+            instance_close(zombie);
+        for (int call = 0; call < WEIR_KAFKA_FAKE_CALL_COUNT; call++)
+            fixture_fail(&fixture, (enum weir_kafka_fake_call)call, NULL, 0, 0, WEIR_OK, false);
+        instance_settle(&fixture, streams);
+        for (int i = 0; i < 20 && fixture_committed(&fixture, 0) < 250; i++)
+            instance_settle(&fixture, streams);
+        for (int i = 0; i < 5; i++)
+            snprintf(wanted + strlen(wanted), sizeof wanted - strlen(wanted), "%c=%u ", 'a' + i,
+                     counts[i]);
+        counting.store = weir_context_store(
+            &streams->threads[0]->tasks->contexts[streams->topology->kinds[0].processors[0]],
+            "counts");
+        if (strcmp(range(&counting, NULL, NULL), wanted) != 0)
+            fail_msg("seed %u: %s, not %s; %lld are committed", seed, range(&counting, NULL, NULL),
+                     wanted, (long long)fixture_committed(&fixture, 0));
+        assert_int_equal(fixture_committed(&fixture, 0), 250);
+        instance_close(streams);
+        fixture.options.processing_guarantee = WEIR_AT_LEAST_ONCE;
+        streams = instance_open(&fixture, counting_topology(&replayed));
+        instance_settle(&fixture, streams);
+        assert_holds(&replayed, wanted);
+        instance_close(streams);
+        fixture_release(&fixture);
+        fixture_state_remove(directory[0]);
+        fixture_state_remove(directory[1]);
+    }
+}
+
 static void faults_of_stores_are_named(void **state)
 {
     static const char *const data[] = {"data"}, *const count[] = {"count"};
@@ -522,6 +618,7 @@ int main(void)
         cmocka_unit_test(a_store_without_changelog_has_none),
         cmocka_unit_test(much_that_is_uncommitted_is_committed_early),
         cmocka_unit_test(rewinds_count_nothing_twice),
+        cmocka_unit_test(exactly_once_counts_each_input_once),
         cmocka_unit_test(faults_of_stores_are_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
