@@ -430,7 +430,8 @@ static enum weir_err delete_last(struct recovering *r)
     return WEIR_OK;
 }
 
-/* Ends the log behind `valid` bytes of segment `number`. */
+/* Ends the log behind `valid` bytes of segment `number`. That is synced: else, when the power goes
+ * again, what is cut here may come back in the place of what was appended since. */
 static enum weir_err cut(struct recovering *r, uint32_t number, int64_t valid)
 {
     struct weir_plog *log = r->log;
@@ -448,7 +449,9 @@ static enum weir_err cut(struct recovering *r, uint32_t number, int64_t valid)
     segment->bytes = valid;
     while (err == WEIR_OK && log->segment_count > number + 1)
         err = delete_last(r);
-    return err;
+    if (err == WEIR_OK)
+        err = weir_disk_sync(log->disk, segment->path, segment->fd, r->error);
+    return err == WEIR_OK ? weir_disk_sync_directory(log->disk, log->directory, r->error) : err;
 }
 
 /* With the power the end of a segment can go, at the end of a batch by chance, while those behind
