@@ -201,6 +201,7 @@ struct rd_slot {
     bool reset;               /* the broker does not have our position any more */
     enum weir_err refused;    /* an error that the caller of poll has to know: DENIED */
     int64_t position;         /* next to hand out */
+    int64_t end_seen;         /* by librdkafka behind what it gave us; -1 = not since it began */
     int64_t end;              /* table: as seen at open. consumer: when it was gained */
     struct weir_batch *carry; /* table: what was fetched past `end`, handed out next */
     uint32_t carry_first, carry_count;

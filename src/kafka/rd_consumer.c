@@ -407,6 +407,7 @@ enum weir_err rd_consumer_rewind(struct weir_kafka_consumer *base, int32_t parti
     rd_kafka_error_t *failure = rd_kafka_incremental_assign(consumer->client.rk, list);
     rd_kafka_topic_partition_list_destroy(list);
     slot->position = offset;
+    slot->end_seen = -1;
     slot->reset = slot->at_end = false;
     if (failure != NULL) {
         rd_member_log(consumer, failure, "reading a partition again");

@@ -90,6 +90,7 @@ enum weir_err rd_slot_begin(struct rd_slot *slot, int64_t position)
         rd_kafka_queue_cb_event_enable(slot->queue, on_ready, slot);
     }
     slot->position = position;
+    slot->end_seen = -1;
     slot->reset = slot->at_end = false;
     atomic_store(&slot->ready, true);
     return WEIR_OK;
@@ -121,8 +122,7 @@ static void take_event(struct rd_slot *slot, const rd_kafka_message_t *message)
 {
     switch ((int)message->err) {
     case RD_KAFKA_RESP_ERR__PARTITION_EOF:
-        if (message->offset > slot->position)
-            slot->position = message->offset;
+        slot->end_seen = message->offset;
         slot->at_end = true;
         return;
     case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
@@ -232,6 +232,14 @@ static void wake_fetcher(struct rd_slot *slot)
         rd_kafka_error_destroy(failure);
 }
 
+/* Behind the last record there may be control records, and what was aborted: when all records are
+ * handed out the position is where librdkafka saw the end. */
+static void pass_to_end(struct rd_slot *slot)
+{
+    if (slot->carry == NULL && slot->end_seen > slot->position)
+        slot->position = slot->end_seen;
+}
+
 static void publish(struct rd_slot *slot, struct weir_batch *batch, uint32_t count,
                     struct weir_kafka_batch *out)
 {
@@ -273,6 +281,7 @@ static enum weir_err take_carried(struct rd_slot *slot, struct weir_kafka_batch 
     struct weir_batch *batch = slot->carry;
     slot->carry = NULL;
     publish(slot, batch, batch->message_count, out);
+    pass_to_end(slot);
     return WEIR_OK;
 }
 
@@ -313,6 +322,7 @@ enum weir_err rd_slot_take(struct rd_slot *slot, struct weir_batch_pool *pool, u
                               slot->partition);
     }
     if (rows == 0) {
+        pass_to_end(slot);
         weir_batch_put(taken);
         if (slot->refused == WEIR_OK)
             return WEIR_AGAIN;
@@ -323,5 +333,6 @@ enum weir_err rd_slot_take(struct rd_slot *slot, struct weir_batch_pool *pool, u
     publish(slot, taken, before, batch);
     if (slot->carry != NULL)
         slot->position = stop;
+    pass_to_end(slot);
     return WEIR_OK;
 }
