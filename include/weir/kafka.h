@@ -178,8 +178,8 @@ WEIR_MUST_USE enum weir_err weir_kafka_transactions_init(struct weir_kafka_produ
                                                          struct weir_error *error);
 WEIR_MUST_USE enum weir_err weir_kafka_transaction_begin(struct weir_kafka_producer *producer,
                                                          struct weir_error *error);
-/* Adds offsets of the consumer's group, which become its committed ones with the transaction.
- * AGAIN: a rebalance is under way, later. FENCED, not fatal: the membership is over, abort.
+/* Adds offsets of the consumer's group, which become its committed ones with the transaction; also
+ * while a rebalance is under way. FENCED, not fatal: the membership is over, abort.
  * partitions[i].err is set as weir_kafka_commit does. */
 WEIR_MUST_USE enum weir_err weir_kafka_transaction_offsets(struct weir_kafka_producer *producer,
                                                            struct weir_kafka_consumer *consumer,

@@ -41,7 +41,13 @@ void clients_server(const struct weir_settings *settings, struct weir_log log,
     struct weir_streams_options *streams = &options->streams;
     streams->application_id = weir_settings_string(settings, "application.id");
     streams->threads = (uint32_t)weir_settings_int(settings, "num.stream.threads");
-    streams->commit_interval_ms = (int32_t)weir_settings_int(settings, "commit.interval.ms");
+    streams->processing_guarantee =
+        (enum weir_guarantee)weir_settings_enum(settings, "processing.guarantee");
+    streams->transaction_timeout_ms =
+        (int32_t)weir_settings_int(settings, "transaction.timeout.ms");
+    if (weir_settings_is_set(settings, "commit.interval.ms") ||
+        streams->processing_guarantee == WEIR_AT_LEAST_ONCE)
+        streams->commit_interval_ms = (int32_t)weir_settings_int(settings, "commit.interval.ms");
     streams->poll_ms = (int32_t)weir_settings_int(settings, "poll.ms");
     streams->batch_rows = (uint32_t)weir_settings_int(settings, "batch.rows");
     streams->linger_ms = (int32_t)weir_settings_int(settings, "linger.ms");

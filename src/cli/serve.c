@@ -106,6 +106,8 @@ int serve_run(const struct run *run)
     clients_server(run->settings, run->log, &options);
     options.engine = engine;
     choose_defaults(run, &options);
+    if (engine != SERVER_STREAMS && options.streams.processing_guarantee == WEIR_EXACTLY_ONCE_V2)
+        return fail_usage(run, "processing.guarantee=exactly_once_v2 is for the streams engine");
     options.insecure = weir_settings_bool(run->settings, "insecure");
     options.streams.group_instance_id = weir_settings_string(run->settings, "group.instance.id");
     enum weir_err err = clients_kafka(run->settings, NULL, run->log, &options.kafka, &properties);

@@ -315,12 +315,13 @@ static enum weir_err commit_outcome(struct rd_consumer *consumer, rd_kafka_event
     return err;
 }
 
-/* May a commit be sent now? */
-static enum weir_err commit_allowed(struct rd_consumer *consumer, struct weir_error *error)
+/* May a commit be sent now? One that goes with a transaction does not touch librdkafka's member. */
+static enum weir_err commit_allowed(struct rd_consumer *consumer, bool in_transaction,
+                                    struct weir_error *error)
 {
     if (consumer->gone || rd_kafka_assignment_lost(consumer->client.rk))
         return weir_error_set(error, WEIR_FENCED, -1, "the membership in the group is over");
-    if (consumer->in_callback || atomic_load(&consumer->client.steady))
+    if (in_transaction || consumer->in_callback || atomic_load(&consumer->client.steady))
         return WEIR_OK;
     weir_error_set(error, WEIR_AGAIN, -1, "a rebalance is under way");
     if (error != NULL)
@@ -328,12 +329,12 @@ static enum weir_err commit_allowed(struct rd_consumer *consumer, struct weir_er
     return WEIR_AGAIN;
 }
 
-enum weir_err rd_consumer_commit_list(struct rd_consumer *consumer,
+enum weir_err rd_consumer_commit_list(struct rd_consumer *consumer, bool in_transaction,
                                       struct weir_kafka_partition *partitions, uint32_t count,
                                       rd_kafka_topic_partition_list_t **list_out,
                                       enum weir_err *foreign_out, struct weir_error *error)
 {
-    enum weir_err err = commit_allowed(consumer, error);
+    enum weir_err err = commit_allowed(consumer, in_transaction, error);
     if (err != WEIR_OK) {
         for (uint32_t i = 0; i < count; i++)
             partitions[i].err = err;
@@ -365,7 +366,7 @@ enum weir_err rd_consumer_commit(struct weir_kafka_consumer *base,
     rd_kafka_topic_partition_list_t *list;
     enum weir_err foreign = WEIR_OK;
     enum weir_err err =
-        rd_consumer_commit_list(consumer, partitions, count, &list, &foreign, error);
+        rd_consumer_commit_list(consumer, false, partitions, count, &list, &foreign, error);
     if (err != WEIR_OK)
         return err;
     if (list->cnt > 0) {

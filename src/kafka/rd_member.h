@@ -73,7 +73,7 @@ void rd_member_release(struct rd_consumer *consumer);
  * What may be committed now, for librdkafka: a list that is the caller's. partitions[i].err is set;
  * *foreign_out = FENCED if some are not ours. AGAIN, FENCED: nothing may, and there is no list.
  */
-enum weir_err rd_consumer_commit_list(struct rd_consumer *consumer,
+enum weir_err rd_consumer_commit_list(struct rd_consumer *consumer, bool in_transaction,
                                       struct weir_kafka_partition *partitions, uint32_t count,
                                       rd_kafka_topic_partition_list_t **list_out,
                                       enum weir_err *foreign_out, struct weir_error *error);

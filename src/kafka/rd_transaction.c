@@ -3,9 +3,12 @@
  *
  * Its calls can be given up and made again: init, commit and abort go on where they were.
  */
-#include "base/clock.h"
+#include <string.h>
+
 #include "kafka/rd_member.h"
 #include "kafka/rd_producer.h"
+
+enum { GROUP_BYTES_MAX = 4096 };
 
 /* Takes the failure, which may be NULL. */
 static enum weir_err outcome(struct rd_producer *producer, rd_kafka_error_t *failure,
@@ -49,6 +52,47 @@ enum weir_err rd_transaction_begin(struct weir_kafka_producer *base, struct weir
                    "beginning a transaction", error);
 }
 
+static bool is_same(const rd_kafka_consumer_group_metadata_t *one,
+                    const rd_kafka_consumer_group_metadata_t *other)
+{
+    void *bytes[2] = {NULL, NULL};
+    size_t size[2] = {0, 0};
+    bool same = false;
+    rd_kafka_error_t *failure = rd_kafka_consumer_group_metadata_write(one, &bytes[0], &size[0]);
+    if (failure == NULL)
+        failure = rd_kafka_consumer_group_metadata_write(other, &bytes[1], &size[1]);
+    if (failure != NULL)
+        rd_kafka_error_destroy(failure);
+    else
+        same = size[0] == size[1] && memcmp(bytes[0], bytes[1], size[0]) == 0;
+    rd_kafka_mem_free(NULL, bytes[0]);
+    rd_kafka_mem_free(NULL, bytes[1]);
+    return same;
+}
+
+/*
+ * Between two memberships librdkafka has neither member id nor generation, and brokers take offsets
+ * that come without them from anybody.
+ */
+static bool is_nobody(const struct rd_consumer *consumer,
+                      const rd_kafka_consumer_group_metadata_t *member)
+{
+    const rd_kafka_conf_t *conf = rd_kafka_conf(consumer->client.rk);
+    char group[GROUP_BYTES_MAX] = "", instance[GROUP_BYTES_MAX] = "";
+    size_t group_bytes = sizeof(group), instance_bytes = sizeof(instance);
+    if (member == NULL ||
+        rd_kafka_conf_get(conf, "group.id", group, &group_bytes) != RD_KAFKA_CONF_OK)
+        return true;
+    bool is_static = rd_kafka_conf_get(conf, "group.instance.id", instance, &instance_bytes) ==
+                         RD_KAFKA_CONF_OK &&
+                     instance[0] != '\0';
+    rd_kafka_consumer_group_metadata_t *nobody =
+        rd_kafka_consumer_group_metadata_new_with_genid(group, -1, "", is_static ? instance : NULL);
+    bool same = is_same(member, nobody);
+    rd_kafka_consumer_group_metadata_destroy(nobody);
+    return same;
+}
+
 enum weir_err rd_transaction_offsets(struct weir_kafka_producer *base,
                                      struct weir_kafka_consumer *of,
                                      struct weir_kafka_partition *partitions, uint32_t count,
@@ -59,16 +103,19 @@ enum weir_err rd_transaction_offsets(struct weir_kafka_producer *base,
     rd_kafka_topic_partition_list_t *list;
     enum weir_err foreign = WEIR_OK;
     enum weir_err err =
-        rd_consumer_commit_list(consumer, partitions, count, &list, &foreign, error);
+        rd_consumer_commit_list(consumer, true, partitions, count, &list, &foreign, error);
     if (err != WEIR_OK)
         return err;
     if (list->cnt > 0) {
         rd_kafka_consumer_group_metadata_t *member =
             rd_kafka_consumer_group_metadata(consumer->client.rk);
-        err = outcome(
-            producer,
-            rd_kafka_send_offsets_to_transaction(producer->client.rk, list, member, timeout_ms),
-            "adding offsets to a transaction", error);
+        if (is_nobody(consumer, member))
+            err = weir_error_set(error, WEIR_FENCED, -1, "the membership in the group is over");
+        else
+            err = outcome(
+                producer,
+                rd_kafka_send_offsets_to_transaction(producer->client.rk, list, member, timeout_ms),
+                "adding offsets to a transaction", error);
         rd_kafka_consumer_group_metadata_destroy(member);
     }
     rd_kafka_topic_partition_list_destroy(list);

@@ -232,6 +232,7 @@ static enum weir_err make_threads(struct weir_streams *streams)
             return WEIR_NOMEM;
         thread->streams = streams;
         thread->number = i + 1;
+        thread->drained = true; /* it has read nothing yet */
         atomic_init(&thread->lag, -1);
         streams->threads[i] = thread;
     }
@@ -350,7 +351,7 @@ enum weir_err weir_streams_stop(struct weir_streams *streams)
     wake_all(streams);
     join_all(streams);
     for (uint32_t i = 0; i < streams->options.threads; i++)
-        drained &= !streams->started || streams->threads[i]->drained;
+        drained &= streams->threads[i]->drained;
     streams->stopped = true;
     streams->stop_result = drained ? WEIR_OK : WEIR_TIMEOUT;
     streams_become(streams, WEIR_STREAMS_NOT_RUNNING);

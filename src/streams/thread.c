@@ -191,7 +191,6 @@ enum weir_err thread_open_clients(struct stream_thread *thread, struct weir_erro
 
 enum weir_err thread_open(struct stream_thread *thread, struct weir_error *error)
 {
-    thread->drained = true;
     thread->commit_due_ns = streams_now_ns(thread->streams) +
                             thread->streams->options.commit_interval_ms * WEIR_NS_PER_MS;
     enum weir_err err = open_blocks(thread, error);

@@ -20,6 +20,28 @@ kills_and_rebalances() {
     leave three
 }
 
+# With exactly once: instances are killed in the middle of their transactions, and no record has two
+# results or dead letters that can be read.
+results_are_once() {
+    local records=10000
+    local once=(--guarantee exactly_once_v2 --transaction-timeout 3s)
+    rm -f "$work"/{one,two,three}.{log,err}
+    provide --rate 2000 --count $records --model-interval 500ms
+    wait_for 20 grep -q '^model' "$work/provide.log"
+    serve one "${once[@]}"
+    serve two "${once[@]}"
+    wait_for 30 has_task one
+    wait_for 30 has_task two
+    destroy one
+    serve three "${once[@]}"
+    wait_for 30 has_task three
+    leave two
+    wait "$provider" || fail "the provider ended with $?"
+    count_offsets 60 $records
+    [ -z "$(cat "$work/scored" "$work/dead" | sort | uniq -d)" ] || fail 'some came twice'
+    leave three
+}
+
 # Queues far too small for the load on both sides, a broker that stops answering, an instance that
 # stalls past its session and comes back to partitions that are another's, and one that dies with
 # its queues full.

@@ -4,6 +4,8 @@
 # broker the test has started.
 # shellcheck source=tests/integration/_common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/_common.sh"
+# shellcheck source=tests/integration/_disturbed.sh
+. "$(dirname "${BASH_SOURCE[0]}")/_disturbed.sh"
 
 counter=$(dirname "$weir")/tests/exactly_once
 

@@ -437,7 +437,8 @@ enum weir_err fake_commit_allowed(const struct fake_consumer *consumer,
     } else if (!consumer->joined || consumer->evicted) {
         err = weir_error_set(&failure, WEIR_FENCED, -1, "the membership in %s is over",
                              consumer->group->name);
-    } else if (consumer->group->rebalancing && !consumer->in_lost) {
+    } else if (call == WEIR_KAFKA_FAKE_COMMIT && consumer->group->rebalancing &&
+               !consumer->in_lost) {
         err = weir_error_set(&failure, WEIR_AGAIN, -1, "group %s is rebalancing",
                              consumer->group->name);
         failure.retriable = true;

@@ -73,14 +73,15 @@ static enum weir_err count(void *self, struct weir_context *context,
         return err;
     bytes = snprintf(text, LINE_BYTES, "%.*s %lu", (int)record->value.bytes.bytes,
                      (const char *)record->value.bytes.data, before + 1);
-    return weir_context_forward_value(
-        context, weir_value_bytes(weir_slice(text, (size_t)bytes + 1)), error);
+    return weir_context_forward_value(context,
+                                      weir_value_bytes(weir_slice(text, (size_t)bytes + 1)), error);
 }
 
 static struct weir_topology *topology(void)
 {
     static const struct weir_processor_ops ops = {.abi = WEIR_PROCESSOR_ABI, .process = count};
-    static const char *const in[] = {"in"}, *const source[] = {"source"}, *const counts[] = {"count"};
+    static const char *const in[] = {"in"}, *const source[] = {"source"},
+                             *const counts[] = {"count"};
     struct weir_store_options store;
     struct weir_topology *made;
     struct weir_error error;

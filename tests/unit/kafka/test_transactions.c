@@ -252,14 +252,8 @@ static enum weir_err add_offset(struct world *world, struct weir_kafka_producer 
                                 struct member *member, int64_t offset, struct weir_error *error)
 {
     struct weir_kafka_partition partition = {.topic = world->in, .partition = 0, .offset = offset};
-    enum weir_err err;
-    int64_t until_ms = now_ms() + LIMIT_MS;
-    do /* a member that has just joined is not steady yet */
-        err =
-            weir_kafka_transaction_offsets(producer, member->consumer, &partition, 1, 5000, error);
-    while (err == WEIR_AGAIN && now_ms() < until_ms &&
-           weir_kafka_poll(member->consumer, 1, 10, NULL, NULL, &(struct weir_kafka_batch){0},
-                           NULL) == WEIR_AGAIN);
+    enum weir_err err =
+        weir_kafka_transaction_offsets(producer, member->consumer, &partition, 1, 5000, error);
     assert_int_equal(partition.err, err);
     return err;
 }
