@@ -4,5 +4,5 @@
 . "$(dirname "$0")/_exactly_once.sh"
 
 start_kafka
-counts_are_exact "${CHAOS_SECONDS:-15}" 2000 "${CHAOS_SEED:-$RANDOM}"
+counts_are_exact "${CHAOS_SECONDS:-10}" 2000 "${CHAOS_SEED:-$RANDOM}"
 results_are_once
