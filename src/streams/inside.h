@@ -425,7 +425,7 @@ struct stream_thread {
     int64_t close_deadline_ns;
     struct weir_header *headers; /* scratch of dead letters */
     size_t header_capacity;
-    atomic_bool woken;
+    atomic_bool woken, asked; /* asked: streams->question */
     atomic_int_least64_t lag;
     atomic_uint_least32_t task_count;
     bool drained; /* at the end: everything was delivered and committed */
@@ -549,8 +549,22 @@ struct weir_streams {
     bool globals_ready, stopped;
     enum weir_err stop_result;
     struct weir_error failure;
+    pthread_mutex_t query_lock; /* of what follows */
+    pthread_cond_t answered;
+    struct question *question; /* put to the threads; NULL = none */
 };
 
+/* ---- query.c ---- */
+
+void query_init(struct weir_streams *streams);
+void query_release(struct weir_streams *streams);
+/* The thread has been asked. */
+void query_answer(struct stream_thread *thread);
+
+/* ---- streams.c ---- */
+
+/* Wakes everybody who waits. */
+void streams_wake_all(struct weir_streams *streams);
 /* Changes the state if that is a step that Kafka Streams knows; tells on_state. */
 void streams_become(struct weir_streams *streams, enum weir_streams_state state);
 /* The instance fails: all threads end. */

@@ -72,8 +72,7 @@ enum weir_streams_state weir_streams_state(const struct weir_streams *streams)
     return state;
 }
 
-/* Wakes everybody who waits. */
-static void wake_all(struct weir_streams *streams)
+void streams_wake_all(struct weir_streams *streams)
 {
     pthread_mutex_lock(&streams->lock);
     pthread_cond_broadcast(&streams->changed);
@@ -93,7 +92,7 @@ void streams_fail(struct weir_streams *streams, const struct weir_error *error)
     atomic_store(&streams->stopping, true);
     streams_become(streams, WEIR_STREAMS_PENDING_ERROR);
     streams_become(streams, WEIR_STREAMS_ERROR);
-    wake_all(streams);
+    streams_wake_all(streams);
 }
 
 void weir_streams_failure(const struct weir_streams *streams, struct weir_error *out)
@@ -247,6 +246,7 @@ static void destroy(struct weir_streams *streams)
     weir_free(streams->texts);
     weir_free(streams->task_topics);
     weir_free(streams->changelogs);
+    query_release(streams);
     pthread_cond_destroy(&streams->changed);
     pthread_mutex_destroy(&streams->lock);
     weir_free(streams);
@@ -280,6 +280,7 @@ enum weir_err weir_streams_new(struct weir_topology *topology, struct weir_kafka
     streams->clock = weir_clock_real();
     pthread_mutex_init(&streams->lock, NULL);
     pthread_cond_init(&streams->changed, NULL);
+    query_init(streams);
     err = copy_texts(streams);
     if (err == WEIR_OK)
         err = name_topics(streams);
@@ -326,7 +327,7 @@ void weir_streams_wake(struct weir_streams *streams)
 {
     for (uint32_t i = 0; i < streams->options.threads; i++)
         atomic_store(&streams->threads[i]->woken, true);
-    wake_all(streams);
+    streams_wake_all(streams);
 }
 
 static void join_all(struct weir_streams *streams)
@@ -348,7 +349,7 @@ enum weir_err weir_streams_stop(struct weir_streams *streams)
         return streams->stop_result;
     streams_become(streams, WEIR_STREAMS_PENDING_SHUTDOWN);
     atomic_store(&streams->stopping, true);
-    wake_all(streams);
+    streams_wake_all(streams);
     join_all(streams);
     for (uint32_t i = 0; i < streams->options.threads; i++)
         drained &= streams->threads[i]->drained;

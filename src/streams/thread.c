@@ -459,6 +459,8 @@ enum weir_err thread_step(struct stream_thread *thread, int32_t timeout_ms,
                           struct weir_error *error)
 {
     weir_kafka_producer_poll(thread->producer, 0);
+    if (atomic_load_explicit(&thread->asked, memory_order_relaxed))
+        query_answer(thread);
     enum weir_err err = transaction_step(thread, error);
     if (err == WEIR_OK)
         err = rewind_tasks(thread, error);
