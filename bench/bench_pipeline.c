@@ -269,8 +269,8 @@ static double go(struct place *place, enum way way, int round)
     snprintf(application, sizeof application, "bench-%s-%d", names[way], round);
     make_topic(place, out, PARTITIONS);
     return way == BARE ? bare(place, out)
-                       : serve(place, way == STREAMS ? SERVER_STREAMS : SERVER_FLOW_CUSTOM, out,
-                               application);
+                       : serve(place, way == STREAMS ? SERVER_STREAMS_MEMORY : SERVER_FLOW_CUSTOM,
+                               out, application);
 }
 
 int main(int argc, char **argv)

@@ -202,8 +202,9 @@ WEIR_MUST_USE enum weir_err weir_kafka_transaction_abort(struct weir_kafka_produ
  * gained: partitions[i].offset is where reading will begin, always a real offset: the committed
  *         one, or else the log's first or end, found now; a commit below the log's first is
  *         moved there with a warning to the log. If the offsets can't be had, or one is part of
- *         a transaction that is open yet, the partition is not told and it is tried again. indexes[i] is the number by which poll knows
- *         the partition from now on; numbers of lost partitions are used again.
+ *         a transaction that is open yet, the partition is not told and it is tried again.
+ *         indexes[i] is the number by which poll knows the partition from now on; numbers of lost
+ *         partitions are used again. count 0: the group has nothing for this member.
  * lost:   the callee commits what it can (weir_kafka_commit, synchronous) unless `gone` says that
  *         the membership has ended already and commits will be refused. After it returns no record
  *         of these partitions is handed out.

@@ -25,8 +25,8 @@
  * fails in passing rewinds the task to its last commit; a record that the broker refuses for good
  * (LIMIT, INVALID) becomes a dead letter without value; rewinds that make no progress end in ERROR.
  *
- * Guarantee, exactly once (exactly_once_v2): what the records led to -- outputs, dead letters, changes
- * of stores -- and their offsets are one transaction of the thread, committed every
+ * Guarantee, exactly once (exactly_once_v2): what the records led to -- outputs, dead letters,
+ * changes of stores -- and their offsets are one transaction of the thread, committed every
  * commit_interval_ms. Who reads committed records (read_committed) sees the outputs of each input
  * once, whatever dies. A failure of one task aborts the transaction and rewinds all of the thread.
  * Not covered: what processors do elsewhere than through forward, dead letters and stores; dead

@@ -72,6 +72,9 @@ struct weir_with {
     const struct weir_serde *key, *value;
     const char *name;
     int32_t partitions; /* repartition only [as many as what leads to it] */
+    /* Sources only: rows are decoded into columns, for a processor of your own that takes blocks */
+    weir_decoder_factory *decoder;
+    void *decoder_config;
 };
 
 /* Materialized: NULL is the same as the defaults. */

@@ -48,6 +48,8 @@ void clients_server(const struct weir_settings *settings, struct weir_log log,
     if (weir_settings_is_set(settings, "commit.interval.ms") ||
         streams->processing_guarantee == WEIR_AT_LEAST_ONCE)
         streams->commit_interval_ms = (int32_t)weir_settings_int(settings, "commit.interval.ms");
+    const char *state_dir = weir_settings_string(settings, "state.dir");
+    streams->state_dir = *state_dir ? state_dir : NULL;
     streams->poll_ms = (int32_t)weir_settings_int(settings, "poll.ms");
     streams->batch_rows = (uint32_t)weir_settings_int(settings, "batch.rows");
     streams->linger_ms = (int32_t)weir_settings_int(settings, "linger.ms");

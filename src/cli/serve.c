@@ -1,4 +1,5 @@
-/* cli/serve.c - weir serve streams [memory] | flow [custom]: the model server, until SIGTERM. */
+/* cli/serve.c - weir serve streams [custom|standard|memory] | flow [custom]: the model server, until
+ * SIGTERM. */
 #include <stdio.h>
 #include <string.h>
 
@@ -50,7 +51,7 @@ static int serve(const struct run *run, struct server *server)
     return EXIT_DONE;
 }
 
-/* What can be served, by its two words; the second may be left out. */
+/* What can be served, by its two words; where the second is left out the first of its engine. */
 struct engine_words {
     const char *engine, *kind;
     enum server_engine is;
@@ -58,21 +59,27 @@ struct engine_words {
 
 static int choose_engine(const struct run *run, enum server_engine *engine_out)
 {
-    static const struct engine_words words[] = {{"streams", "memory", SERVER_STREAMS},
+    static const struct engine_words words[] = {{"streams", "custom", SERVER_STREAMS_CUSTOM},
+                                                {"streams", "standard", SERVER_STREAMS_STANDARD},
+                                                {"streams", "memory", SERVER_STREAMS_MEMORY},
                                                 {"flow", "custom", SERVER_FLOW_CUSTOM}};
     const char *engine = weir_settings_argument(run->settings, 0);
     const char *kind = weir_settings_argument_count(run->settings) > 1
                            ? weir_settings_argument(run->settings, 1)
                            : NULL;
+    const char *kinds = NULL;
     for (size_t i = 0; i < WEIR_ARRAY_COUNT(words); i++) {
         if (strcmp(engine, words[i].engine) != 0)
             continue;
         *engine_out = words[i].is;
         if (!kind || strcmp(kind, words[i].kind) == 0)
             return EXIT_DONE;
-        return fail_usage(run, "\"%s\" is no kind of \"%s\" that is here; there is \"%s\"", kind,
-                          engine, words[i].kind);
+        kinds = words[i].is == SERVER_FLOW_CUSTOM ? "\"custom\""
+                                                  : "\"custom\", \"standard\" and \"memory\"";
     }
+    if (kinds)
+        return fail_usage(run, "\"%s\" is no kind of \"%s\" that is here; there is %s", kind,
+                          engine, kinds);
     return fail_usage(run, "\"%s\" is no engine that is here; there are \"streams\" and \"flow\"",
                       engine);
 }
@@ -85,7 +92,7 @@ static bool is_default(const struct run *run, const char *name)
 /* The flow engine has a group and a port of its own, so that both servers may run side by side. */
 static void choose_defaults(const struct run *run, struct server_options *options)
 {
-    if (options->engine == SERVER_STREAMS)
+    if (options->engine != SERVER_FLOW_CUSTOM)
         return;
     if (is_default(run, "application.id"))
         options->streams.application_id = "wineRecordsGroup";
@@ -99,14 +106,15 @@ int serve_run(const struct run *run)
     struct weir_kafka_property *properties;
     struct weir_error error = {.code = WEIR_OK};
     struct server *server;
-    enum server_engine engine = SERVER_STREAMS;
+    enum server_engine engine = SERVER_STREAMS_CUSTOM;
     int status = choose_engine(run, &engine);
     if (status != EXIT_DONE)
         return status;
     clients_server(run->settings, run->log, &options);
     options.engine = engine;
     choose_defaults(run, &options);
-    if (engine != SERVER_STREAMS && options.streams.processing_guarantee == WEIR_EXACTLY_ONCE_V2)
+    if (engine == SERVER_FLOW_CUSTOM &&
+        options.streams.processing_guarantee == WEIR_EXACTLY_ONCE_V2)
         return fail_usage(run, "processing.guarantee=exactly_once_v2 is for the streams engine");
     options.insecure = weir_settings_bool(run->settings, "insecure");
     options.streams.group_instance_id = weir_settings_string(run->settings, "group.instance.id");

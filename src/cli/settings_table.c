@@ -142,8 +142,17 @@ const struct weir_setting settings_table[] = {
      .type = WEIR_SETTING_ENUM,
      .values = "at_least_once|exactly_once_v2",
      .default_text = "at_least_once",
-     .help = "exactly_once_v2: results and positions are committed in transactions, so that who "
-             "reads committed records sees one result of each record. Streams engine only.",
+     .help =
+         "With exactly_once_v2 results and positions are committed in transactions, so that who "
+         "reads committed records sees one result of each record. Streams engine only.",
+     .group = "Serving",
+     .commands = SERVERS},
+    {.name = "state.dir",
+     .type = WEIR_SETTING_STRING,
+     .default_text = "",
+     .help =
+         "Where \"serve streams standard\" keeps its store; empty: in memory, and read from its "
+         "changelog at each start.",
      .group = "Serving",
      .commands = SERVERS},
     {.name = "transaction.timeout.ms",

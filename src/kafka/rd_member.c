@@ -284,6 +284,8 @@ void rd_member_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err,
         on_assign(consumer, partitions);
         rd_member_log(consumer, rd_kafka_incremental_assign(rk, none), "taking partitions");
         rd_kafka_topic_partition_list_destroy(none);
+        if (consumer->shares == NULL && consumer->rebalance.gained != NULL)
+            consumer->rebalance.gained(consumer->rebalance.opaque, NULL, NULL, 0);
         return;
     }
     if (err != RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS)

@@ -15,6 +15,8 @@
 
 #include <weir/streams.h>
 
+#include "serving/statistics.h"
+
 struct server;
 
 struct engine_ops {
@@ -24,6 +26,11 @@ struct engine_ops {
     void (*wake)(struct server *server); /* what waits for a model is to be looked at again */
     enum weir_streams_state (*state)(const struct server *server);
     void (*stats)(struct server *server, struct weir_streams_stats *out);
+    /* What the model of that digest did for a data type, where the engine keeps that itself; else
+     * *out stays. NULL: it never does. AGAIN, TIMEOUT: not now. */
+    enum weir_err (*statistics)(struct server *server, const char *data_type,
+                                const uint8_t digest[32], struct statistics_copy *out,
+                                struct weir_error *error);
     enum weir_err (*stop)(struct server *server);
     void (*free)(struct server *server); /* also when make has failed */
 };

@@ -1,9 +1,12 @@
 /* serving/processor.c - scoring as a processor of the streams engine, see scoring.h. */
+#include <string.h>
+
 #include "base/alloc.h"
 #include "serving/scoring.h"
 
 struct processor {
     struct scoring *scoring;
+    struct weir_store *store; /* NULL = none */
     struct scoring_task *task;
 };
 
@@ -35,6 +38,8 @@ static enum weir_err processor_init(void *config, struct weir_context *context, 
     if (!processor)
         return weir_error_set(error, WEIR_NOMEM, -1, "no memory for a scoring task");
     processor->scoring = config;
+    if (processor->scoring->store)
+        processor->store = weir_context_store(context, processor->scoring->store);
     enum weir_err err = scoring_task_new(config, &processor->task, error);
     if (err == WEIR_OK && weir_context_partition(context) == 0) {
         err = weir_context_schedule(context, WEIR_WALL_CLOCK_TIME, SCORING_BAD_MODELS_EVERY_MS,
@@ -70,6 +75,26 @@ static enum weir_err send_no_model(struct weir_context *context, const struct we
     return err;
 }
 
+/* Adds what a model did to what the store has of its data type. */
+static enum weir_err keep(struct weir_store *store, const struct scoring_deed *deed,
+                          struct weir_error *error)
+{
+    const struct weir_slice key = weir_slice(deed->data_type, strlen(deed->data_type));
+    struct model_record record = deed->record;
+    struct weir_stamped found;
+    uint8_t bytes[MODEL_RECORD_BYTES_MAX];
+    enum weir_err err = weir_key_value_get(store, key, &found, error);
+    if (err == WEIR_OK) {
+        err = model_record_decode(found.value, &record, error);
+        if (err == WEIR_OK)
+            model_record_add(&record, &deed->record);
+    }
+    if (err != WEIR_OK && err != WEIR_NOT_FOUND)
+        return err;
+    return weir_key_value_put(store, key, weir_slice(bytes, model_record_encode(&record, bytes)),
+                              -1, error);
+}
+
 static enum weir_err processor_process(void *self, struct weir_context *context,
                                        const struct weir_block *block, struct weir_error *error)
 {
@@ -78,6 +103,10 @@ static enum weir_err processor_process(void *self, struct weir_context *context,
     enum weir_err err = scoring_task_score(processor->task, block, &results, error);
     if (err == WEIR_OK && results->failed > block->failed)
         err = send_no_model(context, block, results, error);
+    const struct scoring_deed *deed;
+    for (uint32_t i = 0;
+         err == WEIR_OK && processor->store && (deed = scoring_task_deed(processor->task, i)); i++)
+        err = keep(processor->store, deed, error);
     return err == WEIR_OK ? weir_context_forward(context, results, error) : err;
 }
 

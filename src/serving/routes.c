@@ -73,14 +73,18 @@ static void readyz(void *opaque, const struct http_request *request, struct http
 
 struct wanted_state {
     struct weir_json json;
-    const char *data_type; /* NULL = the one that came in force last */
+    const char *data_type;              /* NULL = the one that came in force last */
+    char of[MODELS_NAME_BYTES_MAX + 1]; /* found: data type and digest */
+    uint8_t digest[32];
+    struct statistics_copy statistics; /* the engine's own */
+    bool has_statistics;
     int64_t activated_ms, offset;
     bool found, write;
 };
 
-static void put_state(struct weir_json *json, const struct models_view *view)
+static void put_state(struct weir_json *json, const struct models_view *view,
+                      const struct statistics_copy *statistics)
 {
-    const struct statistics_copy *statistics = &view->statistics;
     weir_json_object_begin(json);
     weir_json_put_text(json, "name", view->name);
     weir_json_put_text(json, "description", view->description);
@@ -106,7 +110,8 @@ static void consider(void *opaque, const struct models_view *view)
     if (wanted->write) {
         if (view->activated_ms == wanted->activated_ms && view->offset == wanted->offset &&
             wanted->found) {
-            put_state(&wanted->json, view);
+            put_state(&wanted->json, view,
+                      wanted->has_statistics ? &wanted->statistics : &view->statistics);
             wanted->found = false; /* once */
         }
         return;
@@ -114,6 +119,8 @@ static void consider(void *opaque, const struct models_view *view)
     if (!wanted->found || view->activated_ms > wanted->activated_ms ||
         (view->activated_ms == wanted->activated_ms && view->offset > wanted->offset)) {
         wanted->found = true;
+        snprintf(wanted->of, sizeof wanted->of, "%s", view->data_type);
+        memcpy(wanted->digest, view->digest, sizeof wanted->digest);
         wanted->activated_ms = view->activated_ms;
         wanted->offset = view->offset;
     }
@@ -121,6 +128,23 @@ static void consider(void *opaque, const struct models_view *view)
 
 static const char empty_state[] = "{\"name\":\"None\",\"description\":\"None\",\"since\":0,"
                                   "\"usage\":0,\"duration\":0.0,\"min\":0,\"max\":0}";
+
+/* Where the engine keeps statistics in stores. False: it can't say now, and the answer is made. */
+static bool ask_engine(struct server *server, struct wanted_state *wanted,
+                       struct http_response *response)
+{
+    struct weir_error error = {.code = WEIR_OK};
+    if (!server->ops->statistics || !server->scoring.store)
+        return true;
+    if (server->ops->statistics(server, wanted->of, wanted->digest, &wanted->statistics, &error) ==
+        WEIR_OK) {
+        wanted->has_statistics = true;
+        return true;
+    }
+    response->retry_after_s = 1;
+    text_response(response, 503, error.message);
+    return false;
+}
 
 static void answer_state(struct server *server, const char *data_type,
                          const struct http_request *request, struct http_response *response)
@@ -131,6 +155,8 @@ static void answer_state(struct server *server, const char *data_type,
         return;
     }
     models_each(server->models, consider, &wanted);
+    if (wanted.found && !ask_engine(server, &wanted, response))
+        return;
     if (wanted.found) {
         wanted.write = true;
         weir_json_begin(&wanted.json, &response->body);
@@ -256,7 +282,7 @@ static void index_page(void *opaque, const struct http_request *request,
                        struct http_response *response)
 {
     const struct server *server = opaque;
-    bool flow = server->options.engine != SERVER_STREAMS;
+    bool flow = server->options.engine == SERVER_FLOW_CUSTOM;
     (void)request;
     text_response(response, 200,
                   flow ? "weir " WEIR_VERSION "\n\n"
@@ -288,7 +314,7 @@ uint32_t server_routes(struct server *server, struct http_route routes[SERVER_RO
                                       {"/models", list_types, server},
                                       {"/processors", list_types, server},
                                       {"/versions", list_models, server}};
-    bool is_flow = server->options.engine != SERVER_STREAMS;
+    bool is_flow = server->options.engine == SERVER_FLOW_CUSTOM;
     size_t own = is_flow ? WEIR_ARRAY_COUNT(flow) : WEIR_ARRAY_COUNT(streams);
     _Static_assert(WEIR_ARRAY_COUNT(both) + WEIR_ARRAY_COUNT(flow) <= SERVER_ROUTES_MAX, "room");
     memcpy(routes, both, sizeof both);

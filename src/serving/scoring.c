@@ -21,6 +21,8 @@ struct scoring_task {
     uint8_t *encoded;
     size_t encoded_used, encoded_capacity;
     struct weir_histogram latency; /* record's timestamp -> score, ns */
+    struct scoring_deed *deeds;    /* of the block in hand; only where there is a store */
+    uint32_t deed_count, deed_capacity;
 };
 
 /* ---- life ------------------------------------------------------------------------------------ */
@@ -64,6 +66,7 @@ static void release_task(struct scoring_task *task)
     weir_free(task->rows);
     weir_free(task->done);
     weir_free(task->encoded);
+    weir_free(task->deeds);
     weir_free(task);
 }
 
@@ -211,6 +214,34 @@ static uint32_t count_failed(const struct weir_block *scores, const uint32_t *ro
     return failed;
 }
 
+const struct scoring_deed *scoring_task_deed(const struct scoring_task *task, uint32_t index)
+{
+    return index < task->deed_count ? &task->deeds[index] : NULL;
+}
+
+/* Notes what the model did, for the store. */
+static enum weir_err note_deed(struct scoring_task *task, const struct served *served,
+                               const struct statistics_copy *statistics)
+{
+    if (!task->scoring->store)
+        return WEIR_OK;
+    if (task->deed_count == task->deed_capacity) {
+        uint32_t capacity = 2 * task->deed_capacity + 1;
+        struct scoring_deed *deeds = weir_realloc_array(task->deeds, capacity, sizeof *deeds);
+        if (!deeds)
+            return WEIR_NOMEM;
+        task->deeds = deeds;
+        task->deed_capacity = capacity;
+    }
+    struct scoring_deed *deed = &task->deeds[task->deed_count++];
+    snprintf(deed->data_type, sizeof deed->data_type, "%s", served->data_type);
+    snprintf(deed->record.name, sizeof deed->record.name, "%s", served->name);
+    memcpy(deed->record.digest, served->digest, sizeof deed->record.digest);
+    deed->record.since_ms = served->since_ms;
+    deed->record.statistics = *statistics;
+    return WEIR_OK;
+}
+
 /* Scores rows[0 .. count), all of one data type, and encodes their results. */
 static enum weir_err score_rows(struct scoring_task *task, const struct weir_block *block,
                                 const struct served *served, struct weir_slice data_type,
@@ -225,6 +256,12 @@ static enum weir_err score_rows(struct scoring_task *task, const struct weir_blo
     const struct weir_block *scores = weir_scorer_output(scorer);
     uint32_t failed = count_failed(scores, task->rows, count);
     statistics_record(served->statistics, count, failed, (uint64_t)(end_ns - start_ns));
+    const uint64_t each_ns = (uint64_t)(end_ns - start_ns) / count;
+    const struct statistics_copy did = {.usage = count,
+                                        .errors = failed,
+                                        .duration_ns = (uint64_t)(end_ns - start_ns),
+                                        .min_ns = each_ns,
+                                        .max_ns = each_ns};
 
     uint8_t buffer[WEIR_RESULT_BYTES_MAX];
     struct weir_result result = result_of(block, served, data_type);
@@ -232,7 +269,9 @@ static enum weir_err score_rows(struct scoring_task *task, const struct weir_blo
     result.queue_ns = block->rows_meta.received_ns ? start_ns - block->rows_meta.received_ns : 0;
     struct weir_slice common =
         weir_slice(buffer, weir_result_encode_common(&result, buffer, sizeof buffer));
-    enum weir_err err = reserve(task, count * (common.bytes + 64) + WEIR_RESULT_ROW_BYTES_MAX);
+    enum weir_err err = note_deed(task, served, &did);
+    if (err == WEIR_OK)
+        err = reserve(task, count * (common.bytes + 64) + WEIR_RESULT_ROW_BYTES_MAX);
     for (uint32_t i = 0; i < count && err == WEIR_OK; i++) {
         uint32_t row = task->rows[i];
         struct weir_error why;
@@ -370,6 +409,7 @@ enum weir_err scoring_task_score(struct scoring_task *task, const struct weir_bl
         return weir_error_set(error, err, -1, "no room for the results of a block");
     memcpy(output->status, block->status, block->rows);
     output->failed = block->failed;
+    task->deed_count = 0;
     const struct model_set *set = models_enter(task->reader);
     if (task->scoring->no_model == NO_MODEL_WAIT && !all_have_models(task->scoring, block, set)) {
         models_leave(task->reader);

@@ -21,6 +21,7 @@
 #include <weir/streams.h>
 
 #include "base/histogram.h"
+#include "serving/model_record.h"
 #include "serving/models.h"
 
 /* no.model: what becomes of a record whose data type has no model. */
@@ -59,6 +60,7 @@ struct scoring {
     enum no_model_policy no_model;
     int32_t data_type_column; /* of the records' schema; -1 = every record is "wine" */
     uint32_t rows_max;
+    const char *store; /* of the processor: where each task keeps what models did; NULL = nowhere */
     int64_t sample_every_ns;                                              /* 0 = no samples */
     void (*on_sample)(void *opaque, const struct scoring_sample *sample); /* on a stream thread */
     void *opaque;
@@ -78,6 +80,12 @@ void scoring_release(struct scoring *scoring);
 enum weir_err scoring_task_new(struct scoring *scoring, struct scoring_task **out,
                                struct weir_error *error);
 void scoring_task_free(struct scoring_task *task); /* NULL is allowed */
+/* What models did in the block scored last, one after the other; NULL: no more. */
+struct scoring_deed {
+    char data_type[MODELS_NAME_BYTES_MAX + 1];
+    struct model_record record;
+};
+const struct scoring_deed *scoring_task_deed(const struct scoring_task *task, uint32_t index);
 /*
  * Scores a block. The results, borrowed until the next call, have its rows_meta with values of
  * their own. A row that is not OK there has none: it was not OK before, or it has no model and is

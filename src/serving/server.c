@@ -12,7 +12,8 @@ enum { ADMIN_TIMEOUT_MS = 1500, FETCH_TIMEOUT_MS = 10000, FETCH_POLL_MS = 100 };
 
 void server_options_default(struct server_options *options)
 {
-    *options = (struct server_options){.data_topic = "mdata",
+    *options = (struct server_options){.engine = SERVER_STREAMS_CUSTOM,
+                                       .data_topic = "mdata",
                                        .models_topic = "models",
                                        .scores_topic = "scores",
                                        .dead_letter_topic = "weir-dead-letters"};
@@ -213,7 +214,7 @@ enum weir_err server_new(const struct server_options *options, struct server **o
     server->options.kafka.log = options->log;
     server->started_wall_ms = weir_clock_wall_ms(NULL);
     server->update_offset = -1;
-    server->ops = options->engine == SERVER_STREAMS ? &engine_streams : &engine_flow_custom;
+    server->ops = options->engine == SERVER_FLOW_CUSTOM ? &engine_flow_custom : &engine_streams;
     err = weir_schema_wine(&server->schema);
     if (err == WEIR_OK)
         err = weir_kafka_new(&server->options.kafka, &server->kafka, error);

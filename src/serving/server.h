@@ -29,10 +29,15 @@ enum { SERVER_TICK_MS_MAX = 2000 };
 struct server;
 
 /* What moves the records; flow: scoring is a stage of its own. */
-enum server_engine { SERVER_STREAMS, SERVER_FLOW_CUSTOM };
+enum server_engine {
+    SERVER_STREAMS_MEMORY, /* topologies.h has these three */
+    SERVER_STREAMS_STANDARD,
+    SERVER_STREAMS_CUSTOM,
+    SERVER_FLOW_CUSTOM,
+};
 
 struct server_options {
-    enum server_engine engine; /* [SERVER_STREAMS] */
+    enum server_engine engine; /* [SERVER_STREAMS_CUSTOM] */
     struct weir_kafka_options kafka;
     struct weir_streams_options streams; /* application_id, threads, intervals ... */
     const char *data_topic, *models_topic, *scores_topic, *dead_letter_topic;

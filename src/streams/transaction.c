@@ -14,8 +14,8 @@
  * gets a task afterwards waits until transactions of the one before are decided: for its offsets
  * (the consumer does that), and at the end of its changelogs (their tables do).
  *
- * What became of a commit is not known when the producer is fenced before its answer. Then all tasks
- * are given up, without a word to their stores, and begin anew with what the group has.
+ * What became of a commit is not known when the producer is fenced before its answer. Then all
+ * tasks are given up, without a word to their stores, and begin anew with what the group has.
  */
 #include "streams/inside.h"
 

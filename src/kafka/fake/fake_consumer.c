@@ -297,6 +297,26 @@ static void ask_sources(struct fake_consumer *consumer)
     }
 }
 
+/* The group has settled, and there is nothing for this member: said once a generation. */
+static void tell_nothing(struct fake_consumer *consumer)
+{
+    struct fake *fake = consumer->fake;
+    const struct fake_group *group = consumer->group;
+    if (consumer->evicted || group->rebalancing || consumer->told_generation == group->generation)
+        return;
+    consumer->told_generation = group->generation;
+    for (uint32_t i = 0; i < group->slot_count; i++)
+        if (group->slots[i]->owner == consumer || group->slots[i]->target == consumer)
+            return;
+    if (consumer->rebalance.gained == NULL)
+        return;
+    consumer->in_callback = true;
+    fake_unlock(fake);
+    consumer->rebalance.gained(consumer->rebalance.opaque, NULL, NULL, 0);
+    fake_lock(fake);
+    consumer->in_callback = false;
+}
+
 /* Tells what is to be told. */
 static enum weir_err serve(struct fake_consumer *consumer, struct weir_error *error)
 {
@@ -318,6 +338,7 @@ static enum weir_err serve(struct fake_consumer *consumer, struct weir_error *er
     while (!consumer->evicted && !consumer->group->rebalancing &&
            (lose(consumer, false, NULL, false) || gain(consumer)))
         fake_advance(fake);
+    tell_nothing(consumer);
     return WEIR_OK;
 }
 

@@ -144,6 +144,7 @@ struct fake_consumer {
     bool joined, evicted, in_lost, in_callback, awake, ask_sources;
     struct fake_owned *owned; /* by partition index */
     uint32_t owned_capacity, cursor;
+    uint64_t told_generation; /* of the group, when it was last looked for nothing */
     struct weir_batch_pool pool;
 };
 

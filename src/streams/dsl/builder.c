@@ -165,20 +165,21 @@ struct weir_stream *dsl_stream(const struct weir_stream *from, const char *node)
 
 struct weir_stream *dsl_source(struct weir_builder *builder, const char *node,
                                const char *const *topics, uint32_t topic_count,
-                               const struct weir_serde *key, const struct weir_serde *value)
+                               const struct weir_with *with)
 {
     struct weir_stream *stream = dsl_alloc(builder, sizeof *stream);
     const char **sources = dsl_alloc(builder, sizeof(const char *));
     if (dsl_failed(builder))
         return &builder->no_stream;
-    if (weir_topology_add_source(builder->topology, node, topics, topic_count, NULL, NULL,
-                                 &builder->error) == WEIR_OK)
-        (void)!weir_topology_set_serdes(builder->topology, node, key, value, &builder->error);
+    if (weir_topology_add_source(builder->topology, node, topics, topic_count, with->decoder,
+                                 with->decoder_config, &builder->error) == WEIR_OK)
+        (void)!weir_topology_set_serdes(builder->topology, node, with->key, with->value,
+                                        &builder->error);
     sources[0] = node;
     *stream = (struct weir_stream){.builder = builder,
                                    .node = node,
-                                   .key = key,
-                                   .value = value,
+                                   .key = with->key,
+                                   .value = with->value,
                                    .sources = sources,
                                    .source_count = 1};
     return stream;
@@ -190,7 +191,7 @@ struct weir_stream *weir_builder_streams(struct weir_builder *builder, const cha
     static const struct weir_with none;
     with = with ? with : &none;
     return dsl_source(builder, dsl_name_or(builder, with->name, "KSTREAM-SOURCE-"), topics,
-                      topic_count, with->key, with->value);
+                      topic_count, with);
 }
 
 struct weir_stream *weir_builder_stream(struct weir_builder *builder, const char *topic,

@@ -130,7 +130,7 @@ void dsl_add(struct weir_builder *builder, const char *name, const struct weir_p
 struct weir_stream *dsl_stream(const struct weir_stream *from, const char *node);
 struct weir_stream *dsl_source(struct weir_builder *builder, const char *node,
                                const char *const *topics, uint32_t topic_count,
-                               const struct weir_serde *key, const struct weir_serde *value);
+                               const struct weir_with *with);
 /* Fills `out` with what is materialized: its name (made up with this prefix), engine, cache. */
 void dsl_materialize(struct weir_builder *builder, const struct weir_materialized *materialized,
                      const char *prefix, struct weir_store_options *out);

@@ -289,7 +289,8 @@ struct weir_stream *dsl_repartition(const struct weir_stream *stream, const char
         (void)!topology_add_internal(builder->topology, topic, partitions, &builder->error);
     dsl_add(builder, keyed, &pass_keyed_ops, &nothing, stream->node);
     add_sink(builder, sink, topic, keyed, stream->key, stream->value);
-    return dsl_source(builder, source, &topic, 1, stream->key, stream->value);
+    const struct weir_with same = {.key = stream->key, .value = stream->value};
+    return dsl_source(builder, source, &topic, 1, &same);
 }
 
 struct weir_stream *weir_stream_repartition(struct weir_stream *stream,

@@ -150,8 +150,9 @@ struct weir_table *weir_builder_table(struct weir_builder *builder, const char *
         materialized && materialized->key ? materialized->key : with->key;
     const struct weir_serde *value =
         materialized && materialized->value ? materialized->value : with->value;
-    return add_keeper(dsl_source(builder, source, &topic, 1, key, value), node, &store,
-                      materialized);
+    return add_keeper(
+        dsl_source(builder, source, &topic, 1, &(struct weir_with){.key = key, .value = value}),
+        node, &store, materialized);
 }
 
 struct weir_table *weir_stream_to_table(struct weir_stream *stream,

@@ -204,6 +204,8 @@ static void gained(void *opaque, struct weir_kafka_partition *partitions, const 
                    uint32_t count)
 {
     struct member *member = opaque;
+    if (count == 0)
+        return;
     assert_int_equal(count, 1);
     member->owns = true;
     member->index = indexes[0];

@@ -493,10 +493,24 @@ static void what_ends_the_engine_is_told_by_the_tick(void **state)
     server_free(server);
 }
 
-static int on_streams(void **state)
+static int on_memory(void **state)
 {
     (void)state;
-    engine = SERVER_STREAMS;
+    engine = SERVER_STREAMS_MEMORY;
+    return 0;
+}
+
+static int on_standard(void **state)
+{
+    (void)state;
+    engine = SERVER_STREAMS_STANDARD;
+    return 0;
+}
+
+static int on_custom(void **state)
+{
+    (void)state;
+    engine = SERVER_STREAMS_CUSTOM;
     return 0;
 }
 
@@ -522,7 +536,9 @@ int main(void)
         cmocka_unit_test(a_record_without_model_may_be_a_dead_letter),
         cmocka_unit_test(what_ends_the_engine_is_told_by_the_tick),
     };
-    int failed = cmocka_run_group_tests_name("streams", tests, on_streams, NULL);
+    int failed = cmocka_run_group_tests_name("memory", tests, on_memory, NULL);
+    failed += cmocka_run_group_tests_name("standard", tests, on_standard, NULL);
+    failed += cmocka_run_group_tests_name("custom", tests, on_custom, NULL);
     const struct CMUnitTest of_flow[] = {
         cmocka_unit_test(a_result_that_is_refused_becomes_a_dead_letter),
         cmocka_unit_test(records_that_wait_do_not_hold_up_the_end),
