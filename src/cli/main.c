@@ -61,11 +61,12 @@ static const struct command commands[] = {
      .run = groups_run},
     {.name = "serve",
      .bit = COMMAND_SERVE,
-     .arguments = "streams [memory] | flow [custom]",
+     .arguments = "streams [custom|standard|memory] | flow [custom]",
      .arguments_min = 1,
      .arguments_max = 2,
      .summary = "score the records of a topic with the newest model",
-     .examples = "  weir serve streams memory --brokers localhost:9092\n"
+     .examples = "  weir serve streams --brokers localhost:9092\n"
+                 "  weir serve streams standard -X state.dir=/var/lib/weir\n"
                  "  weir serve streams --threads 2 --no-model wait\n"
                  "  weir serve flow custom --http 127.0.0.1:5500\n",
      .run = serve_run},
