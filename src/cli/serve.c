@@ -1,5 +1,4 @@
-/* cli/serve.c - weir serve streams [custom|standard|memory] | flow [custom]: the model server, until
- * SIGTERM. */
+/* cli/serve.c - weir serve: the model server on either engine, until SIGTERM. */
 #include <stdio.h>
 #include <string.h>
 

@@ -141,7 +141,7 @@ static void stats(struct server *server, struct weir_streams_stats *out)
         weir_streams_stats(streams, out);
 }
 
-/* ---- what models did, by the stores of all tasks here ----------------------------------------- */
+/* ---- what models did, by the stores of all tasks here ---------------------------------------- */
 
 struct wanted {
     const char *data_type;

@@ -26,7 +26,6 @@ is_used() { # is_used COUNT NAME...
 }
 
 records=1600
-one='' two=''
 start_broker
 "$weir" provide --brokers "$broker_address" --once --rate 5000 --partitions 4 \
     --data "$source_dir/samples/wine/data.csv" --models "$source_dir/samples/wine/models/wine-forest.pmml" \

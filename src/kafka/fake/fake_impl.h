@@ -297,7 +297,7 @@ enum weir_err fake_transactions_init(struct weir_kafka_producer *base, int32_t t
                                      struct weir_error *error);
 enum weir_err fake_transaction_begin(struct weir_kafka_producer *base, struct weir_error *error);
 enum weir_err fake_transaction_offsets(struct weir_kafka_producer *base,
-                                       struct weir_kafka_consumer *consumer,
+                                       struct weir_kafka_consumer *of,
                                        struct weir_kafka_partition *partitions, uint32_t count,
                                        int32_t timeout_ms, struct weir_error *error);
 enum weir_err fake_transaction_commit(struct weir_kafka_producer *base, int32_t timeout_ms,
